@@ -1,0 +1,1 @@
+"""Ground floor: images, weights, corpora, records and statistics that every room shares."""

@@ -1,0 +1,290 @@
+"""The one gate through which every image enters: bounds first, decode last.
+
+Order of checks: byte cap, magic allow-list (the file's extension says nothing), header
+dimensions and pixel cap, decode, EXIF orientation, RGB uint8.
+
+>>> import numpy as np
+>>> grey = encode_image(np.full((4, 6, 3), 128, np.uint8), "png")
+>>> image = read_image(grey)
+>>> image.format, image.width, image.height, image.pixels.dtype.name
+('png', 6, 4, 'uint8')
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from countermark.core.errors import ImageError, OutputError
+from countermark.core.files import atomic_write, sha256_bytes
+
+try:  # HEIC is read where the library is there
+    import pillow_heif
+except ImportError:  # pragma: no cover
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
+Pixels = np.ndarray  # uint8, H x W x 3, RGB
+
+#: Extensions that a folder walk offers to the gate. The gate itself goes by content.
+EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .avif .gif .tif .tiff .bmp .dib .heic .heif".split()
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that hold before anything is decoded.
+
+    Attributes:
+        max_bytes: Largest file that is read.
+        max_pixels: Largest width x height, from the header.
+        max_side: Longest side, from the header.
+    """
+
+    max_bytes: int = 256 * 1024 * 1024
+    max_pixels: int = 120_000_000
+    max_side: int = 40_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """A decoded image.
+
+    Attributes:
+        pixels: uint8, H x W x 3, RGB, EXIF orientation applied, alpha laid over white.
+        format: ``jpeg``, ``png``, ``webp``, ``avif``, ``gif``, ``tiff``, ``bmp`` or ``heif``.
+        sha256: Of the file's bytes.
+        data: The file's bytes.
+        notes: Things worth knowing, such as ``animated: first of 12 frames``.
+    """
+
+    pixels: Pixels
+    format: str
+    sha256: str
+    data: bytes = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+
+def read_image(source: Path | str | bytes, limits: Limits = DEFAULT_LIMITS) -> LoadedImage:
+    """Reads one image from a path or from bytes.
+
+    Raises:
+        ImageError: with code ``image.missing``, ``image.not-a-file``, ``image.empty``,
+            ``image.too-large``, ``image.unsupported``, ``image.too-many-pixels``,
+            ``image.truncated`` or ``image.unreadable``.
+    """
+    name = "image" if isinstance(source, bytes) else str(source)
+    data = source if isinstance(source, bytes) else read_bytes(source, limits)
+    if not data:
+        raise ImageError(f"{name} is empty.", code="image.empty", hint="Check how it was copied.")
+    if len(data) > limits.max_bytes:
+        raise _too_large(name, len(data), limits)
+    kind = sniff_format(data)
+    if kind is None:
+        raise ImageError(
+            f"{name} is not an image in a supported format.",
+            code="image.unsupported",
+            hint="Supported: JPEG, PNG, WebP, AVIF, HEIC, GIF, TIFF, BMP.",
+        )
+    if kind == "heif" and pillow_heif is None:
+        raise ImageError(
+            f"{name} is HEIC, and the library that reads it is not installed.",
+            code="image.unsupported",
+            hint="pip install 'countermark[heif]'",
+        )
+    pixels, notes = _decode(name, data, kind, limits)
+    return LoadedImage(pixels, kind, sha256_bytes(data), data, notes)
+
+
+def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The bytes of a regular file within the byte cap; never blocks on a pipe or device."""
+    path = Path(path)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{path} is not a regular file.", code="image.not-a-file")
+        if status.st_size > limits.max_bytes:
+            raise _too_large(str(path), status.st_size, limits)
+        with open(path, "rb") as stream:
+            return stream.read(limits.max_bytes + 1)
+    except FileNotFoundError as error:
+        raise ImageError(f"{path} does not exist.", code="image.missing") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path} cannot be opened: {reason}.", code="image.unreadable") from error
+
+
+def sniff_format(data: bytes) -> str | None:
+    """The format by its first bytes, or None if it is not on the allow-list."""
+    head = data[:32]
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        return "tiff"
+    if head[:2] == b"BM":
+        return "bmp"
+    if head[4:8] == b"ftyp":
+        if head[8:12] in (b"avif", b"avis"):
+            return "avif"
+        if head[8:12] in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
+            return "avif" if b"avif" in data[16:64] else "heif"
+    return None
+
+
+def encode_image(pixels: Pixels, format: str, *, quality: int = 95) -> bytes:
+    """Encodes uint8 RGB pixels; ``quality`` (1-100) is for the lossy formats, 4:2:0 chroma."""
+    stream = io.BytesIO()
+    _save(Image.fromarray(np.ascontiguousarray(pixels)), stream, format, quality)
+    return stream.getvalue()
+
+
+def write_image(
+    path: Path | str, pixels: Pixels, *, quality: int = 95, overwrite: bool = False
+) -> Path:
+    """Encodes by the extension of ``path`` and writes atomically; never overwrites unless told."""
+    return atomic_write(
+        path, encode_image(pixels, format_for(path), quality=quality), overwrite=overwrite
+    )
+
+
+def format_for(path: Path | str) -> str:
+    """The output format that an extension stands for; OutputError if there is none."""
+    suffix = Path(path).suffix.lower()
+    known = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".avif": "avif"}
+    known |= {".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp", ".gif": "gif"}
+    if suffix not in known:
+        raise OutputError(
+            f"{suffix or 'No extension'} is not a format that Countermark writes.",
+            code="output.format",
+            hint=f"Use one of {', '.join(sorted(known))}.",
+        )
+    return known[suffix]
+
+
+def iter_image_paths(
+    sources: Iterable[Path | str], *, recursive: bool = True, follow_symlinks: bool = False
+) -> Iterator[Path]:
+    """Yields files in a stable order: named files as they are, folders by image extension.
+
+    A named path that does not exist is yielded too, so that the gate can report it.
+    """
+    for source in map(Path, sources):
+        if not source.is_dir():
+            yield source
+            continue
+        for folder, subfolders, names in os.walk(source, followlinks=follow_symlinks):
+            subfolders.sort()
+            if not recursive:
+                subfolders.clear()
+            for name in sorted(names):
+                path = Path(folder, name)
+                if path.suffix.lower() in EXTENSIONS and (follow_symlinks or not path.is_symlink()):
+                    yield path
+
+
+def _decode(name: str, data: bytes, kind: str, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
+    notes: list[str] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
+                _check_dimensions(name, image.size, limits)
+                frames = getattr(image, "n_frames", 1)
+                if frames > 1:
+                    notes.append(f"animated: first of {frames} frames")
+                image.load()
+                return _to_rgb(ImageOps.exif_transpose(image), notes), tuple(notes)
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(name, str(error)) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        truncated = "truncat" in str(error).lower() or "broken" in str(error).lower()
+        raise ImageError(
+            f"{name} is damaged{' (truncated)' if truncated else ''}: {error}.",
+            code="image.truncated" if truncated else "image.unreadable",
+            hint="Fetch it again from where it came from.",
+        ) from error
+    except MemoryError as error:
+        raise _too_many_pixels(name, "it does not fit into memory") from error
+    except Exception as error:  # decoders raise whatever they like on hostile bytes
+        raise ImageError(
+            f"{name} cannot be decoded ({type(error).__name__}: {error}).", code="image.unreadable"
+        ) from error
+
+
+def _to_rgb(image: Image.Image, notes: list[str]) -> Pixels:
+    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        notes.append(f"mode {image.mode} reduced to 8 bits")
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0)
+        grey = np.clip(values / top * 255.0, 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode == "CMYK":
+        notes.append("CMYK converted to RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        notes.append("alpha laid over white")
+        layer = image.convert("RGBA")
+        canvas = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(canvas, layer)
+    return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _check_dimensions(name: str, size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width * height > limits.max_pixels or max(width, height) > limits.max_side:
+        raise _too_many_pixels(name, f"{width} x {height}")
+
+
+def _too_many_pixels(name: str, what: str) -> ImageError:
+    return ImageError(
+        f"{name} claims more pixels than are decoded ({what}).",
+        code="image.too-many-pixels",
+        hint="Raise the pixel limit only for files that you trust.",
+    )
+
+
+def _too_large(name: str, size: int, limits: Limits) -> ImageError:
+    return ImageError(
+        f"{name} has {size:,} bytes; the limit is {limits.max_bytes:,}.", code="image.too-large"
+    )
+
+
+def _save(image: Image.Image, stream: IO[bytes], format: str, quality: int) -> None:
+    if format == "jpeg":
+        image.save(stream, "JPEG", quality=quality, subsampling=2 if quality < 96 else 0)
+    elif format in ("webp", "avif"):
+        image.save(stream, format.upper(), quality=quality)
+    elif format in ("png", "tiff", "bmp", "gif"):
+        image.save(stream, format.upper())
+    else:
+        raise OutputError(f"{format!r} is not a format that Countermark writes.", code="output.format")

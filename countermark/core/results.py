@@ -1,0 +1,221 @@
+"""Frozen records that rooms hand to each other and to the reports.
+
+Times, paths and hashes are plain strings so that every record turns into JSON as it stands
+(``dataclasses.asdict``). Reports never see anything but these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """What a scan may say. Never "real": absence of evidence is not evidence."""
+
+    DECLARED_SYNTHETIC = "declared-synthetic"
+    LIKELY_SYNTHETIC = "likely-synthetic"
+    UNSURE = "unsure"
+    NO_EVIDENCE = "no-evidence"
+    DECLARED_CAPTURED = "declared-captured"
+
+
+class Strength(StrEnum):
+    """How far one piece of evidence carries."""
+
+    CERTAIN = "certain"
+    STRONG = "strong"
+    WEAK = "weak"
+
+
+class VerificationState(StrEnum):
+    """Outcome of verifying a credential; the five are never merged."""
+
+    TRUSTED = "trusted"
+    INTACT = "intact"
+    INVALID = "invalid"
+    RECOVERED = "recovered"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One reason for a verdict.
+
+    Attributes:
+        kind: ``credential``, ``mark``, ``metadata``, ``detector``, ``stress`` or ``file``.
+        points_to: ``synthetic``, ``captured`` or ``neither``.
+        strength: How far it carries.
+        sentence: For people.
+        detail: For machines; JSON types only.
+    """
+
+    kind: str
+    points_to: str
+    strength: Strength
+    sentence: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something was skipped: a machine code, a sentence, and what to do."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """One scanned file. ``score`` is the calibrated P(synthetic) in [0, 1] or None."""
+
+    path: str
+    sha256: str | None
+    verdict: Verdict | None
+    score: float | None
+    evidence: tuple[Evidence, ...] = ()
+    error: Failure | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    thresholds: dict[str, float] = field(default_factory=dict)
+    detector: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One validation finding: C2PA status code (or ours), a sentence, where in the chain.
+
+    ``severity`` is ``failure`` or ``notice``; ``where`` is a manifest label or ``active``.
+    """
+
+    code: str
+    sentence: str
+    severity: str = "failure"
+    where: str = "active"
+
+
+@dataclass(frozen=True)
+class ChainLink:
+    """One manifest of the history, the active one first."""
+
+    label: str
+    title: str | None
+    generator: str | None
+    signer: str | None
+    issuer: str | None
+    time: str | None
+    relationship: str | None
+    state: str
+    actions: tuple[dict[str, Any], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    depth: int = 0
+
+
+@dataclass(frozen=True)
+class MarkReading:
+    """A watermark reading as records carry it: payload as hex, probability of a chance match."""
+
+    payload: str | None
+    p_value: float
+    scheme: str = "tile/1"
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What ``verify`` found.
+
+    Attributes:
+        state: See VerificationState.
+        problems: Everything that is wrong or worth knowing, worst first.
+        chain: Every manifest of the history, active first; empty when absent.
+        mark: The watermark reading, or None when it was not looked for.
+        manifest: The active manifest as c2pa's reader gives it (JSON types), or None.
+        digital_source_type: IPTC term of the active manifest (last path segment), or None.
+        summary: One sentence for people.
+    """
+
+    path: str
+    state: VerificationState
+    problems: tuple[Problem, ...] = ()
+    chain: tuple[ChainLink, ...] = ()
+    mark: MarkReading | None = None
+    manifest: dict[str, Any] | None = None
+    digital_source_type: str | None = None
+    sha256: str | None = None
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class SignedImage:
+    """A file that was signed: where it is, and what ties it to its record."""
+
+    source: str
+    path: str
+    sha256: str
+    manifest_id: str
+    identity: str
+    payload: str | None
+    psnr: float | None = None
+    recorded: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its confidence interval and the number of images (and clusters) behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    clusters: int | None = None
+    confidence: float = 0.95
+
+
+class Outcome(StrEnum):
+    """Outcome of one audit check."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    SKIPPED = "skipped"
+    WAIVED = "waived"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One audit check against its threshold.
+
+    ``direction`` is ``at-least`` or ``at-most``; ``interval`` is None when there is none to give.
+    """
+
+    id: str
+    title: str
+    outcome: Outcome
+    sentence: str
+    unit: str = ""
+    direction: str = "at-least"
+    threshold: float | None = None
+    interval: Interval | None = None
+    severity: str = "error"
+    claims: tuple[str, ...] = ()
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """Outcome of a policy. ``exit_code``: 0 pass, 1 fail, 2 could not evaluate, 3 nothing to audit."""
+
+    policy: str
+    subject: dict[str, Any]
+    checks: tuple[CheckResult, ...]
+    passed: bool
+    exit_code: int
+    version: str = ""
+    seed: int = 0
+    detail: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,151 @@
+"""The one weights loader: safetensors and a card, never parted, never pickle.
+
+A model called ``NAME`` is two files: ``NAME.safetensors`` and ``NAME.card.json``. The card holds
+the sha256 of the weights, what they were trained on, their preprocessing and their figures. The
+loader refuses weights without a card, and weights whose digest is not the card's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from countermark.core.errors import WeightsError
+from countermark.core.files import atomic_write, sha256_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_WEIGHT_BYTES = 2 * 1024**3
+MAX_CARD_BYTES = 4 * 1024**2
+UNSAFE_SUFFIXES = frozenset(".pt .pth .bin .ckpt .pkl .pickle .joblib .npy .npz .h5".split())
+
+
+class WeightsCard(BaseModel):
+    """What a model is, where it comes from and what it was measured to do.
+
+    Attributes:
+        name: The model's name, as users type it.
+        kind: ``generator``, ``detector``, ``watermark`` or ``extractor``.
+        family: Registry name of the code that runs it, such as ``dcgan``.
+        config: Constructor arguments of the family; data only.
+        preprocessing: How pixels become the network's input, and back.
+        training_data: One line per data set, with its licence as far as it is known.
+        trained: How: seed, images seen, minutes, device, command.
+        metrics: Measured figures with their conditions.
+        limits: What it cannot do; sentences for people.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: str
+    family: str
+    version: str = "1"
+    summary: str = ""
+    sha256: str = ""
+    licence: str = "Apache-2.0"
+    config: dict[str, Any] = Field(default_factory=dict)
+    preprocessing: dict[str, Any] = Field(default_factory=dict)
+    training_data: list[str] = Field(default_factory=list)
+    trained: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    limits: list[str] = Field(default_factory=list)
+
+
+def save_weights(folder: Path | str, tensors: Mapping[str, Tensor], card: WeightsCard) -> Path:
+    """Writes ``NAME.safetensors`` and ``NAME.card.json`` and returns the weights' path.
+
+    Tensors are made contiguous and moved to the CPU; the card's sha256 is filled in. Existing
+    files of the same name are replaced: a model and its card change together.
+    """
+    data = save_tensors({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+    path = Path(folder) / f"{card.name}.safetensors"
+    atomic_write(path, data, overwrite=True)
+    write_card(folder, card.model_copy(update={"sha256": sha256_bytes(data)}))
+    return path
+
+
+def write_card(folder: Path | str, card: WeightsCard) -> Path:
+    """Writes only the card, for figures measured after training."""
+    text = json.dumps(card.model_dump(), indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+    return atomic_write(Path(folder) / f"{card.name}.card.json", text, overwrite=True)
+
+
+def read_card(path: Path | str) -> WeightsCard:
+    """Reads a card from its own path or from that of its weights."""
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        path = path.with_suffix("").with_suffix(".card.json") if "." not in path.stem else (
+            path.parent / f"{path.name.removesuffix('.safetensors')}.card.json"
+        )
+    try:
+        if path.stat().st_size > MAX_CARD_BYTES:
+            raise WeightsError(f"{path} is too large for a card.")
+        return WeightsCard.model_validate_json(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{path} is missing.",
+            code="weights.no-card",
+            hint="Weights are only loaded together with the card that was written beside them.",
+        ) from error
+    except (ValidationError, ValueError, OSError) as error:
+        raise WeightsError(f"{path} is not a valid card: {error}", code="weights.bad-card") from error
+
+
+def load_weights(path: Path | str, *, family: str | None = None) -> tuple[dict[str, Tensor], WeightsCard]:
+    """Reads weights and card from ``NAME.safetensors``.
+
+    Args:
+        path: The weights; the card is looked for beside them.
+        family: If given, the family that the card must name.
+
+    Raises:
+        WeightsError: ``weights.unsafe-format``, ``weights.missing``, ``weights.no-card``,
+            ``weights.checksum``, ``weights.family`` or ``weights.invalid``.
+    """
+    path = Path(path)
+    if path.suffix.lower() in UNSAFE_SUFFIXES:
+        raise WeightsError(
+            f"{path.name} is in a format that can run code when it is opened.",
+            code="weights.unsafe-format",
+            hint="Convert it to safetensors where it was made; Countermark reads nothing else.",
+        )
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise WeightsError(f"{path} does not exist.", code="weights.missing") from error
+    if size > MAX_WEIGHT_BYTES:
+        raise WeightsError(f"{path} has {size:,} bytes, more than are loaded.", code="weights.invalid")
+    card = read_card(path)
+    data = path.read_bytes()
+    if sha256_bytes(data) != card.sha256:
+        raise WeightsError(
+            f"{path.name} is not the file its card describes (sha256 differs).",
+            code="weights.checksum",
+            hint="Fetch the weights and their card again, together.",
+        )
+    if family is not None and card.family != family:
+        raise WeightsError(
+            f"{path.name} holds a {card.family!r} model, not {family!r}.", code="weights.family"
+        )
+    try:
+        return load_tensors(data), card
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path.name} is damaged: {error}.", code="weights.invalid") from error
+
+
+def shipped_cards(folder: Path) -> dict[str, Path]:
+    """Names and weight paths of the models in ``folder``, sorted by name."""
+    return {
+        p.name.removesuffix(".safetensors"): p
+        for p in sorted(folder.glob("*.safetensors"))
+        if p.with_name(p.name.removesuffix(".safetensors") + ".card.json").exists()
+    }
