@@ -83,9 +83,7 @@ def read_card(path: Path | str) -> WeightsCard:
     """Reads a card from its own path or from that of its weights."""
     path = Path(path)
     if path.suffix == ".safetensors":
-        path = path.with_suffix("").with_suffix(".card.json") if "." not in path.stem else (
-            path.parent / f"{path.name.removesuffix('.safetensors')}.card.json"
-        )
+        path = path.with_name(path.name.removesuffix(".safetensors") + ".card.json")
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise WeightsError(f"{path} is too large for a card.")

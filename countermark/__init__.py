@@ -1,0 +1,32 @@
+"""Countermark tests images for synthetic origin and marks the ones that are generated.
+
+>>> import countermark as cm                                   # doctest: +SKIP
+>>> [result.verdict for result in cm.scan("photos/")]          # doctest: +SKIP
+>>> cm.sign("made.png", "signed.png", generator="my-model/1")  # doctest: +SKIP
+>>> cm.verify("signed.png").state                              # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from countermark.core.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from countermark.app.audit import audit
+    from countermark.app.generate import generate
+    from countermark.app.scan import scan
+    from countermark.app.sign import sign
+    from countermark.app.train import train
+    from countermark.app.verify import verify
+
+__all__ = ["__version__", "audit", "generate", "scan", "sign", "train", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a function when it is first asked for, so that importing the package stays fast."""
+    if name not in __all__:
+        raise AttributeError(f"module 'countermark' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"countermark.app.{name}"), name)

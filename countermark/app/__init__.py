@@ -1,0 +1,1 @@
+"""Where the rooms meet: scan, sign, verify, generate, train, audit, demo."""

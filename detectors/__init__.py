@@ -1,0 +1,1 @@
+"""Detectors: networks that test images for synthetic origin."""

@@ -1,0 +1,1 @@
+"""Generators: networks that make labelled synthetic images."""

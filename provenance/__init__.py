@@ -1,0 +1,1 @@
+"""Provenance: credentials, marks, fingerprints and metadata."""

@@ -1,0 +1,1 @@
+"""Reports: one result schema and its renderers."""
