@@ -28,9 +28,7 @@ def sha256_file(path: Path | str) -> str:
 
 
 @contextmanager
-def atomic_path(
-    path: Path | str, *, overwrite: bool = False, mode: int = 0o644
-) -> Iterator[Path]:
+def atomic_path(path: Path | str, *, overwrite: bool = False, mode: int = 0o644) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` that becomes ``path`` if the block succeeds.
 
     The temporary file keeps the suffix of ``path``, is created 0600 and is removed when the
@@ -73,9 +71,7 @@ def atomic_path(
         temporary.unlink(missing_ok=True)
 
 
-def atomic_write(
-    path: Path | str, data: bytes | str, *, overwrite: bool = False, mode: int = 0o644
-) -> Path:
+def atomic_write(path: Path | str, data: bytes | str, *, overwrite: bool = False, mode: int = 0o644) -> Path:
     """Writes ``data`` (text as UTF-8) whole or not at all; see ``atomic_path``."""
     with atomic_path(path, overwrite=overwrite, mode=mode) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)

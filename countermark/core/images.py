@@ -30,7 +30,7 @@ from countermark.core.files import atomic_write, sha256_bytes
 try:  # HEIC is read where the library is there
     import pillow_heif
 except ImportError:  # pragma: no cover
-    pillow_heif = None
+    pillow_heif = None  # type: ignore[assignment]
 else:
     pillow_heif.register_heif_opener()
 
@@ -166,13 +166,9 @@ def encode_image(pixels: Pixels, format: str, *, quality: int = 95) -> bytes:
     return stream.getvalue()
 
 
-def write_image(
-    path: Path | str, pixels: Pixels, *, quality: int = 95, overwrite: bool = False
-) -> Path:
+def write_image(path: Path | str, pixels: Pixels, *, quality: int = 95, overwrite: bool = False) -> Path:
     """Encodes by the extension of ``path`` and writes atomically; never overwrites unless told."""
-    return atomic_write(
-        path, encode_image(pixels, format_for(path), quality=quality), overwrite=overwrite
-    )
+    return atomic_write(path, encode_image(pixels, format_for(path), quality=quality), overwrite=overwrite)
 
 
 def format_for(path: Path | str) -> str:

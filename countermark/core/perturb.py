@@ -220,9 +220,7 @@ def _screenshot(pixels: Pixels, value: float, rng: np.random.Generator) -> Pixel
 @_add("border", 0.05, "width of a white border as a share of the shorter side")
 def _border(pixels: Pixels, value: float, rng: np.random.Generator) -> Pixels:
     width = max(1, round(min(pixels.shape[:2]) * float(np.clip(value, 0, 2))))
-    return cv2.copyMakeBorder(
-        pixels, width, width, width, width, cv2.BORDER_CONSTANT, value=(255, 255, 255)
-    )
+    return cv2.copyMakeBorder(pixels, width, width, width, width, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
 @_add("caption", 0.1, "share of the height, at the bottom, covered by a caption bar")
@@ -233,7 +231,13 @@ def _caption(pixels: Pixels, value: float, rng: np.random.Generator) -> Pixels:
     scale = bar / 40
     place = (max(1, bar // 4), pixels.shape[0] - bar // 3)
     cv2.putText(
-        result, "caption text", place, cv2.FONT_HERSHEY_SIMPLEX, scale, (235, 235, 235),
-        max(1, round(scale * 2)), cv2.LINE_AA,
+        result,
+        "caption text",
+        place,
+        cv2.FONT_HERSHEY_SIMPLEX,
+        scale,
+        (235, 235, 235),
+        max(1, round(scale * 2)),
+        cv2.LINE_AA,
     )
     return result

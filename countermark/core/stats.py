@@ -47,8 +47,11 @@ def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, bins: int
     """ECE in [0, 1] with bins of equal width (Naeini et al. 2015); scores are probabilities."""
     labels, scores = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     which = np.minimum((scores * bins).astype(int), bins - 1)
-    gaps = [abs(labels[which == b].mean() - scores[which == b].mean()) * np.mean(which == b)
-            for b in range(bins) if np.any(which == b)]
+    gaps = [
+        abs(labels[which == b].mean() - scores[which == b].mean()) * np.mean(which == b)
+        for b in range(bins)
+        if np.any(which == b)
+    ]
     return float(np.sum(gaps))
 
 
@@ -92,6 +95,10 @@ def bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail]) if draws else (float("nan"), float("nan"))
     return Interval(
-        float(value), float(low), float(high), count,
-        None if groups is None else len(groups), confidence,
+        float(value),
+        float(low),
+        float(high),
+        count,
+        None if groups is None else len(groups),
+        confidence,
     )
