@@ -1,0 +1,41 @@
+"""What a training run shows: a bar with images per second and time left, or nothing."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+class TrainingBar:
+    """A rich progress bar over a share of the budget in [0, 1]; silent when not ``enabled``."""
+
+    def __init__(self, title: str, *, enabled: bool = True) -> None:
+        self.enabled = enabled
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=not enabled,
+        )
+        self._task: TaskID = self._bar.add_task(title, total=1.0, note="")
+
+    def __enter__(self) -> TrainingBar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, share: float, rate: float, left: float, losses: tuple[float, float]) -> None:
+        """Updates the bar: images per second, seconds left, losses of critic and generator."""
+        minutes, seconds = divmod(int(max(left, 0)), 60)
+        note = f"{rate:.0f} img/s  {minutes}:{seconds:02d} left  critic {losses[0]:.2f}  gen {losses[1]:.2f}"
+        self._bar.update(self._task, completed=min(share, 1.0), note=note)

@@ -1,0 +1,362 @@
+"""Training: one loop for every family, and ``train_generator`` around it.
+
+>>> train_generator("flowers/", "runs/flowers", recipe="dcgan-64", minutes=10)  # doctest: +SKIP
+PosixPath('runs/flowers/flowers.safetensors')
+
+``fit`` takes any pair of networks that follow ``countermark.generators.families.base`` and can be
+called with networks that no family builds. Devices, precision and processes come from
+lightning-fabric; gradients are averaged over processes by hand, because a GAN steps through one
+network while it trains the other. Each step is seeded by (seed, step, process), so a resumed run
+goes on exactly as one that was never stopped, as long as its budget is counted in images.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from countermark.core.errors import OutputError, TrainingError
+from countermark.core.files import atomic_write
+from countermark.core.images import write_image
+from countermark.core.seeds import derive, torch_rng
+from countermark.core.weights import WeightsCard, save_weights
+from countermark.generators.checkpoints import FILE, Progress, load_checkpoint, save_checkpoint
+from countermark.generators.config import Recipe, load_recipe
+from countermark.generators.data import Pictures, load_pictures
+from countermark.generators.diffaugment import augment
+from countermark.generators.ema import Ema, refresh_batch_norm
+from countermark.generators.families import FAMILIES
+from countermark.generators.grids import sheet
+from countermark.generators.losses import LOSSES
+from countermark.generators.models import to_pixels, to_tensor
+from countermark.generators.progress import TrainingBar
+from countermark.generators.regularisers import gradient_penalty, zero_centred
+
+PREVIEW = 36
+
+
+@dataclass
+class Fitted:
+    """What ``fit`` returns: the averaged generator, both trained networks, and how far it came."""
+
+    average: nn.Module
+    generator: nn.Module
+    critic: nn.Module
+    progress: Progress
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fit(
+    generator: nn.Module,
+    critic: nn.Module,
+    pictures: Pictures,
+    recipe: Recipe,
+    out: Path,
+    *,
+    latent: int,
+    seed: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+    fabric: Fabric | None = None,
+    on_preview: Callable[[nn.Module, Progress], None] | None = None,
+) -> Fitted:
+    """Trains ``generator`` against ``critic`` until the recipe's images or minutes are used up.
+
+    Writes ``checkpoint.safetensors`` and ``samples-IMAGES.png`` into ``out``.
+
+    Args:
+        latent: Length of z.
+        on_preview: Called with the averaged generator whenever a sample grid is due.
+
+    Raises:
+        TrainingError: ``training.diverged`` (says what to lower; the last good checkpoint stays),
+            ``training.disk``.
+        WeightsError: ``resume`` with a checkpoint of another recipe, network or seed.
+    """
+    fabric = fabric or make_fabric(recipe)
+    settings, loss, device = recipe.optimiser, LOSSES.get(recipe.loss), fabric.device
+    generator, critic = (_place(n, device) for n in (generator, critic))
+    ema = Ema(generator, recipe.ema_images, recipe.ema_ramp)
+    betas = (settings.beta1, settings.beta2)
+    optimisers = {
+        "optimiser-g": torch.optim.Adam(generator.parameters(), settings.generator_rate, betas=betas),
+        "optimiser-d": torch.optim.Adam(critic.parameters(), settings.critic_rate, betas=betas),
+    }
+    modules = {"generator": generator, "critic": critic, "average": ema.network}
+    identity = {"family": recipe.family, "network": recipe.network, "loss": recipe.loss, "seed": seed}
+    identity["classes"] = list(pictures.classes)
+    at = load_checkpoint(out, modules, optimisers, identity) if resume else Progress()
+    labels = None if pictures.labels is None else torch.from_numpy(pictures.labels)
+    history: list[dict[str, float]] = []
+    begun, before, first_images = time.monotonic(), at.seconds, at.images
+    saved, previewed = at.seconds, at.images // recipe.preview_images
+    batch = settings.batch * fabric.world_size
+
+    def draw(step: int, part: int) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Real images, their labels and z for one critic or generator step."""
+        source = torch_rng(seed, "batch", step, part, fabric.global_rank)
+        index = torch.randint(len(pictures), (settings.batch,), generator=source)
+        pixels = pictures.images[index.numpy()]
+        if recipe.data.mirror:
+            flipped = torch.rand(settings.batch, generator=source).numpy() < 0.5
+            pixels = np.where(flipped[:, None, None, None], pixels[:, :, ::-1], pixels)
+        real = to_tensor(pixels).to(device).contiguous(memory_format=torch.channels_last)
+        chosen = None if labels is None else labels[index].to(device)
+        return real, chosen, torch.randn(settings.batch, latent, generator=source).to(device)
+
+    def critic_loss(real: Tensor, fake: Tensor, classes: Tensor | None, count: int) -> Tensor:
+        with fabric.autocast():
+            seen_real, seen_fake = augment(real, recipe.augment), augment(fake.detach(), recipe.augment)
+            value = loss.critic(critic(seen_real, classes).float(), critic(seen_fake, classes).float())
+        weights = recipe.regulariser
+        if count % weights.interval == 0:
+            if weights.r1:
+                value = value + weights.interval * weights.r1 * zero_centred(critic, seen_real, classes)
+            if weights.r2:
+                value = value + weights.interval * weights.r2 * zero_centred(critic, seen_fake, classes)
+            if weights.gradient_penalty:
+                penalty = gradient_penalty(critic, seen_real, seen_fake.float(), classes)
+                value = value + weights.interval * weights.gradient_penalty * penalty
+        return value
+
+    def generator_loss(real: Tensor, fake: Tensor, classes: Tensor | None) -> Tensor:
+        with fabric.autocast():
+            judged = critic(augment(fake, recipe.augment), classes).float()
+            paired = critic(augment(real, recipe.augment), classes).float() if loss.paired else None
+            return loss.generator(judged, paired)
+
+    def checkpoint() -> None:
+        if fabric.is_global_zero:
+            save_checkpoint(out, modules, optimisers, at, identity)
+
+    with TrainingBar(f"{recipe.name} on {pictures.name}", enabled=progress and fabric.is_global_zero) as bar:
+        share = _share(recipe, at)
+        while share < 1:
+            _set_rates(optimisers, settings, share)
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                torch.manual_seed(derive(seed, "step", at.step, fabric.global_rank))
+                for turn in range(settings.critic_steps):
+                    real, classes, z = draw(at.step, turn)
+                    with fabric.autocast():
+                        fake = generator(z, classes)
+                    value_d = critic_loss(real, fake, classes, at.step * settings.critic_steps + turn)
+                    _step(fabric, optimisers["optimiser-d"], critic, value_d)
+                critic.requires_grad_(False)
+                value_g = generator_loss(real, fake, classes)
+                _step(fabric, optimisers["optimiser-g"], generator, value_g)
+                critic.requires_grad_(True)
+            losses = (value_d.item(), value_g.item())
+            if not all(map(math.isfinite, losses)):
+                raise _diverged(recipe, at, out)
+            at.step += 1
+            at.images += batch * settings.critic_steps
+            ema.update(generator, batch * settings.critic_steps, at.images)
+            at.seconds = before + time.monotonic() - begun
+            share = _share(recipe, at)
+            if at.step % 10 == 0 or share >= 1:
+                rate = (at.images - first_images) / max(at.seconds - before, 1e-9)
+                left = at.seconds * (1 - share) / max(share, 1e-9)
+                bar.show(share, rate, left, losses)
+                history.append({"images": at.images, "critic": losses[0], "generator": losses[1]})
+            if at.images // recipe.preview_images > previewed or share >= 1:
+                previewed = at.images // recipe.preview_images
+                if fabric.is_global_zero:
+                    _preview(ema.network, pictures, latent, out, at, device)
+                    if on_preview is not None:
+                        on_preview(ema.network, at)
+            if at.seconds - saved > recipe.checkpoint_minutes * 60:
+                checkpoint()
+                saved = at.seconds
+    checkpoint()
+    return Fitted(ema.network, generator, critic, at, history)
+
+
+def make_fabric(recipe: Recipe, devices: int | str = 1, accelerator: str = "auto") -> Fabric:
+    """Devices and precision for a run; ``devices`` above 1 starts that many processes."""
+    precision = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
+    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
+    fabric.launch()
+    return fabric
+
+
+def train_generator(
+    data: Path | str,
+    out: Path | str,
+    *,
+    recipe: str | Path | Recipe = "dcgan-64",
+    name: str | None = None,
+    images: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+    devices: int | str = 1,
+    licence: str = "Apache-2.0",
+) -> Path:
+    """Trains a generator on ``data`` and returns the path of its weights, with a card beside them.
+
+    Args:
+        data: Folder, zip archive, ``torchvision:NAME`` or ``digits``; see ``generators.data``.
+        out: Folder for checkpoints, sample grids, weights and card.
+        recipe: Name, path of a TOML file, or a ``Recipe``.
+        name: Of the model; by default the name of the data.
+        images, minutes: Budget; replaces the recipe's. Training ends with whichever comes first.
+        resume: Go on from the checkpoint in ``out``.
+        devices: Number of devices, or ``auto`` for all.
+        licence: Of the weights, for the card.
+
+    Raises:
+        ConfigError, CorpusError, TrainingError, WeightsError, OutputError.
+    """
+    chosen = load_recipe(recipe)
+    update = {"images": images, "minutes": minutes}
+    chosen = chosen.model_copy(update={k: v for k, v in update.items() if v is not None})
+    if minutes is not None and images is None:
+        chosen = chosen.model_copy(update={"images": 10**12})
+    family = FAMILIES.get(chosen.family)
+    LOSSES.get(chosen.loss)
+    config = family.parse(chosen.network)
+    folder = Path(out)
+    if (folder / FILE).exists() and not resume:
+        raise OutputError(
+            f"{folder} already holds a training run.",
+            code="output.exists",
+            hint="Resume it, or choose another folder.",
+        )
+    pictures = load_pictures(data, size=config.size, channels=config.channels, options=chosen.data, seed=seed)
+    config = config.model_copy(update={"classes": len(pictures.classes)})
+    fabric = make_fabric(chosen, devices)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "initialise"))
+        generator, critic = family.build_generator(config), family.build_critic(config)
+    atomic_write(folder / "recipe.json", chosen.model_dump_json(indent=2) + "\n", overwrite=True)
+    fitted = fit(
+        generator, critic, pictures, chosen, folder,
+        latent=config.latent, seed=seed, resume=resume, progress=progress, fabric=fabric,
+    )  # fmt: skip
+    finish(fitted.average, pictures, config.latent, seed)
+    card = make_card(
+        name or Path(pictures.name).stem, family.name, config.model_dump(), pictures, chosen, fitted.progress, seed,
+        licence=licence,
+    )  # fmt: skip
+    return save_weights(folder, half(fitted.average), card)
+
+
+def finish(network: nn.Module, pictures: Pictures, latent: int, seed: int, count: int = 2048) -> None:
+    """Measures the averaged generator's batch-normalisation statistics, in place."""
+    device = next(network.parameters()).device
+    batches: list[tuple[Tensor, Tensor | None]] = []
+    for start in range(0, count, 64):
+        source = torch_rng(seed, "statistics", start)
+        z = torch.randn(64, latent, generator=source).to(device)
+        labels = None
+        if pictures.classes:
+            labels = torch.randint(len(pictures.classes), (64,), generator=source).to(device)
+        batches.append((z, labels))
+    refresh_batch_norm(network, batches)
+
+
+def half(network: nn.Module) -> dict[str, Tensor]:
+    """The network's tensors, floating-point ones as float16."""
+    return {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+
+
+def make_card(
+    name: str,
+    family: str,
+    config: dict[str, Any],
+    pictures: Pictures,
+    recipe: Recipe,
+    progress: Progress,
+    seed: int,
+    *,
+    licence: str = "Apache-2.0",
+) -> WeightsCard:
+    """The card of a trained generator, without figures."""
+    preprocessing: dict[str, Any] = {"range": [-1, 1], "colour": "RGB", "latent": "standard normal"}
+    if pictures.classes:
+        preprocessing["classes"] = list(pictures.classes)
+    return WeightsCard(
+        name=name,
+        kind="generator",
+        family=family,
+        summary=recipe.summary,
+        licence=licence,
+        config=config,
+        preprocessing=preprocessing,
+        training_data=[f"{pictures.name}: {len(pictures)} images, {len(pictures.heldout)} held out"],
+        trained={
+            "recipe": recipe.model_dump(mode="json"),
+            "seed": seed,
+            "images_seen": progress.images,
+            "minutes": round(progress.seconds / 60, 1),
+            "images_per_second": round(progress.images / max(progress.seconds, 1e-9), 1),
+            "skipped_files": len(pictures.skipped),
+        },
+    )
+
+
+def _place(network: nn.Module, device: torch.device) -> nn.Module:
+    return network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+
+
+def _share(recipe: Recipe, at: Progress) -> float:
+    """Share of the budget that is used, by images or by minutes, whichever is further."""
+    by_time = at.seconds / (recipe.minutes * 60) if recipe.minutes else 0.0
+    return max(at.images / recipe.images, by_time)
+
+
+def _set_rates(optimisers: dict[str, torch.optim.Adam], settings: Any, share: float) -> None:
+    late = max(share - settings.decay_after, 0) / max(1 - settings.decay_after, 1e-9)
+    factor = 1 - (1 - settings.final_rate) * min(late, 1)
+    rates = {"optimiser-g": settings.generator_rate, "optimiser-d": settings.critic_rate}
+    for key, optimiser in optimisers.items():
+        for group in optimiser.param_groups:
+            group["lr"] = rates[key] * factor
+
+
+def _step(fabric: Fabric, optimiser: torch.optim.Optimizer, network: nn.Module, value: Tensor) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    value.backward()
+    if fabric.world_size > 1:
+        for parameter in network.parameters():
+            if parameter.grad is not None:
+                parameter.grad = fabric.all_reduce(parameter.grad, reduce_op="mean")  # type: ignore[assignment]
+    optimiser.step()
+
+
+def _preview(
+    network: nn.Module, pictures: Pictures, latent: int, out: Path, at: Progress, device: torch.device
+) -> None:
+    source = torch_rng(0, "preview")
+    z = torch.randn(PREVIEW, latent, generator=source).to(device)
+    labels = torch.arange(PREVIEW, device=device) % len(pictures.classes) if pictures.classes else None
+    with torch.no_grad():
+        pixels = to_pixels(network(z, labels))
+    try:
+        write_image(out / f"samples-{at.images:09d}.png", sheet(pixels), overwrite=True)
+    except OutputError as error:
+        raise TrainingError(
+            error.message, code="training.disk", hint="Free some space and resume."
+        ) from error
+
+
+def _diverged(recipe: Recipe, at: Progress, out: Path) -> TrainingError:
+    path = out / FILE
+    kept = f"The last good checkpoint is {path}." if path.exists() else "No checkpoint was written yet."
+    rate = max(recipe.optimiser.generator_rate, recipe.optimiser.critic_rate)
+    return TrainingError(
+        f"The loss is not a number after {at.images:,} images (step {at.step}).",
+        code="training.diverged",
+        hint=f"{kept} Lower the learning rates (now {rate:g}; try {rate / 3:.1g}), "
+        "or use fp32, spectral normalisation or a stronger r1.",
+    )
