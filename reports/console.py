@@ -1,0 +1,186 @@
+"""Console tables (rich). Every string from a file is shown literally, with control characters spelled.
+
+>>> from countermark.reports.documents import verify_document
+>>> from countermark.reports.formats import Options
+>>> "0 files" in render(verify_document([]), Options(width=60))
+True
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from countermark.reports.canonical import Document
+from countermark.reports.documents import kind_of
+from countermark.reports.formats import Options
+from countermark.reports.text import figure, plural, visible
+
+STYLES = {
+    "declared-synthetic": "bold magenta",
+    "likely-synthetic": "bold red",
+    "unsure": "yellow",
+    "no-evidence": "dim",
+    "declared-captured": "cyan",
+    "error": "red",
+    "trusted": "green",
+    "intact": "cyan",
+    "invalid": "bold red",
+    "recovered": "magenta",
+    "absent": "dim",
+    "pass": "green",
+    "fail": "bold red",
+    "inconclusive": "yellow",
+    "skipped": "dim",
+    "waived": "blue",
+}
+MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "skipped": "–", "waived": "w", "error": "!"}
+
+
+def render(document: Document, options: Options) -> str:
+    """The document as text of ``options.width`` columns, with ANSI colours when asked."""
+    stream = io.StringIO()
+    console = Console(
+        file=stream,
+        width=options.width,
+        force_terminal=options.colour,
+        no_color=not options.colour,
+        color_system="standard" if options.colour else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        legacy_windows=False,
+    )
+    console.print(_VIEWS[kind_of(document)](document))
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _text(value: object, style: str = "", limit: int = 400) -> Text:
+    return Text(visible(value, limit), style=style, overflow="fold")
+
+
+def _state(name: str | None) -> Text:
+    return _text(name or "", STYLES.get(name or "", ""))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="right" if column in ("score",) else "left")
+    return table
+
+
+def _scan(document: Document) -> RenderableType:
+    table = _table("file", "verdict", "score", "why")
+    for row in document["results"]:
+        if row["error"]:
+            error = row["error"]
+            why = f"{error['code']}: {error['message']} {error['hint']}".strip()
+            table.add_row(_text(row["path"]), _state("error"), "", _text(why))
+            continue
+        table.add_row(
+            _text(row["path"]),
+            _state(row["verdict"]),
+            figure(row["score"]) if row["score"] is not None else "–",
+            _text(_because(row)),
+        )
+    counts = document["counts"]
+    parts = [f"{n} {name}" for name, n in counts.items() if n and name in STYLES]
+    tail = [plural(counts["total"], "file") + (": " + ", ".join(parts) if parts else "")]
+    if counts["suppressed"]:
+        tail.append(f"{plural(counts['suppressed'], 'finding')} suppressed by the ignore file or baseline")
+    if counts["failing"]:
+        fail_on = document["settings"].get("fail_on")
+        tail.append(f"{plural(counts['failing'], 'finding')} at or above {fail_on}")
+    return Group(table, Text(), _text("; ".join(tail)))
+
+
+def _because(row: dict[str, Any]) -> str:
+    if row["finding"]["suppressed"]:
+        return f"suppressed: {row['finding']['suppressed'].get('reason', '')}"
+    side = "captured" if row["verdict"] == "declared-captured" else "synthetic"
+    evidence = sorted(row["evidence"], key=lambda e: (e["points_to"] != side, _RANK[e["strength"]]))
+    return str(evidence[0]["sentence"]) if evidence else ""
+
+
+_RANK = {"certain": 0, "strong": 1, "weak": 2}
+
+
+def _verify(document: Document) -> RenderableType:
+    table = _table("file", "state", "signer", "what was found")
+    for row in document["results"]:
+        signer = next((link["signer"] or link["issuer"] for link in row["chain"]), "") or ""
+        worst = next((p for p in row["problems"]), None)
+        said = row["summary"] or (f"{worst['code']}: {worst['sentence']}" if worst else "")
+        table.add_row(_text(row["path"]), _state(row["state"]), _text(signer), _text(said))
+        for problem in row["problems"]:
+            table.add_row("", "", "", _text(f"{problem['severity']} {problem['code']}: {problem['sentence']}"))
+    counts = document["counts"]
+    parts = [f"{n} {name}" for name, n in counts.items() if n and name in STYLES]
+    line = plural(counts["total"], "file") + (": " + ", ".join(parts) if parts else "")
+    return Group(table, Text(), _text(line))
+
+
+def _audit(document: Document) -> RenderableType:
+    subject = document["subject"]
+    head = Text()
+    head.append(visible(document["outcome"]).upper(), STYLES.get(document["outcome"], "bold"))
+    head.append(f"  {visible(document['policy'])}  ·  {visible(subject.get('kind', ''))} ")
+    head.append(visible(subject.get("name", "")))
+    if subject.get("sha256"):
+        head.append(f"  ·  sha256 {visible(subject['sha256'])[:12]}")
+    table = _table("", "check", "measured", "interval", "asked", "n", "")
+    for check in document["checks"]:
+        interval = check["interval"] or {}
+        unit = check["unit"]
+        bounds = ""
+        if interval.get("low") is not None:
+            bounds = f"{figure(interval['low'], unit)} … {figure(interval['high'], unit)}"
+        sign = "≥" if check["direction"] == "at-least" else "≤"
+        asked = f"{sign} {figure(check['threshold'], unit)}" if check["threshold"] is not None else ""
+        outcome = check["outcome"]
+        style = STYLES.get(outcome, "")
+        table.add_row(
+            Text(f"{MARKS.get(outcome, ' ')} {outcome}", style),
+            _text(check["id"]),
+            figure(interval.get("value"), unit) if interval else "",
+            bounds,
+            asked,
+            str(interval.get("n", "")),
+            _text(check["sentence"] if outcome != "pass" else ""),
+        )
+    counts = document["counts"]
+    parts = [f"{n} {name}" for name, n in counts.items() if n and name in MARKS]
+    line = f"{plural(counts['total'], 'check')}: {', '.join(parts)}. Exit code {document['exit_code']}."
+    return Group(head, Text(), table, Text(), _text(line))
+
+
+def _evaluation(document: Document) -> RenderableType:
+    table = _table("figure", "slice", "condition", "measured", "interval", "n")
+    for row in document["figures"]:
+        interval = row["interval"]
+        low, high = interval.get("low"), interval.get("high")
+        bounds = f"{figure(low, row['unit'])} … {figure(high, row['unit'])}" if low is not None else ""
+        table.add_row(
+            _text(row["name"]),
+            _text(row["slice"]),
+            _text(row["condition"]),
+            figure(interval["value"], row["unit"]),
+            bounds,
+            str(interval.get("n", "")),
+        )
+    notes = [_text(note) for note in document["notes"]]
+    return Group(_text(document["title"], "bold"), Text(), table, *notes)
+
+
+_VIEWS: dict[str, Callable[[Document], RenderableType]] = {
+    "scan": _scan,
+    "verify": _verify,
+    "audit": _audit,
+    "evaluation": _evaluation,
+}

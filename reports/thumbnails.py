@@ -1,0 +1,80 @@
+"""Small pictures for a report: re-encoded pixels, never the bytes of the file that was scanned.
+
+>>> import numpy as np
+>>> thumbnail = make_thumbnail(np.zeros((900, 600, 3), np.uint8), side=300)
+>>> thumbnail.width, thumbnail.height
+(200, 300)
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+import numpy as np
+
+from countermark.core.images import Pixels, encode_image
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A JPEG and, where there is one, a JPEG of the same size with the heatmap laid over it."""
+
+    jpeg: bytes
+    heatmap: bytes | None = None
+    width: int = 0
+    height: int = 0
+
+    @property
+    def uri(self) -> str:
+        return _data_uri(self.jpeg)
+
+    @property
+    def heatmap_uri(self) -> str | None:
+        return None if self.heatmap is None else _data_uri(self.heatmap)
+
+
+def make_thumbnail(
+    pixels: Pixels, heatmap: np.ndarray | None = None, *, side: int = 360, quality: int = 82
+) -> Thumbnail:
+    """Shrinks and encodes an image for a report.
+
+    Args:
+        pixels: uint8 RGB, H x W x 3.
+        heatmap: float in [0, 1], any H x W; stretched over the image. 1 is where the detector's
+            evidence lies.
+        side: Longest side in pixels; small images are enlarged by whole factors, without smoothing.
+        quality: JPEG quality.
+    """
+    import cv2
+
+    height, width = pixels.shape[:2]
+    if max(height, width) > side:
+        scale = side / max(height, width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    else:
+        factor = max(1, side // max(height, width))
+        small = np.repeat(np.repeat(pixels, factor, axis=0), factor, axis=1)
+    height, width = small.shape[:2]
+    overlay = None
+    if heatmap is not None:
+        heat = cv2.resize(np.asarray(heatmap, dtype=np.float32), (width, height))
+        overlay = encode_image(_overlay(small, np.clip(heat, 0, 1)), "jpeg", quality=quality)
+    return Thumbnail(encode_image(small, "jpeg", quality=quality), overlay, width, height)
+
+
+def _overlay(pixels: Pixels, heat: np.ndarray) -> Pixels:
+    """Greyed image with the inferno map on top, stronger where the heat is."""
+    import cv2
+
+    colours = cv2.cvtColor(
+        cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB
+    )
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+    weight = (0.25 + 0.6 * heat)[..., None]
+    return np.clip(grey * (1 - weight) + colours * weight, 0, 255).astype(np.uint8)
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
