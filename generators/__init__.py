@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from countermark.generators.families import FAMILIES
     from countermark.generators.grids import sample_grid
     from countermark.generators.models import LoadedGenerator, list_generators, load_generator
-    from countermark.generators.training import train_generator
+    from countermark.generators.trainer import train_generator
 
 _WHERE = {
     "FAMILIES": "families",
@@ -26,7 +26,7 @@ _WHERE = {
     "list_generators": "models",
     "load_generator": "models",
     "sample_grid": "grids",
-    "train_generator": "training",
+    "train_generator": "trainer",
     "write_corpus": "corpora",
 }
 

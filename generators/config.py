@@ -40,13 +40,13 @@ class DataConfig(_Part):
     """
 
     crop: Literal["centre", "random", "stretch"] = "centre"
-    crops: int = Field(1, ge=1, le=1000)
-    crop_share: float = Field(1.0, gt=0.02, le=1.0)
+    crops: int = Field(default=1, ge=1, le=1000)
+    crop_share: float = Field(default=1.0, gt=0.02, le=1.0)
     mirror: bool = True
     classes: bool = False
-    class_pattern: str = Field("", max_length=200)
-    holdout: float = Field(0.1, ge=0, le=0.5)
-    max_images: int = Field(100_000, ge=2)
+    class_pattern: str = Field(default="", max_length=200)
+    holdout: float = Field(default=0.1, ge=0, le=0.5)
+    max_images: int = Field(default=100_000, ge=2)
 
 
 class OptimiserConfig(_Part):
@@ -54,21 +54,21 @@ class OptimiserConfig(_Part):
 
     generator_rate: float = Field(3e-4, gt=0, le=1)
     critic_rate: float = Field(3e-4, gt=0, le=1)
-    beta1: float = Field(0.0, ge=0, lt=1)
-    beta2: float = Field(0.99, gt=0, lt=1)
-    batch: int = Field(32, ge=2, le=4096)
-    critic_steps: int = Field(1, ge=1, le=10)
-    decay_after: float = Field(0.6, ge=0, le=1)
-    final_rate: float = Field(0.1, ge=0, le=1)
+    beta1: float = Field(default=0.0, ge=0, lt=1)
+    beta2: float = Field(default=0.99, gt=0, lt=1)
+    batch: int = Field(default=32, ge=2, le=4096)
+    critic_steps: int = Field(default=1, ge=1, le=10)
+    decay_after: float = Field(default=0.6, ge=0, le=1)
+    final_rate: float = Field(default=0.1, ge=0, le=1)
 
 
 class RegulariserConfig(_Part):
     """Weights of the gradient regularisers; each is applied every ``interval`` critic steps."""
 
-    r1: float = Field(0.0, ge=0)
-    r2: float = Field(0.0, ge=0)
-    gradient_penalty: float = Field(0.0, ge=0)
-    interval: int = Field(1, ge=1, le=64)
+    r1: float = Field(default=0.0, ge=0)
+    r2: float = Field(default=0.0, ge=0)
+    gradient_penalty: float = Field(default=0.0, ge=0)
+    interval: int = Field(default=1, ge=1, le=64)
 
 
 class Recipe(_Part):
@@ -93,13 +93,13 @@ class Recipe(_Part):
     optimiser: OptimiserConfig = OptimiserConfig()
     augment: tuple[Augmentation, ...] = ()
     data: DataConfig = DataConfig()
-    ema_images: float = Field(10_000, gt=0)
-    ema_ramp: float = Field(0.05, gt=0, le=1)
+    ema_images: float = Field(default=10_000, gt=0)
+    ema_ramp: float = Field(default=0.05, gt=0, le=1)
     precision: Literal["bf16", "fp32"] = "bf16"
-    images: int = Field(200_000, ge=1)
-    minutes: float | None = Field(None, gt=0)
-    checkpoint_minutes: float = Field(2.0, gt=0)
-    preview_images: int = Field(20_000, ge=1)
+    images: int = Field(default=200_000, ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+    checkpoint_minutes: float = Field(default=2.0, gt=0)
+    preview_images: int = Field(default=20_000, ge=1)
 
 
 def list_recipes() -> list[str]:

@@ -214,7 +214,7 @@ def _crops(
     if options.crop == "stretch":
         yield _resize(pixels, size)
         return
-    side = max(int(round(min(height, width) * options.crop_share)), 1)
+    side = max(round(min(height, width) * options.crop_share), 1)
     if options.crop == "centre":
         top, left = (height - side) // 2, (width - side) // 2
         yield _resize(pixels[top : top + side, left : left + side], size)

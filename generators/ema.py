@@ -30,8 +30,8 @@ class Ema:
         keep = 0.5 ** (batch / half_life)
         for average, current in zip(self.network.parameters(), source.parameters(), strict=True):
             average.lerp_(current.detach(), 1 - keep)
-        for average, current in zip(self.network.buffers(), source.buffers(), strict=True):
-            average.copy_(current)
+        for kept, latest in zip(self.network.buffers(), source.buffers(), strict=True):
+            kept.copy_(latest)
 
 
 @torch.no_grad()

@@ -1,10 +1,7 @@
-"""Training: one loop for every family, and ``train_generator`` around it.
-
->>> train_generator("flowers/", "runs/flowers", recipe="dcgan-64", minutes=10)  # doctest: +SKIP
-PosixPath('runs/flowers/flowers.safetensors')
+"""The training loop: one for every family, and for networks that no family builds.
 
 ``fit`` takes any pair of networks that follow ``countermark.generators.families.base`` and can be
-called with networks that no family builds. Devices, precision and processes come from
+called with networks of one's own; ``generators.trainer`` wraps it for the user. Devices, precision and processes come from
 lightning-fabric; gradients are averaged over processes by hand, because a GAN steps through one
 network while it trains the other. Each step is seeded by (seed, step, process), so a resumed run
 goes on exactly as one that was never stopped, as long as its budget is counted in images.
@@ -25,16 +22,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from countermark.core.errors import OutputError, TrainingError
-from countermark.core.files import atomic_write
 from countermark.core.images import write_image
 from countermark.core.seeds import derive, torch_rng
-from countermark.core.weights import WeightsCard, save_weights
 from countermark.generators.checkpoints import FILE, Progress, load_checkpoint, save_checkpoint
-from countermark.generators.config import Recipe, load_recipe
-from countermark.generators.data import Pictures, load_pictures
+from countermark.generators.config import Recipe
+from countermark.generators.data import Pictures
 from countermark.generators.diffaugment import augment
-from countermark.generators.ema import Ema, refresh_batch_norm
-from countermark.generators.families import FAMILIES
+from countermark.generators.ema import Ema
 from countermark.generators.grids import sheet
 from countermark.generators.losses import LOSSES
 from countermark.generators.models import to_pixels, to_tensor
@@ -186,123 +180,6 @@ def make_fabric(recipe: Recipe, devices: int | str = 1, accelerator: str = "auto
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
     return fabric
-
-
-def train_generator(
-    data: Path | str,
-    out: Path | str,
-    *,
-    recipe: str | Path | Recipe = "dcgan-64",
-    name: str | None = None,
-    images: int | None = None,
-    minutes: float | None = None,
-    seed: int = 0,
-    resume: bool = False,
-    progress: bool = True,
-    devices: int | str = 1,
-    licence: str = "Apache-2.0",
-) -> Path:
-    """Trains a generator on ``data`` and returns the path of its weights, with a card beside them.
-
-    Args:
-        data: Folder, zip archive, ``torchvision:NAME`` or ``digits``; see ``generators.data``.
-        out: Folder for checkpoints, sample grids, weights and card.
-        recipe: Name, path of a TOML file, or a ``Recipe``.
-        name: Of the model; by default the name of the data.
-        images, minutes: Budget; replaces the recipe's. Training ends with whichever comes first.
-        resume: Go on from the checkpoint in ``out``.
-        devices: Number of devices, or ``auto`` for all.
-        licence: Of the weights, for the card.
-
-    Raises:
-        ConfigError, CorpusError, TrainingError, WeightsError, OutputError.
-    """
-    chosen = load_recipe(recipe)
-    update = {"images": images, "minutes": minutes}
-    chosen = chosen.model_copy(update={k: v for k, v in update.items() if v is not None})
-    if minutes is not None and images is None:
-        chosen = chosen.model_copy(update={"images": 10**12})
-    family = FAMILIES.get(chosen.family)
-    LOSSES.get(chosen.loss)
-    config = family.parse(chosen.network)
-    folder = Path(out)
-    if (folder / FILE).exists() and not resume:
-        raise OutputError(
-            f"{folder} already holds a training run.",
-            code="output.exists",
-            hint="Resume it, or choose another folder.",
-        )
-    pictures = load_pictures(data, size=config.size, channels=config.channels, options=chosen.data, seed=seed)
-    config = config.model_copy(update={"classes": len(pictures.classes)})
-    fabric = make_fabric(chosen, devices)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "initialise"))
-        generator, critic = family.build_generator(config), family.build_critic(config)
-    atomic_write(folder / "recipe.json", chosen.model_dump_json(indent=2) + "\n", overwrite=True)
-    fitted = fit(
-        generator, critic, pictures, chosen, folder,
-        latent=config.latent, seed=seed, resume=resume, progress=progress, fabric=fabric,
-    )  # fmt: skip
-    finish(fitted.average, pictures, config.latent, seed)
-    card = make_card(
-        name or Path(pictures.name).stem, family.name, config.model_dump(), pictures, chosen, fitted.progress, seed,
-        licence=licence,
-    )  # fmt: skip
-    return save_weights(folder, half(fitted.average), card)
-
-
-def finish(network: nn.Module, pictures: Pictures, latent: int, seed: int, count: int = 2048) -> None:
-    """Measures the averaged generator's batch-normalisation statistics, in place."""
-    device = next(network.parameters()).device
-    batches: list[tuple[Tensor, Tensor | None]] = []
-    for start in range(0, count, 64):
-        source = torch_rng(seed, "statistics", start)
-        z = torch.randn(64, latent, generator=source).to(device)
-        labels = None
-        if pictures.classes:
-            labels = torch.randint(len(pictures.classes), (64,), generator=source).to(device)
-        batches.append((z, labels))
-    refresh_batch_norm(network, batches)
-
-
-def half(network: nn.Module) -> dict[str, Tensor]:
-    """The network's tensors, floating-point ones as float16."""
-    return {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-
-
-def make_card(
-    name: str,
-    family: str,
-    config: dict[str, Any],
-    pictures: Pictures,
-    recipe: Recipe,
-    progress: Progress,
-    seed: int,
-    *,
-    licence: str = "Apache-2.0",
-) -> WeightsCard:
-    """The card of a trained generator, without figures."""
-    preprocessing: dict[str, Any] = {"range": [-1, 1], "colour": "RGB", "latent": "standard normal"}
-    if pictures.classes:
-        preprocessing["classes"] = list(pictures.classes)
-    return WeightsCard(
-        name=name,
-        kind="generator",
-        family=family,
-        summary=recipe.summary,
-        licence=licence,
-        config=config,
-        preprocessing=preprocessing,
-        training_data=[f"{pictures.name}: {len(pictures)} images, {len(pictures.heldout)} held out"],
-        trained={
-            "recipe": recipe.model_dump(mode="json"),
-            "seed": seed,
-            "images_seen": progress.images,
-            "minutes": round(progress.seconds / 60, 1),
-            "images_per_second": round(progress.images / max(progress.seconds, 1e-9), 1),
-            "skipped_files": len(pictures.skipped),
-        },
-    )
 
 
 def _place(network: nn.Module, device: torch.device) -> nn.Module:

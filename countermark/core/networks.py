@@ -12,7 +12,7 @@ torch.Size([2, 64, 4, 4])
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ M = TypeVar("M", bound=nn.Module)
 
 def maybe_spectral(module: M, enabled: bool) -> M:
     """``module`` with spectral normalisation of its weight (Miyato et al. 2018) if ``enabled``."""
-    return spectral_norm(module) if enabled else module
+    return cast(M, spectral_norm(module)) if enabled else module
 
 
 class MinibatchStd(nn.Module):
@@ -66,7 +66,7 @@ class CriticTrunk(nn.Module):
         levels: int = 4,
         max_width: int = 256,
         spectral: bool = True,
-        padding: str = "zeros",
+        padding: Literal["zeros", "circular"] = "zeros",
     ) -> None:
         super().__init__()
         blocks: list[nn.Module] = []

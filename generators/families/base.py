@@ -38,10 +38,10 @@ class NetworkConfig(BaseModel):
 
     size: Literal[16, 32, 64, 128, 256] = 64
     channels: Literal[1, 3] = 3
-    latent: int = Field(128, ge=2, le=2048)
-    classes: int = Field(0, ge=0, le=10_000)
-    critic_width: int = Field(32, ge=4, le=512)
-    critic_max_width: int = Field(256, ge=8, le=2048)
+    latent: int = Field(default=128, ge=2, le=2048)
+    classes: int = Field(default=0, ge=0, le=10_000)
+    critic_width: int = Field(default=32, ge=4, le=512)
+    critic_max_width: int = Field(default=256, ge=8, le=2048)
     padding: Literal["zeros", "circular"] = "zeros"
 
     @property

@@ -12,6 +12,7 @@ torch.Size([2, 3, 32, 32])
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 import torch
@@ -43,8 +44,8 @@ class DCGANConfig(NetworkConfig):
         tail: ``tanh`` or ``sigmoid`` output.
     """
 
-    width: int = Field(32, ge=4, le=512)
-    max_width: int = Field(256, ge=8, le=2048)
+    width: int = Field(default=32, ge=4, le=512)
+    max_width: int = Field(default=256, ge=8, le=2048)
     upsample: Literal["nearest", "bilinear", "transposed"] = "nearest"
     norm: Literal["batch", "instance", "pixel", "none"] = "batch"
     kernel: Literal[3, 5] = 3
@@ -86,7 +87,7 @@ class Generator(nn.Module):
         self.embedding = nn.Embedding(config.classes, config.latent) if config.classes else None
         self.start = nn.Linear(config.latent * (2 if config.classes else 1), widths[0] * 16)
         self.blocks = nn.ModuleList(
-            UpBlock(source, target, config) for source, target in zip(widths, widths[1:], strict=False)
+            UpBlock(source, target, config) for source, target in itertools.pairwise(widths)
         )
         self.out = nn.Conv2d(widths[-1], config.channels, 3, padding=1, padding_mode=config.padding)
         initialise(self)
