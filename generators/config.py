@@ -52,8 +52,8 @@ class DataConfig(_Part):
 class OptimiserConfig(_Part):
     """Adam for both networks, learning rates decayed linearly after ``decay_after`` of the budget."""
 
-    generator_rate: float = Field(3e-4, gt=0, le=1)
-    critic_rate: float = Field(3e-4, gt=0, le=1)
+    generator_rate: float = Field(default=3e-4, gt=0, le=1)
+    critic_rate: float = Field(default=3e-4, gt=0, le=1)
     beta1: float = Field(default=0.0, ge=0, lt=1)
     beta2: float = Field(default=0.99, gt=0, lt=1)
     batch: int = Field(default=32, ge=2, le=4096)

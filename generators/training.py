@@ -1,7 +1,7 @@
 """The training loop: one for every family, and for networks that no family builds.
 
-``fit`` takes any pair of networks that follow ``countermark.generators.families.base`` and can be
-called with networks of one's own; ``generators.trainer`` wraps it for the user. Devices, precision and processes come from
+``fit`` takes any pair of networks that follow ``countermark.generators.families.base``;
+``generators.trainer`` wraps it for users. Devices, precision and processes come from
 lightning-fabric; gradients are averaged over processes by hand, because a GAN steps through one
 network while it trains the other. Each step is seeded by (seed, step, process), so a resumed run
 goes on exactly as one that was never stopped, as long as its budget is counted in images.
@@ -81,7 +81,7 @@ def fit(
     generator, critic = (_place(n, device) for n in (generator, critic))
     ema = Ema(generator, recipe.ema_images, recipe.ema_ramp)
     betas = (settings.beta1, settings.beta2)
-    optimisers = {
+    optimisers: dict[str, torch.optim.Optimizer] = {
         "optimiser-g": torch.optim.Adam(generator.parameters(), settings.generator_rate, betas=betas),
         "optimiser-d": torch.optim.Adam(critic.parameters(), settings.critic_rate, betas=betas),
     }
@@ -192,7 +192,7 @@ def _share(recipe: Recipe, at: Progress) -> float:
     return max(at.images / recipe.images, by_time)
 
 
-def _set_rates(optimisers: dict[str, torch.optim.Adam], settings: Any, share: float) -> None:
+def _set_rates(optimisers: dict[str, torch.optim.Optimizer], settings: Any, share: float) -> None:
     late = max(share - settings.decay_after, 0) / max(1 - settings.decay_after, 1e-9)
     factor = 1 - (1 - settings.final_rate) * min(late, 1)
     rates = {"optimiser-g": settings.generator_rate, "optimiser-d": settings.critic_rate}

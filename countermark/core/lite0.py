@@ -40,7 +40,7 @@ def load_lite0(*, classifier: bool = False) -> nn.Module:
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     network.load_state_dict(lite0_tensors())
     if not classifier:
-        network.reset_classifier(0)
+        network.classifier = nn.Identity()
     return network.eval().requires_grad_(False)
 
 
@@ -109,4 +109,4 @@ def _storages(data: bytes, item_sizes: list[int]) -> list[bytes]:
 def _numbers(stream: BytesIO) -> list[str]:
     """Reads past one pickle; the strings of digits in it, which are the keys of storages."""
     opcodes = pickletools.genops(stream)
-    return [arg for op, arg, _ in opcodes if op.name == "BINUNICODE" and str(arg).isdigit()]
+    return [str(arg) for op, arg, _ in opcodes if op.name == "BINUNICODE" and str(arg).isdigit()]
