@@ -84,8 +84,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         widths = [min(config.width * 2**level, config.max_width) for level in range(config.levels, -1, -1)]
-        self.embedding = nn.Embedding(config.classes, config.latent) if config.classes else None
-        self.start = nn.Linear(config.latent * (2 if config.classes else 1), widths[0] * 16)
+        self.start = nn.Linear(config.latent, widths[0] * 16)
         self.blocks = nn.ModuleList(
             UpBlock(source, target, config) for source, target in itertools.pairwise(widths)
         )
@@ -93,8 +92,6 @@ class Generator(nn.Module):
         initialise(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        if self.embedding is not None and labels is not None:
-            z = torch.cat([z, F.normalize(self.embedding(labels)) * z.shape[1] ** 0.5], dim=1)
         x = F.relu(self.start(z)).unflatten(1, (-1, 4, 4))
         for block in self.blocks:
             x = block(x, labels)
