@@ -1,0 +1,205 @@
+"""Recovery: finds the manifest of an image whose credential was stripped.
+
+>>> import numpy as np
+>>> from countermark.core.perturb import perturb
+>>> from countermark.provenance.repository import open_repository, record_for
+>>> ramp = np.linspace(0, 255, 96 * 128 * 3).reshape(96, 128, 3)
+>>> image = np.random.default_rng(0).normal(ramp, 40).clip(0, 255).astype(np.uint8)
+>>> repository = open_repository("sqlite://")
+>>> record = record_for(image, manifest_id="urn:c2pa:1", store=b"jumbf", sha256="0" * 64)
+>>> _ = repository.add(record)
+>>> found = recover(perturb("screenshot", image), repository)
+>>> found.record.manifest_id, found.method
+('urn:c2pa:1', 'fingerprint')
+
+Three ways, in this order: the watermark's payload (exact), the fingerprint of the whole image, and
+the hashes of its regions (for crops). A hit is only a candidate: watermarks can be copied from one
+picture to another, and different pictures can have similar fingerprints. So every candidate is
+re-checked against what was stored of the original, and one that does not lie on it is not returned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from countermark.core.images import Pixels
+from countermark.core.results import Problem
+from countermark.provenance.fingerprint import (
+    MAX_DISTANCE,
+    compare,
+    content_hash,
+    distance,
+    fingerprint,
+)
+from countermark.provenance.repository import ManifestRecord, Repository
+
+#: Score of the re-check from which a watermark's hit is accepted: the mark speaks for it already.
+MARK_SCORE = 0.6
+
+#: Score for hits by fingerprint or region, where nothing else speaks for the candidate.
+LOOKS_SCORE = 0.66
+
+#: Distance up to which a record without a sketch passes the re-check of its watermark.
+MARK_DISTANCE = 80
+
+MEANING = (
+    "Recovered means: a manifest was found in the repository for a picture that looks like this one. "
+    "It does not mean that this file is unchanged since it was signed: the manifest was not in the "
+    "file, so nothing ties it to these exact bytes."
+)
+
+
+class Mark(Protocol):
+    """What recovery needs of a watermark reading."""
+
+    @property
+    def payload(self) -> bytes | None: ...
+
+    @property
+    def p_value(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A record that was found again and passed the re-check.
+
+    Attributes:
+        record: The record with its manifest store.
+        method: ``mark``, ``fingerprint`` or ``region``.
+        similarity: 0 to 100, from the re-check.
+        distance: Hamming distance of the fingerprints, or None where the record has none.
+        turned: How the image had been turned, see ``fingerprint.Comparison``.
+        sentence: What was found, for people.
+        meaning: What that does and does not mean.
+    """
+
+    record: ManifestRecord
+    method: str
+    similarity: int
+    distance: int | None
+    turned: str
+    sentence: str
+    meaning: str = MEANING
+
+
+@dataclass(frozen=True)
+class _Check:
+    passed: bool
+    similarity: int
+    distance: int | None
+    turned: str = ""
+
+
+def recover(
+    image_pixels: Pixels,
+    repository: Repository,
+    *,
+    reading: Mark | None = None,
+    problems: list[Problem] | None = None,
+    max_distance: int = MAX_DISTANCE,
+    limit: int = 16,
+) -> Recovered | None:
+    """Looks an image up in the repository.
+
+    Args:
+        image_pixels: uint8, H x W x 3, RGB.
+        repository: Where to look.
+        reading: The watermark that was read in the image, if any.
+        problems: A list to which findings are appended: ``recovery.mark-mismatch`` (a mark that
+            belongs to another picture) and ``recovery.mark-unknown`` (nothing recorded for it).
+        max_distance: Of fingerprints, in bits of 256.
+        limit: Most candidates that are re-checked for each way.
+
+    Returns:
+        The best record that passed the re-check, or None.
+    """
+    notes = problems if problems is not None else []
+    if reading is not None and reading.payload is not None:
+        found = _by_mark(image_pixels, repository, reading.payload, notes, limit)
+        if found is not None:
+            return found
+    return _by_looks(image_pixels, repository, max_distance, limit)
+
+
+def _by_mark(
+    pixels: Pixels, repository: Repository, payload: bytes, notes: list[Problem], limit: int
+) -> Recovered | None:
+    candidates = repository.by_payload(payload, limit=limit)
+    if not candidates:
+        notes.append(
+            Problem(
+                "recovery.mark-unknown",
+                f"The image carries the mark {payload.hex()}, and this repository holds no record of it.",
+                "notice",
+            )
+        )
+        return None
+    checks = [(check, record) for record in candidates if (check := _check_mark(record, pixels)).passed]
+    if not checks:
+        notes.append(
+            Problem(
+                "recovery.mark-mismatch",
+                f"The image carries the mark {payload.hex()} of another picture "
+                f"({candidates[0].manifest_id}): the mark was copied, or the picture was altered beyond "
+                "recognition.",
+            )
+        )
+        return None
+    check, record = max(checks, key=lambda pair: pair[0].similarity)
+    return _recovered(record, "mark", check)
+
+
+def _by_looks(pixels: Pixels, repository: Repository, max_distance: int, limit: int) -> Recovered | None:
+    own = fingerprint(pixels)
+    tried: set[str] = set()
+    best: Recovered | None = None
+    hits = repository.by_fingerprint(own, max_distance=max_distance, limit=limit)
+    ways = [("fingerprint", hits)]
+    for method, found in ways:
+        for hit in found:
+            if hit.record.manifest_id in tried:
+                continue
+            tried.add(hit.record.manifest_id)
+            check = _check_looks(hit.record, pixels, own)
+            if check.passed and (best is None or check.similarity > best.similarity):
+                best = _recovered(hit.record, method, check)
+        if best is None and method == "fingerprint":
+            ways.append(("region", repository.by_region(content_hash(pixels), limit=limit)))
+    return best
+
+
+def _check_mark(record: ManifestRecord, pixels: Pixels) -> _Check:
+    bits = None if record.fingerprint is None else distance(record.fingerprint, fingerprint(pixels))
+    if record.sketch is not None:
+        found = compare(record.sketch, pixels, turns=True)
+        return _Check(found.score >= MARK_SCORE, _percent(found.score), bits, found.turned)
+    if bits is None:
+        return _Check(False, 0, None)
+    return _Check(bits <= MARK_DISTANCE, _percent(1 - bits / 128), bits)
+
+
+def _check_looks(record: ManifestRecord, pixels: Pixels, own: bytes) -> _Check:
+    bits = None if record.fingerprint is None else distance(record.fingerprint, own)
+    if record.sketch is not None:
+        found = compare(record.sketch, pixels)
+        return _Check(found.score >= LOOKS_SCORE, _percent(found.score), bits)
+    # Without a sketch the distance within which candidates are searched is all there is.
+    return _Check(bits is not None, _percent(1 - (bits or 0) / 128), bits)
+
+
+def _recovered(record: ManifestRecord, method: str, check: _Check) -> Recovered:
+    how = {
+        "mark": "by its watermark",
+        "fingerprint": "by its fingerprint",
+        "region": "as a part of a larger picture",
+    }[method]
+    sentence = (
+        f"The credential was stripped and found again {how}: {record.manifest_id}, signed by "
+        f"{record.signer or 'an unnamed signer'} on {record.created[:10]}."
+    )
+    return Recovered(record, method, check.similarity, check.distance, check.turned, sentence)
+
+
+def _percent(score: float) -> int:
+    return round(100 * min(max(score, 0.0), 1.0))

@@ -1,0 +1,1 @@
+"""Migrations of the manifest repository, run by alembic when a repository is opened."""
