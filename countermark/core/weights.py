@@ -3,10 +3,15 @@
 A model called ``NAME`` is two files: ``NAME.safetensors`` and ``NAME.card.json``. The card holds
 the sha256 of the weights, what they were trained on, their preprocessing and their figures. The
 loader refuses weights without a card, and weights whose digest is not the card's.
+
+Weights over ``SHARD_BYTES`` are cut into ``NAME-00001-of-0000K.safetensors`` and so on, which the
+card lists with their digests; callers go on naming ``NAME.safetensors``.
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_WEIGHT_BYTES = 2 * 1024**3
 MAX_CARD_BYTES = 4 * 1024**2
+SHARD_BYTES = 18 * 1000**2
 UNSAFE_SUFFIXES = frozenset(".pt .pth .bin .ckpt .pkl .pickle .joblib .npy .npz .h5".split())
 
 
@@ -41,6 +47,8 @@ class WeightsCard(BaseModel):
         trained: How: seed, images seen, minutes, device, command.
         metrics: Measured figures with their conditions.
         limits: What it cannot do; sentences for people.
+        sha256: Of the weights' bytes; of all shards' bytes one after the other where ``shards`` is set.
+        shards: File name and sha256 of each part, in order; empty for weights in one file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,18 +66,34 @@ class WeightsCard(BaseModel):
     trained: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
     limits: list[str] = Field(default_factory=list)
+    shards: dict[str, str] = Field(default_factory=dict)
 
 
-def save_weights(folder: Path | str, tensors: Mapping[str, Tensor], card: WeightsCard) -> Path:
-    """Writes ``NAME.safetensors`` and ``NAME.card.json`` and returns the weights' path.
+def save_weights(
+    folder: Path | str, tensors: Mapping[str, Tensor], card: WeightsCard, *, shard_bytes: int = SHARD_BYTES
+) -> Path:
+    """Writes ``NAME.safetensors`` (or its shards) and ``NAME.card.json``; returns the weights' path.
 
-    Tensors are made contiguous and moved to the CPU; the card's sha256 is filled in. Existing
+    Tensors are made contiguous and moved to the CPU; the card's digests are filled in. Existing
     files of the same name are replaced: a model and its card change together.
     """
-    data = save_tensors({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
-    path = Path(folder) / f"{card.name}.safetensors"
-    atomic_write(path, data, overwrite=True)
-    write_card(folder, card.model_copy(update={"sha256": sha256_bytes(data)}))
+    folder = Path(folder)
+    path = folder / f"{card.name}.safetensors"
+    groups = _groups({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, shard_bytes)
+    names = [path.name]
+    if len(groups) > 1:
+        names = [f"{card.name}-{n:05d}-of-{len(groups):05d}.safetensors" for n in range(1, len(groups) + 1)]
+    whole, shards = hashlib.sha256(), {}
+    for name, group in zip(names, groups, strict=True):
+        data = save_tensors(group)
+        atomic_write(folder / name, data, overwrite=True)
+        whole.update(data)
+        shards[name] = sha256_bytes(data)
+    for stale in {path, *folder.glob(f"{glob.escape(card.name)}-?????-of-?????.safetensors")}:
+        if stale.name not in shards:
+            stale.unlink(missing_ok=True)
+    digests = {"sha256": whole.hexdigest(), "shards": shards if len(shards) > 1 else {}}
+    write_card(folder, card.model_copy(update=digests))
     return path
 
 
@@ -87,7 +111,10 @@ def read_card(path: Path | str) -> WeightsCard:
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise WeightsError(f"{path} is too large for a card.")
-        return WeightsCard.model_validate_json(path.read_text("utf-8"))
+        card = WeightsCard.model_validate_json(path.read_text("utf-8"))
+        if any(Path(name).name != name for name in card.shards):
+            raise WeightsError(f"{path} names shards outside its folder.", code="weights.bad-card")
+        return card
     except FileNotFoundError as error:
         raise WeightsError(
             f"{path} is missing.",
@@ -116,15 +143,22 @@ def load_weights(path: Path | str, *, family: str | None = None) -> tuple[dict[s
             code="weights.unsafe-format",
             hint="Convert it to safetensors where it was made; Countermark reads nothing else.",
         )
+    card = None
+    if not path.is_file() and path.with_name(f"{path.stem}.card.json").is_file():
+        card = read_card(path)
+    files = [path.with_name(name) for name in card.shards] if card and card.shards else [path]
     try:
-        size = path.stat().st_size
+        size = sum(file.stat().st_size for file in files)
     except OSError as error:
-        raise WeightsError(f"{path} does not exist.", code="weights.missing") from error
+        raise WeightsError(f"{error.filename or path} does not exist.", code="weights.missing") from error
     if size > MAX_WEIGHT_BYTES:
         raise WeightsError(f"{path} has {size:,} bytes, more than are loaded.", code="weights.invalid")
-    card = read_card(path)
-    data = path.read_bytes()
-    if sha256_bytes(data) != card.sha256:
+    card = card or read_card(path)
+    whole, tensors = hashlib.sha256(), {}
+    parts = [file.read_bytes() for file in files]
+    for data in parts:
+        whole.update(data)
+    if whole.hexdigest() != card.sha256:
         raise WeightsError(
             f"{path.name} is not the file its card describes (sha256 differs).",
             code="weights.checksum",
@@ -135,15 +169,32 @@ def load_weights(path: Path | str, *, family: str | None = None) -> tuple[dict[s
             f"{path.name} holds a {card.family!r} model, not {family!r}.", code="weights.family"
         )
     try:
-        return load_tensors(data), card
+        for data in parts:
+            tensors.update(load_tensors(data))
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path.name} is damaged: {error}.", code="weights.invalid") from error
+    return tensors, card
 
 
 def shipped_cards(folder: Path) -> dict[str, Path]:
-    """Names and weight paths of the models in ``folder``, sorted by name."""
-    return {
-        p.name.removesuffix(".safetensors"): p
-        for p in sorted(folder.glob("*.safetensors"))
-        if p.with_name(p.name.removesuffix(".safetensors") + ".card.json").exists()
-    }
+    """Names and weight paths of the models in ``folder``, sorted by name; whole or in shards."""
+    found = {}
+    for card in sorted(folder.glob("*.card.json")):
+        name = card.name.removesuffix(".card.json")
+        path = folder / f"{name}.safetensors"
+        if path.exists() or any(folder.glob(f"{glob.escape(name)}-00001-of-?????.safetensors")):
+            found[name] = path
+    return found
+
+
+def _groups(tensors: dict[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
+    groups: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in tensors.items():
+        count = tensor.numel() * tensor.element_size()
+        if groups[-1] and size + count > limit:
+            groups.append({})
+            size = 0
+        groups[-1][name] = tensor
+        size += count
+    return groups

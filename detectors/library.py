@@ -1,0 +1,82 @@
+"""Finding, loading and saving detectors: those in the package and any in a folder of yours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from countermark.core.errors import ConfigError, UnknownNameError, WeightsError
+from countermark.core.weights import WeightsCard, load_weights, read_card, save_weights, shipped_cards
+from countermark.detectors.base import DETECTORS, Detector, DetectorNetwork
+from countermark.detectors.calibration import Calibrator
+from countermark.detectors.families import register_families
+from countermark.detectors.thresholds import ThresholdTable
+
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+
+
+def list_detectors() -> list[WeightsCard]:
+    """Cards of the detectors that ship with the package, ``default`` first."""
+    cards = [read_card(path) for path in shipped_cards(WEIGHTS).values()]
+    return sorted(cards, key=lambda card: (card.name != "default", card.name))
+
+
+def load_detector(name: str | Path = "default", device: str | torch.device | None = None) -> Detector:
+    """Loads a detector by name, or from the path of its ``.safetensors``.
+
+    Args:
+        name: One of ``list_detectors()``, or a path that ``train_detector`` returned.
+        device: Such as ``cuda``; None is the CPU.
+
+    Raises:
+        UnknownNameError: names the known detectors.
+        WeightsError: damaged, of another kind, or without a card.
+    """
+    known = shipped_cards(WEIGHTS)
+    if str(name) in known:
+        path = known[str(name)]
+    elif str(name).endswith(".safetensors") or isinstance(name, Path):
+        path = Path(name)
+    else:
+        raise UnknownNameError(
+            f"There is no detector {str(name)!r}.",
+            hint=f"Known: {', '.join(known) or 'none'}; or give the path of a .safetensors file.",
+        )
+    tensors, card = load_weights(path)
+    if card.kind != "detector":
+        raise WeightsError(f"{path.name} holds a {card.kind}, not a detector.", code="weights.kind")
+    register_families()
+    try:
+        network = DETECTORS.get(card.family).restore(dict(card.config["network"]), tensors)
+        calibrator = Calibrator.from_config(card.config["calibrator"])
+        table = ThresholdTable.from_config(card.config["thresholds"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path.name} and its card do not fit together: {error}") from error
+    return Detector(network.to(_device(device)), card, calibrator, table)
+
+
+def save_detector(
+    folder: Path | str,
+    name: str,
+    network: DetectorNetwork,
+    calibrator: Calibrator,
+    table: ThresholdTable,
+    **card: Any,
+) -> Path:
+    """Writes a detector's weights and card into ``folder``; ``card`` are further WeightsCard fields."""
+    tensors, config = network.state()
+    whole = {"network": config, "calibrator": calibrator.to_config(), "thresholds": table.to_config()}
+    return save_weights(
+        folder,
+        tensors,
+        WeightsCard(name=name, kind="detector", family=network.family, config=whole, **card),
+    )
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    try:
+        return torch.device(device or "cpu")
+    except RuntimeError as error:
+        raise ConfigError(f"{device!r} is not a device.", hint="Use cpu, cuda or cuda:0.") from error

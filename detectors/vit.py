@@ -1,0 +1,79 @@
+"""The image tower of CLIP ViT-B/16, cut off after any block, with every block's tokens pooled.
+
+Intermediate blocks of a frozen CLIP tell generated images from photographs better than its final
+embedding does: early blocks keep the pixels, late ones the content. The structure is timm's
+``VisionTransformer`` as ``vit_base_patch16_clip_quickgelu_224`` sets it up (Radford et al. 2021).
+
+>>> import torch
+>>> trunk = ClipTrunk(depth=2)
+>>> trunk(torch.zeros(1, 3, 224, 224, dtype=torch.uint8), blocks=[1, 2]).shape
+torch.Size([1, 2, 3, 768])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+WIDTH = 768
+GRID = 14
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+POOLS = ("class", "mean", "std")
+
+
+class ClipTrunk(nn.Module):
+    """The first ``depth`` (1-12) blocks. Runs in the dtype of its weights; bf16 is enough."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, depth: int = 12) -> None:
+        super().__init__()
+        self.depth = depth
+        self.vit = VisionTransformer(
+            img_size=224,
+            patch_size=16,
+            embed_dim=WIDTH,
+            depth=depth,
+            num_heads=12,
+            num_classes=0,
+            pre_norm=True,
+            final_norm=False,
+            norm_layer=partial(nn.LayerNorm, eps=1e-5),
+            act_layer="quick_gelu",
+        )
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None] * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(STD)[:, None, None] * 255, persistent=False)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """uint8 [N, 3, 224, 224] RGB to the tower's input in its own dtype."""
+        weight = self.vit.patch_embed.proj.weight
+        x = x.to(weight.device)
+        return ((x.float() - self.mean.float()) / self.std.float()).to(weight.dtype)
+
+    def tokens(self, x: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+        """Residual stream after each of ``blocks`` (counted from 1): [N, 197, 768] each, class first."""
+        vit = self.vit
+        x = vit.norm_pre(vit._pos_embed(vit.patch_embed(self.normalise(x))))
+        wanted, kept = set(blocks), {}
+        for number, block in enumerate(vit.blocks[: max(blocks)], 1):
+            x = block(x)
+            if number in wanted:
+                kept[number] = x
+        return [kept[b] for b in blocks]
+
+    def forward(self, x: Tensor, blocks: Sequence[int]) -> Tensor:
+        """uint8 [N, 3, 224, 224] to float32 [N, blocks, 3, 768]: class token, mean and std of patches."""
+        return torch.stack([pool_tokens(t) for t in self.tokens(x, blocks)], dim=1)
+
+
+def pool_tokens(tokens: Tensor) -> Tensor:
+    """[N, 197, 768] to float32 [N, 3, 768]: class token, mean and standard deviation of the patches."""
+    tokens = tokens.float()
+    patches = tokens[:, 1:]
+    return torch.stack([tokens[:, 0], patches.mean(dim=1), patches.std(dim=1)], dim=1)
