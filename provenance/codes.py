@@ -1,0 +1,190 @@
+"""Every validation code of C2PA, in a sentence for people.
+
+Source: C2PA 2.x section "Validation", tables of success, informational and failure codes.
+
+>>> sentence("assertion.dataHash.mismatch")
+'The image was changed after it was signed: its bytes no longer match the signed hash.'
+>>> sentence("some.new.code", "the library's own words")
+"Validation reported some.new.code: the library's own words."
+"""
+
+from __future__ import annotations
+
+UNTRUSTED = "signingCredential.untrusted"
+TRUSTED = "signingCredential.trusted"
+REVOKED = "signingCredential.revoked"
+TIMESTAMP_ONLY = "countermark.signer.timestampOnly"
+SOURCE_TYPE_UNKNOWN = "countermark.digitalSourceType.unknown"
+SOFT_BINDING_UNKNOWN = "countermark.softBinding.unknown"
+UNREADABLE = "countermark.manifest.unreadable"
+REMOTE = "manifest.inaccessible"
+INGREDIENT_UNVERIFIED = "countermark.chain.truncated"
+
+SENTENCES = {
+    # ours
+    TIMESTAMP_ONLY: (
+        "The signing certificate is for time-stamps only and must not sign images, whoever issued it."
+    ),
+    SOURCE_TYPE_UNKNOWN: (
+        "An action names a digital source type that neither IPTC nor C2PA knows; it is ignored."
+    ),
+    SOFT_BINDING_UNKNOWN: (
+        "A soft binding names an algorithm that is not on C2PA's list; it cannot be checked."
+    ),
+    UNREADABLE: "There is a credential in the file, but it is damaged and cannot be read.",
+    INGREDIENT_UNVERIFIED: "The history is longer than is walked; what lies beyond was not looked at.",
+    REVOKED: "The signing certificate was revoked on this computer.",
+    # claim and manifest
+    REMOTE: "The credential is kept at an address on the network, and nothing was fetched.",
+    "claim.missing": "The manifest has no claim, so there is nothing that was signed.",
+    "claim.multiple": "The manifest has more than one claim.",
+    "claim.malformed": "The claim breaks the rules of the format.",
+    "claim.cbor.invalid": "The claim is not valid CBOR.",
+    "claim.hardBindings.missing": "The claim does not say which bytes it covers.",
+    "claim.required.missing": "The claim lacks a field that it must have.",
+    "claimSignature.missing": "The claim is not signed.",
+    "claimSignature.mismatch": "The signature does not fit the claim: the credential was altered or forged.",
+    "claimSignature.outsideValidity": "The claim was signed outside the certificate's period of validity.",
+    "claimSignature.insideValidity": "The claim was signed within the certificate's period of validity.",
+    "claimSignature.validated": "The claim's signature is good.",
+    "manifest.multipleParents": "The manifest names more than one parent.",
+    "manifest.update.wrongParents": "An update manifest must have exactly one parent.",
+    "manifest.update.invalid": "An update manifest holds what an update may not hold.",
+    "manifest.compressed.invalid": "A compressed manifest cannot be unpacked.",
+    "manifest.timestamp.invalid": "A time-stamp manifest breaks the rules of the format.",
+    "manifest.timestamp.wrongParents": "A time-stamp manifest must have exactly one parent.",
+    "manifest.unreferenced": "The file holds a manifest that its history does not mention.",
+    # signing credential
+    TRUSTED: "The signer is on the trust list.",
+    UNTRUSTED: "The signature is good, but the signer is not on the trust list: anyone could have made it.",
+    "signingCredential.invalid": "The signing certificate does not fit the C2PA certificate profile.",
+    "signingCredential.expired": (
+        "The signing certificate had expired, and no time-stamp shows an earlier use."
+    ),
+    "signingCredential.ocsp.revoked": "The signing certificate was revoked by its authority.",
+    "signingCredential.ocsp.unknown": "Whether the signing certificate was revoked is unknown.",
+    "signingCredential.ocsp.inaccessible": "The authority's revocation service could not be reached.",
+    "signingCredential.ocsp.skipped": "Revocation was not asked for, because that needs the network.",
+    "signingCredential.ocsp.notRevoked": "The signing certificate is not revoked.",
+    # time-stamps
+    "timeStamp.validated": "The time-stamp fits the signature.",
+    "timeStamp.trusted": "The time-stamp's authority is trusted.",
+    "timeStamp.untrusted": "The time-stamp's authority is not on the trust list, so the time is not proven.",
+    "timeStamp.mismatch": "The time-stamp belongs to another signature.",
+    "timeStamp.malformed": "The time-stamp cannot be read.",
+    "timeStamp.outsideValidity": "The time-stamp lies outside its authority's period of validity.",
+    "timeStamp.credentialInvalid": "The time-stamp's certificate is not valid.",
+    "timeOfSigning.insideValidity": "The time of signing lies within the certificate's period of validity.",
+    "timeOfSigning.outsideValidity": "The time of signing lies outside the certificate's period of validity.",
+    # hard bindings
+    "assertion.dataHash.match": "The image is as it was signed.",
+    "assertion.dataHash.mismatch": (
+        "The image was changed after it was signed: its bytes no longer match the signed hash."
+    ),
+    "assertion.dataHash.malformed": "The signed hash of the image breaks the rules of the format.",
+    "assertion.dataHash.additionalExclusionsPresent": "Parts of the file are left out of the signed hash.",
+    "assertion.dataHash.redacted": "The signed hash was redacted, which is not allowed.",
+    "assertion.bmffHash.match": "The image is as it was signed.",
+    "assertion.bmffHash.mismatch": (
+        "The image was changed after it was signed: its boxes no longer match the signed hash."
+    ),
+    "assertion.bmffHash.additionalExclusionsPresent": "Parts of the file are left out of the signed hash.",
+    "assertion.bmffHash.malformed": "The signed hash of the image's boxes breaks the rules of the format.",
+    "assertion.boxesHash.match": "The image is as it was signed.",
+    "assertion.boxesHash.mismatch": (
+        "The image was changed after it was signed: its boxes no longer match the signed hash."
+    ),
+    "assertion.boxesHash.unknownBox": "The file holds a part that was not signed.",
+    "assertion.boxesHash.malformed": "The signed hash of the image's boxes breaks the rules of the format.",
+    "assertion.multiAssetHash.mismatch": "A part of the file was changed after it was signed.",
+    "assertion.multiAssetHash.missingPart": "A part of the file that was signed is missing.",
+    "assertion.multiAssetHash.malformed": (
+        "The signed hash of the file's parts breaks the rules of the format."
+    ),
+    "assertion.collectionHash.mismatch": "A file of the signed collection was changed.",
+    "assertion.collectionHash.incorrectItemCount": (
+        "The signed collection has more or fewer files than it says."
+    ),
+    "assertion.collectionHash.invalidURI": (
+        "The signed collection names a file by an address that is not allowed."
+    ),
+    "assertion.collectionHash.malformed": "The signed hash of the collection breaks the rules of the format.",
+    # assertions
+    "assertion.hashedURI.match": "An assertion is as it was signed.",
+    "assertion.hashedURI.mismatch": "An assertion of the credential was changed after it was signed.",
+    "assertion.missing": "An assertion that the claim names is missing.",
+    "assertion.multipleHardBindings": "The claim covers the image by more than one hash.",
+    "assertion.undeclared": "There is an assertion that the claim does not name, so it was not signed.",
+    "assertion.inaccessible": "An assertion is kept elsewhere and was not fetched.",
+    "assertion.notRedacted": "An assertion was to be redacted, but is still there.",
+    "assertion.selfRedacted": "The manifest redacts an assertion of its own, which is not allowed.",
+    "assertion.action.redacted": "An action was redacted, which is not allowed.",
+    "assertion.action.malformed": (
+        "The list of actions breaks the rules: it must begin with created or opened."
+    ),
+    "assertion.action.ingredientMismatch": "An action names an ingredient that is not there.",
+    "assertion.action.redactionMismatch": "An action of redaction names nothing that was redacted.",
+    "assertion.action.redactionReason": "A redaction gives no reason.",
+    "assertion.required.missing": "An assertion that must be there is missing.",
+    "assertion.json.invalid": "An assertion is not valid JSON.",
+    "assertion.cbor.invalid": "An assertion is not valid CBOR.",
+    "assertion.cloud-data.hardBinding": "The hash of the image is kept elsewhere, which is not allowed.",
+    "assertion.cloud-data.actions": "The list of actions is kept elsewhere, which is not allowed.",
+    "assertion.cloud-data.mismatch": "An assertion kept elsewhere does not match its signed hash.",
+    "assertion.cloud-data.malformed": "An assertion kept elsewhere breaks the rules of the format.",
+    "assertion.cloud-data.labelMismatch": "An assertion kept elsewhere is of another kind than it says.",
+    "assertion.cloud-data.size": "An assertion kept elsewhere has another size than it says.",
+    "assertion.metadata.disallowed": "A metadata assertion holds a field that is not allowed.",
+    "assertion.ingredient.malformed": "An ingredient breaks the rules of the format.",
+    "assertion.externalReference.malformed": "An external reference breaks the rules of the format.",
+    "assertion.externalReference.created": "An external reference is claimed as made by the signer.",
+    "assertion.timestamp.malformed": "A time-stamp assertion breaks the rules of the format.",
+    "assertion.outsideManifest": "An assertion lies outside the manifest that names it.",
+    "assertion.alternativeContentRepresentation.missing": (
+        "An alternative representation of the content is missing."
+    ),
+    # ingredients
+    "ingredient.manifest.missing": "The credential of something that this image was made from is missing.",
+    "ingredient.manifest.mismatch": "The credential of something that this image was made from was altered.",
+    "ingredient.manifest.validated": "The credential of an ingredient is as it was when it was used.",
+    "ingredient.claimSignature.missing": "The credential of an ingredient is not signed.",
+    "ingredient.claimSignature.mismatch": "The signature of an ingredient's credential was altered.",
+    "ingredient.claimSignature.validated": "The signature of an ingredient's credential is good.",
+    "ingredient.hashedURI.mismatch": "Data of an ingredient was changed after it was signed.",
+    "ingredient.unknownProvenance": "An ingredient came without a credential, so its origin is unknown.",
+    "hashedURI.missing": "The credential points to something that is not there.",
+    "hashedURI.mismatch": "Something that the credential points to was changed after it was signed.",
+    # algorithms and the rest
+    "algorithm.unsupported": "The credential uses an algorithm that is not supported.",
+    "algorithm.deprecated": "The credential uses an algorithm that is out of date.",
+    "general.error": "The credential could not be validated.",
+    # CAWG identity
+    "cawg.identity.well-formed": "The identity assertion is well formed.",
+    "cawg.identity.trusted": "The identity in the credential is on the trust list.",
+    "cawg.identity.cbor.invalid": "The identity assertion is not valid CBOR.",
+    "cawg.identity.assertion.mismatch": "The identity assertion does not fit the claim.",
+    "cawg.identity.assertion.duplicate": "The identity assertion names an assertion twice.",
+    "cawg.identity.credential_revoked": "The credential of the identity assertion was revoked.",
+    "cawg.identity.hard_binding_missing": "The identity assertion does not cover the image.",
+    "cawg.identity.sig_type.unknown": "The identity assertion is signed in an unknown way.",
+    "cawg.identity.pad.invalid": "The identity assertion's padding is not empty.",
+    "cawg.ica.untrusted_issuer": "The identity's issuer is not on the trust list.",
+    "cawg.ica.invalid_issuer": "The identity's issuer cannot be checked without the network.",
+    "cawg.ica.invalid_did_document": "The identity's issuer cannot be checked.",
+    "cawg.ica.did_unavailable": "The identity's issuer cannot be checked without the network.",
+    "cawg.ica.did_unsupported": "The identity's issuer is named in an unsupported way.",
+    "cawg.ica.signature_mismatch": "The identity's signature does not fit.",
+    "cawg.ica.credential_valid": "The identity's credential is valid.",
+}
+
+#: Said of every image without interest to people; not reported as notices.
+ROUTINE = frozenset({"signingCredential.ocsp.skipped", "ingredient.unknownProvenance"})
+
+
+def sentence(code: str, explanation: str = "") -> str:
+    """What ``code`` means; for an unknown code, the library's own explanation."""
+    known = SENTENCES.get(code)
+    if known is not None:
+        return known
+    tail = f": {explanation.rstrip('.')}" if explanation else ""
+    return f"Validation reported {code}{tail}."

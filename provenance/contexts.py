@@ -1,0 +1,110 @@
+"""The one place that makes c2pa contexts: no network, no thumbnails unless asked.
+
+The c2pa reader fetches a manifest from a URL written inside an image unless it is told not to.
+Every context made here has remote fetches, OCSP and every network host switched off.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+from countermark.core.errors import ProvenanceError
+from countermark.core.images import sniff_format
+
+if TYPE_CHECKING:
+    import c2pa
+
+MIME = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+    "heif": "image/heic",
+}
+OTHER_MAGIC = (
+    (b"%PDF-", "application/pdf"),
+    (b"\x00\x00\x00\x0cJXL ", "image/jxl"),
+    (b"fLaC", "audio/flac"),
+    (b"ID3", "audio/mpeg"),
+    (b"<svg", "image/svg+xml"),
+)
+
+
+@functools.lru_cache(maxsize=32)
+def context(
+    anchors: str = "", ekus: str = "", *, thumbnail: int = 0, timestamp: bool = False
+) -> c2pa.Context:
+    """A context that may be shared by threads.
+
+    Args:
+        anchors: PEM certificates to trust; empty trusts nothing.
+        ekus: Extra extended key usages (dotted OIDs, one a line) that signers may have.
+        thumbnail: Longest edge of the thumbnail that a builder adds; 0 for none.
+        timestamp: Whether the signer may reach its time-stamp authority, which is the only
+            use of the network there is.
+    """
+    import c2pa
+
+    settings: dict[str, Any] = {
+        "version": 1,
+        "verify": {
+            "remote_manifest_fetch": False,
+            "ocsp_fetch": False,
+            "verify_after_sign": False,
+            "verify_trust": True,
+        },
+        "core": {} if timestamp else {"allowed_network_hosts": []},
+        "builder": {
+            "thumbnail": {
+                "enabled": thumbnail > 0,
+                "long_edge": max(thumbnail, 1),
+                "quality": "low",
+                "ignore_errors": True,
+            }
+        },
+        "trust": {},
+    }
+    if anchors:
+        settings["trust"]["trust_anchors"] = anchors
+    if ekus:
+        settings["trust"]["trust_config"] = ekus
+    return c2pa.Context.from_json(json.dumps(settings))
+
+
+def mime_of(data: bytes) -> str | None:
+    """The media type of ``data`` by its first bytes, or None when c2pa cannot carry it."""
+    kind = sniff_format(data)
+    if kind is not None:
+        return MIME.get(kind)
+    for magic, mime in OTHER_MAGIC:
+        if data.startswith(magic):
+            return mime
+    if data[4:8] == b"ftyp":
+        return "audio/mp4" if data[8:11] == b"M4A" else "video/mp4"
+    if data[:4] == b"RIFF":
+        return {b"AVI ": "video/avi", b"WAVE": "audio/wav"}.get(data[8:12])
+    if data[:2] in (b"\xff\xfb", b"\xff\xf3"):
+        return "audio/mpeg"
+    if data[:5] == b"<?xml" and b"<svg" in data[:2048]:
+        return "image/svg+xml"
+    return None
+
+
+def require_mime(data: bytes, name: str) -> str:
+    """The media type of ``data``.
+
+    Raises:
+        ProvenanceError: ``credential.format`` when no credential can be put into such a file.
+    """
+    mime = mime_of(data)
+    if mime is None:
+        raise ProvenanceError(
+            f"{name} has a format that cannot carry Content Credentials.",
+            code="credential.format",
+            hint="Save it as PNG, JPEG, WebP, AVIF, TIFF or GIF first, or write a sidecar.",
+        )
+    return mime

@@ -1,0 +1,85 @@
+"""Checks that the library does not make: what may sign, what a source type may be, which marks are known.
+
+Each guard adds findings to a manifest; none takes one away.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from countermark.provenance import chain, codes
+from countermark.provenance.jumbf import certificates_of, manifest_store
+from countermark.provenance.lifecycle import revoked
+from countermark.provenance.softbinding import known_algorithm
+
+_SERVICE_ONLY = {ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.OCSP_SIGNING}
+
+
+def guard(store: Mapping[str, Any], findings: dict[str, chain.Findings], carrier: bytes) -> None:
+    """Adds the guards' findings to ``findings``, by manifest label.
+
+    Args:
+        store: The manifest store as c2pa's reader gives it.
+        findings: What validation said, changed in place.
+        carrier: The image's bytes or the manifest store's, where the certificates are read.
+    """
+    manifests = store.get("manifests")
+    if not isinstance(manifests, dict):
+        return
+    certificates = _leaves(carrier)
+    barred = revoked()
+    for label, manifest in manifests.items():
+        if not isinstance(manifest, dict):
+            continue
+        found = findings.setdefault(label, chain.Findings())
+        _, unknown = chain.source_types_of(manifest)
+        if unknown:
+            found.notice[codes.SOURCE_TYPE_UNKNOWN] = unknown[0]
+        if any(not known_algorithm(alg) for alg in _soft_binding_algorithms(manifest)):
+            found.notice[codes.SOFT_BINDING_UNKNOWN] = ""
+        leaf = certificates.get(label)
+        if leaf is not None and _service_only(leaf):
+            found.failure[codes.TIMESTAMP_ONLY] = ""
+        signature = manifest.get("signature_info")
+        serial = str(signature.get("cert_serial_number", "")) if isinstance(signature, dict) else ""
+        entry = barred.get(serial)
+        if entry is not None and not _stamped_before(found, signature, entry):
+            found.failure[codes.REVOKED] = entry.get("reason", "")
+
+
+def _stamped_before(found: chain.Findings, signature: Any, entry: Mapping[str, str]) -> bool:
+    """Whether a trusted time-stamp shows that the signature is older than the revocation."""
+    time = str(signature.get("time", ""))
+    return "timeStamp.trusted" in found.success and bool(time) and time[:19] < entry.get("time", "")[:19]
+
+
+def _soft_binding_algorithms(manifest: Mapping[str, Any]) -> list[str]:
+    assertions = manifest.get("assertions")
+    found = []
+    for assertion in assertions if isinstance(assertions, list) else []:
+        if isinstance(assertion, dict) and str(assertion.get("label", "")).startswith("c2pa.soft-binding"):
+            data = assertion.get("data")
+            found.append(str(data.get("alg", "")) if isinstance(data, dict) else "")
+    return found
+
+
+def _leaves(carrier: bytes) -> dict[str, bytes]:
+    store = manifest_store(carrier)
+    if store is None:
+        return {}
+    return {label: chain_[0] for label, chain_ in certificates_of(store).items() if chain_}
+
+
+@functools.lru_cache(maxsize=256)
+def _service_only(der: bytes) -> bool:
+    """Whether a certificate may only stamp times or answer for revocations."""
+    try:
+        usage = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    return set(usage.value) <= _SERVICE_ONLY

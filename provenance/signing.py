@@ -1,0 +1,336 @@
+"""Signs images with Content Credentials; never overwrites, never drops history.
+
+>>> sign_image("made.png", "signed.png", identity="default", generator="my-model/1")  # doctest: +SKIP
+
+What is written: the first action with its digital source type, the model, prompt and seed (in
+an assertion that can be redacted later), the training-and-mining statement, soft bindings, and,
+when the source is signed already, the source as parent ingredient with its whole history.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from countermark.core.errors import OutputError, ProvenanceError
+from countermark.core.files import atomic_path, sha256_bytes
+from countermark.core.images import read_bytes
+from countermark.core.results import SignedImage
+from countermark.provenance.claims import COMPONENT_ID, PARENT_ID, Claim, definition
+from countermark.provenance.contexts import context, mime_of, require_mime
+from countermark.provenance.identities import get_identity
+from countermark.provenance.identity import Identity
+from countermark.provenance.jumbf import has_credential
+from countermark.provenance.softbinding import SoftBinding
+from countermark.provenance.trust import default_trust
+
+Source = Path | str | bytes
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """Something that an image was made from.
+
+    Attributes:
+        source: Its file or bytes; its own credentials, if any, are kept.
+        relationship: ``parentOf`` (the image was edited from it), ``componentOf`` (it was placed
+            in it) or ``inputTo`` (a model was given it); None lets ``sign_image`` choose.
+        title: Shown to people; the file's name by default.
+    """
+
+    source: Source
+    relationship: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A signed asset in memory: its bytes, its manifest store, and the active manifest's id.
+
+    ``data`` equals the input when ``embed`` was False.
+    """
+
+    data: bytes
+    manifest: bytes
+    manifest_id: str
+    identity: str
+    notes: tuple[str, ...] = ()
+
+
+def sign_image(
+    source: Path | str,
+    destination: Path | str,
+    *,
+    identity: str | Identity = "default",
+    data: bytes | None = None,
+    sidecar: bool = False,
+    title: str | None = None,
+    **options: Any,
+) -> SignedImage:
+    """Signs an image file.
+
+    Args:
+        source: The image. When it is signed already, it becomes the parent ingredient.
+        destination: Where the signed image goes; must not exist, same format as what is signed.
+        identity: Name of a stored identity, or one.
+        data: What to sign instead of the source's own bytes, such as its watermarked copy.
+        sidecar: Leave the bytes as they are and write the credential beside them (``.c2pa``).
+        title: Shown to people; the destination's name by default.
+        options: As for ``sign_bytes``: ``generator``, ``digital_source_type``, ``model``,
+            ``seed``, ``prompt``, ``parents``, ``soft_bindings``, ``actions``, ``training``,
+            ``thumbnail``, ``timestamp_url``, ``keep_history`` …
+
+    Raises:
+        OutputError: ``output.exists``, ``output.format`` or ``output.failed``.
+        ImageError: The source is missing or too large.
+        ProvenanceError: See ``sign_bytes``.
+    """
+    destination = Path(destination)
+    if destination.exists():
+        raise OutputError(
+            f"{destination} exists and is not overwritten.",
+            code="output.exists",
+            hint="Choose another name or remove it first.",
+        )
+    original = read_bytes(source)
+    content = original if data is None else data
+    _check_suffix(content, destination)
+    signed = sign_bytes(
+        content,
+        identity=identity,
+        title=title or destination.name,
+        history=original,
+        name=str(source),
+        embed=not sidecar,
+        **options,
+    )
+    with atomic_path(destination) as temporary:
+        temporary.write_bytes(signed.data)
+        if sidecar:
+            with atomic_path(sidecar_path(destination)) as beside:
+                beside.write_bytes(signed.manifest)
+    return SignedImage(
+        source=str(source),
+        path=str(destination),
+        sha256=sha256_bytes(signed.data),
+        manifest_id=signed.manifest_id,
+        identity=signed.identity,
+        payload=None,
+        notes=signed.notes,
+    )
+
+
+def sign_bytes(
+    data: bytes,
+    *,
+    identity: str | Identity = "default",
+    title: str = "image",
+    history: bytes | None = None,
+    name: str = "image",
+    embed: bool = True,
+    keep_history: bool = True,
+    parents: Sequence[Source | Ingredient] = (),
+    thumbnail: int = 0,
+    timestamp_url: str | None = None,
+    remote_url: str | None = None,
+    generator: str | None = None,
+    digital_source_type: str | None = None,
+    model: str | Mapping[str, Any] | None = None,
+    seed: int | str | None = None,
+    prompt: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    soft_bindings: Sequence[SoftBinding] = (),
+    actions: Sequence[str | Mapping[str, Any]] = (),
+    training: str | None = "notAllowed",
+    assertions: Sequence[Mapping[str, Any]] = (),
+) -> Signed:
+    """Signs an encoded image in memory.
+
+    Args:
+        data: The encoded image.
+        identity: Name of a stored identity, or one.
+        title: Shown to people.
+        history: Bytes whose credentials come before; ``data`` by default.
+        name: What to call the image in errors.
+        embed: Write the manifest into the image; else only return it.
+        keep_history: False forgets earlier credentials, on purpose.
+        parents: What the image was made from. A single one is its parent; of several, each is
+            a component. With a signed ``history`` all of them are components.
+        thumbnail: Longest edge of a thumbnail in the manifest; 0 for none, never enlarged.
+        timestamp_url: RFC 3161 authority; the identity's own by default. The one use of the
+            network there is.
+        remote_url: Written into the image as the manifest's address; nothing is uploaded.
+        generator, digital_source_type, model, seed, prompt, parameters, soft_bindings, actions,
+            training, assertions: See ``Claim``.
+
+    Raises:
+        ProvenanceError: ``credential.format``, ``source-type.unknown``, ``history.unreadable``,
+            ``signing.refused`` (with the certificate doctor's findings) and what identities raise.
+    """
+    signer_identity = get_identity(identity) if isinstance(identity, str) else identity
+    if timestamp_url:
+        signer_identity = replace(signer_identity, timestamp_url=timestamp_url, _signers={})
+    mime = require_mime(data, name)
+    ingredients = _ingredients(data if history is None else history, parents, keep_history, name)
+    claim = Claim(
+        title=title,
+        generator=generator,
+        digital_source_type=digital_source_type,
+        model=model,
+        seed=seed,
+        prompt=prompt,
+        parameters=parameters or {},
+        soft_bindings=tuple(soft_bindings),
+        actions=tuple(actions),
+        training=training,
+        assertions=tuple(assertions),
+        has_parent=any(each[0]["label"] == PARENT_ID for each in ingredients),
+        components=sum(each[0]["label"] != PARENT_ID for each in ingredients),
+    )
+    manifest = definition(claim)
+    signed, store = _sign(
+        data, mime, manifest, ingredients, signer_identity,
+        embed=embed, thumbnail=_thumbnail_edge(data, thumbnail), remote_url=remote_url,
+    )  # fmt: skip
+    return Signed(signed if embed else data, store, manifest["label"], signer_identity.name)
+
+
+def sidecar_path(image: Path | str) -> Path:
+    """Where the credential of an image lies when it is not inside: same name, ``.c2pa``."""
+    return Path(image).with_suffix(".c2pa")
+
+
+def _sign(
+    data: bytes,
+    mime: str,
+    manifest: dict[str, Any],
+    ingredients: list[tuple[dict[str, Any], str, bytes]],
+    identity: Identity,
+    *,
+    embed: bool,
+    thumbnail: int,
+    remote_url: str | None,
+) -> tuple[bytes, bytes]:
+    import c2pa
+
+    trust = default_trust() if ingredients else None
+    settings = context(
+        trust.anchors_pem if trust else "",
+        trust.eku_text if trust else "",
+        thumbnail=thumbnail,
+        timestamp=bool(identity.timestamp_url),
+    )
+    output = io.BytesIO()
+    try:
+        with c2pa.Builder(manifest, context=settings) as builder:
+            if not embed:
+                builder.set_no_embed()
+            if remote_url:
+                builder.set_remote_url(remote_url)
+            for facts, kind, content in ingredients:
+                _add(builder, facts, kind, content)
+            store = builder.sign(identity.native_signer(), mime, io.BytesIO(data), output)
+    except c2pa.C2paError as error:
+        raise _refused(identity, error) from error
+    return output.getvalue(), store
+
+
+def _add(builder: Any, facts: dict[str, Any], mime: str, content: bytes) -> None:
+    import c2pa
+
+    try:
+        builder.add_ingredient(facts, mime, io.BytesIO(content))
+    except c2pa.C2paError as error:
+        raise ProvenanceError(
+            f"The earlier credentials of {facts['title']} cannot be read ({error}).",
+            code="history.unreadable",
+            hint="Sign an undamaged copy, or forget the history on purpose with keep_history=False.",
+        ) from error
+
+
+def _ingredients(
+    history: bytes, parents: Sequence[Source | Ingredient], keep_history: bool, name: str
+) -> list[tuple[dict[str, Any], str, bytes]]:
+    """Ingredient facts, media type and bytes; the parent, if there is one, first."""
+    given = [each if isinstance(each, Ingredient) else Ingredient(each) for each in parents]
+    if keep_history and has_credential(history):
+        given.insert(0, Ingredient(history, "parentOf", Path(name).name))
+    elif len(given) == 1 and given[0].relationship is None:
+        given[0] = replace(given[0], relationship="parentOf")
+    given.sort(key=lambda each: each.relationship != "parentOf")
+    if sum(each.relationship == "parentOf" for each in given) > 1:
+        raise ProvenanceError(
+            "An image has one parent at most.",
+            code="ingredient.parents",
+            hint="Pass the others as components.",
+        )
+    result, components = [], 0
+    for each in given:
+        content = each.source if isinstance(each.source, bytes) else read_bytes(each.source)
+        title = each.title or ("ingredient" if isinstance(each.source, bytes) else Path(each.source).name)
+        relationship = each.relationship or "componentOf"
+        label = PARENT_ID if relationship == "parentOf" else COMPONENT_ID.format(components)
+        components += relationship != "parentOf"
+        facts = {"title": title, "relationship": relationship, "label": label}
+        result.append((facts, require_mime(content, title), content))
+    return result
+
+
+def _thumbnail_edge(data: bytes, edge: int) -> int:
+    """Never larger than the image: the library would enlarge it."""
+    if edge <= 0:
+        return 0
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return min(edge, *([max(image.size)]))
+    except Exception:
+        return 0
+
+
+def _check_suffix(data: bytes, destination: Path) -> None:
+    expected = mime_of(data)
+    written = _SUFFIXES.get(destination.suffix.lower())
+    if (
+        expected
+        and written
+        and expected != written
+        and not (expected.startswith("video") and written == "audio/mp4")
+    ):
+        raise OutputError(
+            f"{destination.name} is named as {written}, but what is signed is {expected}.",
+            code="output.format",
+            hint="Give the destination the extension of the source.",
+        )
+
+
+_SUFFIXES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".avif": "image/avif",
+    ".heic": "image/heic",
+    ".heif": "image/heic",
+    ".svg": "image/svg+xml",
+    ".pdf": "application/pdf",
+}
+
+
+def _refused(identity: Identity, error: Exception) -> ProvenanceError:
+    from countermark.provenance.doctor import examine
+
+    found = [each for each in examine(identity.chain_pem) if each.severity == "failure"]
+    reasons = " ".join(each.sentence for each in found)
+    return ProvenanceError(
+        f"Signing with {identity.name!r} was refused: {reasons or error}",
+        code="signing.refused",
+        hint="" if found else "Run the certificate doctor: countermark keys doctor CERT",
+    )
