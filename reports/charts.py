@@ -113,7 +113,9 @@ def score_bar(row: Mapping[str, Any]) -> Markup:
     )
 
 
-_SHARE = Markup('<rect class="share {name}" x="{x}" y="0" width="{width}" height="14"><title>{label}</title></rect>')
+_SHARE = Markup(
+    '<rect class="share {name}" x="{x}" y="0" width="{width}" height="14"><title>{label}</title></rect>'
+)
 
 
 def share_bar(counts: Mapping[str, int], names: Sequence[str]) -> Markup:

@@ -119,7 +119,9 @@ def _verify(document: Document) -> RenderableType:
         said = row["summary"] or (f"{worst['code']}: {worst['sentence']}" if worst else "")
         table.add_row(_text(row["path"]), _state(row["state"]), _text(signer), _text(said))
         for problem in row["problems"]:
-            table.add_row("", "", "", _text(f"{problem['severity']} {problem['code']}: {problem['sentence']}"))
+            table.add_row(
+                "", "", "", _text(f"{problem['severity']} {problem['code']}: {problem['sentence']}")
+            )
     counts = document["counts"]
     parts = [f"{n} {name}" for name, n in counts.items() if n and name in STYLES]
     line = plural(counts["total"], "file") + (": " + ", ".join(parts) if parts else "")

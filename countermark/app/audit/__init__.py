@@ -1,0 +1,40 @@
+"""Audits: a written policy against a detector, a generator or a signing pipeline.
+
+>>> import countermark as cm                        # doctest: +SKIP
+>>> report = cm.audit("policies/detector.toml")     # doctest: +SKIP
+>>> report.passed, report.exit_code                 # doctest: +SKIP
+(True, 0)
+
+A policy names its subject, its evidence and its checks; nothing in it is executed. Every check is a
+small registered class (``checks/``); ``explain`` documents it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from countermark.app.audit.checks import CHECKS
+    from countermark.app.audit.explain import explain
+    from countermark.app.audit.policy import Policy, load_policy
+    from countermark.app.audit.runner import audit, combine
+    from countermark.app.audit.starters import starter
+
+_HOMES = {
+    "audit": "runner",
+    "combine": "runner",
+    "CHECKS": "checks",
+    "explain": "explain",
+    "Policy": "policy",
+    "load_policy": "policy",
+    "starter": "starters",
+}
+__all__ = ["CHECKS", "Policy", "audit", "combine", "explain", "load_policy", "starter"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"countermark.app.audit.{_HOMES[name]}"), name)

@@ -1,0 +1,141 @@
+"""What a check is: an id, a unit, a direction, the evidence it needs, and how it is measured."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from countermark.app.audit import intervals
+from countermark.app.audit.evidence import Library, Scored
+from countermark.app.audit.intervals import Estimate, Weighted
+from countermark.app.audit.policy import CheckEntry, Policy
+from countermark.core.registry import Registry
+from countermark.core.results import Interval, Outcome
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One part of a check over several parts, such as one generator."""
+
+    name: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a check found.
+
+    Attributes:
+        estimate: The figure to decide on; None when ``outcome`` is given or ``slices`` are.
+        slices: Parts that must all meet the threshold; the worst is shown.
+        outcome: Decides by itself, for checks without sampling error (a file is signed or not).
+        sentence: Replaces the standard sentence.
+        short: Why the evidence is too thin to decide, or empty.
+    """
+
+    estimate: Estimate | None = None
+    slices: tuple[Slice, ...] = ()
+    outcome: Outcome | None = None
+    sentence: str = ""
+    short: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Context:
+    """What a check may use: the policy, the evidence, and shared bootstrap weights."""
+
+    policy: Policy
+    library: Library
+    _weights: dict[Any, np.ndarray] = field(default_factory=dict)
+
+    def weights(self, scored: Scored) -> np.ndarray:
+        """Bootstrap weights ``[resamples, images]``, the same for the same images: intervals pair up."""
+        key = tuple(i.sha256 + i.name for i in scored.items)
+        if key not in self._weights:
+            if len(self._weights) > 8:
+                self._weights.pop(next(iter(self._weights)))
+            statistics = self.policy.statistics
+            self._weights[key] = intervals.bootstrap_weights(
+                scored.labels, scored.clusters, statistics.resamples, statistics.seed
+            )
+        return self._weights[key]
+
+    def estimate(
+        self,
+        scored: Scored,
+        statistic: Weighted,
+        bounds: tuple[float, float] = (0.0, 1.0),
+    ) -> Estimate:
+        """A bootstrap interval over the images of ``scored``."""
+        counts = [len(set(scored.clusters[scored.labels == label])) for label in (0, 1)]
+        return intervals.estimate(
+            statistic,
+            self.weights(scored),
+            confidence=self.policy.statistics.confidence,
+            effective=min(c for c in counts if c) if any(counts) else 1,
+            clusters=sum(counts),
+            bounds=bounds,
+        )
+
+    def proportion(self, events: np.ndarray, clusters: np.ndarray | None) -> Estimate:
+        """An exact interval for a share of images."""
+        return intervals.proportion(events, clusters, confidence=self.policy.statistics.confidence)
+
+    def exact(self, value: float, count: int) -> Estimate:
+        """A figure without sampling error: every image there is was counted."""
+        interval = Interval(value, value, value, count, None, self.policy.statistics.confidence)
+        return Estimate(interval, np.array([]))
+
+    def short_of(self, scored: Scored, evidence: str, labels: Iterable[int] = (0, 1)) -> str:
+        """Why there is too little evidence, or an empty string."""
+        minimum = self.policy.evidence[evidence].minimum
+        for label, name, least in ((0, "real", minimum.real), (1, "synthetic", minimum.synthetic)):
+            if label not in labels:
+                continue
+            members = scored.clusters[scored.labels == label]
+            if len(members) < least:
+                return f"{len(members)} {name} images are fewer than the {least} that the policy asks for."
+            if len(set(members)) < minimum.clusters:
+                return (
+                    f"The {name} images come from {len(set(members))} sources; the policy asks for "
+                    f"{minimum.clusters}."
+                )
+        return ""
+
+
+class Check(ABC):
+    """Base of every check. Subclasses are registered in ``CHECKS`` and need no further wiring."""
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    unit: ClassVar[str] = "share"
+    direction: ClassVar[str] = "at-least"
+    kinds: ClassVar[tuple[str, ...]] = ("detector",)
+    formula: ClassVar[str]
+    source: ClassVar[str]
+    claims: ClassVar[tuple[str, ...]] = ()
+    needs_evidence: ClassVar[bool] = True
+    default_threshold: ClassVar[float | None] = None
+    Options: ClassVar[type[CheckEntry]] = CheckEntry
+
+    def requests(self, entry: Any, policy: Policy) -> Iterator[tuple[str, str, str]]:
+        """Scores that this check will ask for: ``(evidence, perturbation, detector)``."""
+        return iter(())
+
+    @abstractmethod
+    def measure(self, entry: Any, context: Context) -> Measured:
+        """Measures; CountermarkError when it cannot."""
+
+
+CHECKS: Registry[type[Check]] = Registry("check")
+
+
+def register(check: type[Check]) -> type[Check]:
+    """Class decorator: adds a check to ``CHECKS`` under its id."""
+    CHECKS.register(check.id, check)
+    return check

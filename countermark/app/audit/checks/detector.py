@@ -1,0 +1,168 @@
+"""Detector checks on native images and under one delivery condition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from countermark.app.audit import intervals
+from countermark.app.audit.checks.base import Check, Context, Measured, register
+from countermark.app.audit.evidence import Scored
+from countermark.app.audit.policy import CheckEntry, Policy
+from countermark.core.perturb import DELIVERIES
+
+DETECTABLE = ("eu-ai-act/50.2/detectable", "eu-ai-act/50.2/effective")
+RELIABLE = ("eu-ai-act/50.2/reliable",)
+
+
+class Delivered(CheckEntry):
+    """Options of a check under one delivery condition.
+
+    Attributes:
+        delivery: ``native``, ``q96``, ``320q90``, ``q75`` or any perturbation, such as ``blur:1``.
+    """
+
+    delivery: str = "native"
+
+    @property
+    def spec(self) -> str:
+        return DELIVERIES.get(self.delivery, self.delivery)
+
+
+class AtRate(Delivered):
+    """Options of a check at a false-positive rate."""
+
+    max_fpr: float = Field(default=0.01, gt=0, le=0.5)
+
+
+class ScoreCheck(Check):
+    """A statistic of labels and scores with a bootstrap interval."""
+
+    Options: ClassVar[type[CheckEntry]] = Delivered
+    labels: tuple[int, ...] = (0, 1)
+
+    def requests(self, entry: Any, policy: Policy) -> Iterator[tuple[str, str, str]]:
+        yield entry.evidence, entry.spec, policy.subject.name
+
+    def measure(self, entry: Any, context: Context) -> Measured:
+        scored = context.library.scores(entry.evidence, entry.spec)
+        short = context.short_of(scored, entry.evidence, self.labels)
+        detail = {"delivery": entry.delivery}
+        return Measured(self.estimate(scored, entry, context), short=short, detail=detail)
+
+    def estimate(self, scored: Scored, entry: Any, context: Context) -> intervals.Estimate:
+        return context.estimate(scored, self.statistic(scored, entry))
+
+    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+        """The statistic as a function of weights; also used for comparisons with a baseline."""
+        raise TypeError(f"{self.id} has no bootstrap statistic.")
+
+
+@register
+class Auroc(ScoreCheck):
+    id = "detector.auroc"
+    title = "Ranks synthetic images above real ones"
+    unit = "AUROC"
+    formula = "P(score of a synthetic image > score of a real one) + half the ties"
+    source = "Hanley & McNeil 1982; interval: stratified cluster bootstrap, Davison & Hinkley 1997"
+    claims = DETECTABLE
+
+    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+        return partial(intervals.auroc, scored.labels, scored.scores)
+
+
+@register
+class Tpr(ScoreCheck):
+    id = "detector.tpr"
+    title = "Finds synthetic images at a false-positive rate"
+    formula = "share of synthetic images above the threshold that max_fpr of the real ones exceed"
+    source = "field practice: TPR at a fixed FPR; interval: cluster bootstrap, threshold redrawn each time"
+    claims = DETECTABLE
+    Options = AtRate
+
+    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+        return partial(intervals.tpr_at_fpr, scored.labels, scored.scores, max_fpr=entry.max_fpr)
+
+
+@register
+class Fpr(ScoreCheck):
+    id = "detector.fpr"
+    title = "Leaves photographs alone"
+    direction = "at-most"
+    formula = "share of real images at or above the detector's own threshold for max_fpr"
+    source = "Clopper & Pearson 1934 on the effective sample size of Korn & Graubard 1998"
+    claims = RELIABLE
+    Options = AtRate
+    labels = (0,)
+
+    def estimate(self, scored: Scored, entry: Any, context: Context) -> intervals.Estimate:
+        likely = float(context.library.detector().thresholds(entry.max_fpr).likely)
+        real = scored.labels == 0
+        return context.proportion(scored.scores[real] >= likely, scored.clusters[real])
+
+    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+        raise TypeError("Compare false-positive rates by their own thresholds.")
+
+
+@register
+class Recall(ScoreCheck):
+    id = "detector.recall"
+    title = "Finds synthetic images at its own threshold"
+    formula = "share of synthetic images at or above the detector's own threshold for max_fpr"
+    source = "Clopper & Pearson 1934 on the effective sample size of Korn & Graubard 1998"
+    claims = DETECTABLE
+    Options = AtRate
+    labels = (1,)
+
+    def estimate(self, scored: Scored, entry: Any, context: Context) -> intervals.Estimate:
+        likely = float(context.library.detector().thresholds(entry.max_fpr).likely)
+        synthetic = scored.labels == 1
+        return context.proportion(scored.scores[synthetic] >= likely, scored.clusters[synthetic])
+
+
+@register
+class Calibration(ScoreCheck):
+    id = "detector.ece"
+    title = "Probabilities mean what they say"
+    unit = ""
+    direction = "at-most"
+    formula = "sum over ten score bins of |share synthetic - mean score|, weighted by the bin's size"
+    source = "Naeini, Cooper & Hauskrecht 2015"
+    claims = RELIABLE
+
+    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+        return partial(intervals.calibration_error, scored.labels, scored.scores)
+
+
+@register
+class Brier(ScoreCheck):
+    id = "detector.brier"
+    title = "Probabilities are close to the truth"
+    unit = ""
+    direction = "at-most"
+    formula = "mean of (score - label) squared"
+    source = "Brier 1950"
+    claims = RELIABLE
+
+    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+        return partial(intervals.mean, (scored.scores - scored.labels) ** 2)
+
+
+@register
+class Abstention(ScoreCheck):
+    id = "detector.abstention"
+    title = "Decides most images"
+    direction = "at-most"
+    formula = "share of images whose score lies between the unsure and the likely threshold"
+    source = "Clopper & Pearson 1934 on the effective sample size of Korn & Graubard 1998"
+    Options = AtRate
+
+    def estimate(self, scored: Scored, entry: Any, context: Context) -> intervals.Estimate:
+        bounds = context.library.detector().thresholds(entry.max_fpr)
+        undecided = (scored.scores >= bounds.unsure) & (scored.scores < bounds.likely)
+        labels = np.array([f"{label}/{c}" for label, c in zip(scored.labels, scored.clusters, strict=True)])
+        return context.proportion(undecided, labels)

@@ -1,0 +1,101 @@
+"""Pipeline checks: what actually lies in an output folder, file by file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from countermark.app.audit.checks.base import Check, Context, Measured, register
+from countermark.app.audit.policy import CheckEntry
+from countermark.core.results import Outcome, Verification, VerificationState
+
+MARKED = ("eu-ai-act/50.2/marked",)
+#: States that leave a credential in the file.
+SIGNED = (VerificationState.TRUSTED, VerificationState.INTACT)
+
+
+def verifications(context: Context, evidence: str) -> list[tuple[str, Verification]]:
+    """Every file of the evidence with its verification, in the folder's order; done once."""
+    library = context.library
+    store: dict[str, list[tuple[str, Verification]]] = library.__dict__.setdefault("_verified", {})
+    if evidence not in store:
+        items = library.images(evidence).items
+        store[evidence] = [(i.name, library.rooms.verify(i.path)) for i in items]
+    return store[evidence]
+
+
+class FileCheck(Check):
+    """A property that every file of an output folder has or has not."""
+
+    kinds = ("pipeline", "generator", "detector")
+    default_threshold = 1.0
+
+    def holds(self, found: Verification, entry: Any) -> bool:
+        raise TypeError(f"{self.id} does not look at verifications.")
+
+    def measure(self, entry: Any, context: Context) -> Measured:
+        found = verifications(context, entry.evidence)
+        return census(context, entry, [(name, self.holds(v, entry), _why(v)) for name, v in found])
+
+
+def census(context: Context, entry: Any, rows: list[tuple[str, bool, str]]) -> Measured:
+    """Counts a whole folder: nothing is sampled, so the figure has no interval but itself."""
+    if not rows:
+        return Measured(outcome=Outcome.SKIPPED, sentence="There is no file to look at.")
+    good = np.array([ok for _, ok, _ in rows])
+    missing = [{"file": name, "why": why} for name, ok, why in rows if not ok]
+    detail = {"files": len(rows), "failing": len(missing), "first": missing[:20]}
+    sentence = f"{int(good.sum())} of {len(rows)} files."
+    if missing:
+        sentence += f" First without: {missing[0]['file']} ({missing[0]['why']})."
+    return Measured(context.exact(float(good.mean()), len(rows)), sentence=sentence, detail=detail)
+
+
+def _why(found: Verification) -> str:
+    code = found.problems[0].code if found.problems else ""
+    return f"{found.state}{', ' + code if code else ''}"
+
+
+@register
+class Signed(FileCheck):
+    id = "pipeline.signed"
+    title = "Every file carries an intact credential"
+    formula = "share of files whose verification state is trusted or intact"
+    source = "C2PA 2.2, validation states"
+    claims = MARKED
+
+    def holds(self, found: Verification, entry: Any) -> bool:
+        return found.state in SIGNED
+
+
+@register
+class Trusted(FileCheck):
+    id = "pipeline.trusted"
+    title = "Every file is signed by someone on the trust list"
+    formula = "share of files whose verification state is trusted"
+    source = "C2PA 2.2, trust model"
+    claims = (*MARKED, "eu-ai-act/50.2/interoperable")
+
+    def holds(self, found: Verification, entry: Any) -> bool:
+        return found.state == VerificationState.TRUSTED
+
+
+class SourceTypes(CheckEntry):
+    """Options: IPTC digital source types that count."""
+
+    allowed: tuple[str, ...] = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
+
+
+@register
+class SourceType(FileCheck):
+    id = "pipeline.source-type"
+    title = "Every credential says that the image is synthetic"
+    formula = "share of files whose active manifest has an allowed digitalSourceType"
+    source = "IPTC digital source type vocabulary; C2PA 2.2, c2pa.actions"
+    claims = (*MARKED, "eu-ai-act/50.2/interoperable")
+    Options = SourceTypes
+
+    def holds(self, found: Verification, entry: Any) -> bool:
+        term = (found.digital_source_type or "").rstrip("/").rsplit("/", 1)[-1]
+        return found.state in SIGNED and term in entry.allowed

@@ -1,0 +1,73 @@
+"""From an interval to PASS, FAIL or INCONCLUSIVE, and the number of images that would decide.
+
+PASS if the bound on the threshold's side clears it, FAIL if the other bound misses it, else
+INCONCLUSIVE. Over several slices (generators, sources, attacks) a check passes only if every slice
+clears (an intersection-union test, Berger 1982, needs no correction) and fails only if some slice
+misses after Holm's (1979) step-down correction.
+
+>>> decide(Interval(0.95, 0.93, 0.97, 400), 0.9, "at-least")
+<Outcome.PASS: 'pass'>
+>>> decide(Interval(0.95, 0.93, 0.97, 400), 0.94, "at-least")
+<Outcome.INCONCLUSIVE: 'inconclusive'>
+>>> needed(Interval(0.95, 0.93, 0.97, 400), 0.94)
+1600
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from countermark.core.results import Interval, Outcome
+
+MAX_NEEDED = 1_000_000
+
+
+def decide(interval: Interval, threshold: float, direction: str) -> Outcome:
+    """The outcome of one interval against one threshold; NaN bounds are inconclusive."""
+    low, high = interval.low, interval.high
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Outcome.INCONCLUSIVE
+    if direction == "at-least":
+        if low >= threshold:
+            return Outcome.PASS
+        return Outcome.FAIL if high < threshold else Outcome.INCONCLUSIVE
+    if high <= threshold:
+        return Outcome.PASS
+    return Outcome.FAIL if low > threshold else Outcome.INCONCLUSIVE
+
+
+def needed(interval: Interval, threshold: float) -> int | None:
+    """Images with which the interval would clear the threshold if the estimate stays as it is.
+
+    Widths shrink with the square root of the number of images. None when no million would do.
+    """
+    gap = abs(interval.value - threshold)
+    half = interval.value - interval.low if interval.value >= threshold else interval.high - interval.value
+    if not (math.isfinite(gap) and math.isfinite(half)) or gap <= 0:
+        return None
+    count = math.ceil(round(interval.n * (half / gap) ** 2, 6))
+    return None if count > MAX_NEEDED else max(count, interval.n)
+
+
+def p_misses(draws: np.ndarray, threshold: float, direction: str) -> float:
+    """One-sided bootstrap p-value of "the true value meets the threshold": small means it misses."""
+    meets = draws >= threshold if direction == "at-least" else draws <= threshold
+    return float((1 + np.count_nonzero(meets)) / (1 + len(draws)))
+
+
+def holm(p_values: Sequence[float], level: float) -> list[bool]:
+    """Which hypotheses Holm's step-down procedure rejects at ``level``, in the given order.
+
+    >>> holm([0.01, 0.04, 0.03], 0.05)
+    [True, False, False]
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    rejected = [False] * len(p_values)
+    for rank, index in enumerate(order):
+        if p_values[index] > level / (len(p_values) - rank):
+            break
+        rejected[index] = True
+    return rejected

@@ -1,0 +1,274 @@
+"""The images of an audit and their scores: read once, decoded once, scored once a perturbation.
+
+Checks say beforehand which scores they need; every image is then opened a single time and scored
+under all its perturbations. Scores are kept by the SHA-256 of the image, the perturbation and the
+SHA-256 of the detector's weights, in memory and, where a cache is given, on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from countermark.app.audit.cache import ScoreCache
+from countermark.app.audit.policy import Evidence, Policy
+from countermark.app.audit.rooms import Detector, Rooms
+from countermark.core.corpus import read_corpus
+from countermark.core.errors import ConfigError, CountermarkError
+from countermark.core.files import sha256_bytes
+from countermark.core.images import Pixels, iter_image_paths, read_bytes, read_image
+from countermark.core.perturb import perturb
+from countermark.core.seeds import derive, rng
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of the evidence; ``name`` is relative to its folder. ``label``: 1 synthetic, 0 real."""
+
+    path: Path
+    name: str
+    label: int
+    cluster: str
+    generator: str = ""
+    source: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Images:
+    """What one evidence table stands for; ``skipped`` files could not be read."""
+
+    name: str
+    table: Evidence
+    items: tuple[Item, ...]
+    skipped: tuple[dict[str, str], ...] = ()
+
+    def digest(self) -> str:
+        """SHA-256 over names, labels and contents."""
+        lines = sorted(f"{i.name}\0{i.label}\0{i.sha256}" for i in self.items)
+        return sha256_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
+
+    def summary(self) -> dict[str, Any]:
+        labels = [i.label for i in self.items]
+        return {
+            "name": self.name,
+            "images": len(labels),
+            "real": labels.count(0),
+            "synthetic": labels.count(1),
+            "clusters": len({(i.label, i.cluster) for i in self.items}),
+            "sha256": self.digest(),
+            "skipped": list(self.skipped),
+        }
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one evidence table under one perturbation; arrays of equal length.
+
+    Attributes:
+        labels: int64, 1 synthetic.
+        scores: float64 in [0, 1].
+        clusters: str.
+    """
+
+    items: tuple[Item, ...]
+    labels: np.ndarray
+    scores: np.ndarray
+    clusters: np.ndarray
+
+    def subset(self, mask: np.ndarray) -> Scored:
+        items = tuple(i for i, keep in zip(self.items, mask, strict=True) if keep)
+        return Scored(items, self.labels[mask], self.scores[mask], self.clusters[mask])
+
+
+@dataclass
+class Library:
+    """All evidence of one policy.
+
+    Attributes:
+        policy: Names the evidence.
+        rooms: Loads the models.
+        folders: By evidence name: a folder that replaces the one in the policy.
+        cache: Scores on disk, or None.
+        workspace: Where made corpora are written; a temporary folder of the audit.
+    """
+
+    policy: Policy
+    rooms: Rooms
+    workspace: Path
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    cache: ScoreCache | None = None
+    _images: dict[str, Images] = field(default_factory=dict)
+    _detectors: dict[str, Detector] = field(default_factory=dict)
+    _scores: dict[tuple[str, str, str], float] = field(default_factory=dict)
+
+    def detector(self, name: str | None = None) -> Detector:
+        """A detector by name or weights' path (relative to the policy), loaded once."""
+        name = name or self.policy.subject.name
+        if name not in self._detectors:
+            self._detectors[name] = self.rooms.load_detector(self.resolve(name))
+        return self._detectors[name]
+
+    def resolve(self, name: str) -> str:
+        """A model's name as it is, a weights' path relative to the policy."""
+        if name.endswith(".safetensors") or "/" in name:
+            return str((self.policy.root / name) if not Path(name).is_absolute() else Path(name))
+        return name
+
+    def folder(self, name: str) -> Path:
+        """The folder that an evidence table stands for."""
+        table = self.policy.evidence[name]
+        if name in self.folders:
+            return Path(self.folders[name])
+        return self.policy.root / (table.corpus or table.folder)
+
+    def images(self, name: str) -> Images:
+        """The items of an evidence table: labels, clusters, digests; unreadable files are listed."""
+        if name not in self._images:
+            self._images[name] = self._collect(name)
+        return self._images[name]
+
+    def _collect(self, name: str) -> Images:
+        table = self.policy.evidence[name]
+        if table.make and name not in self.folders:
+            from countermark.app.audit.makers import MAKERS
+
+            target = self.workspace / name
+            MAKERS.get(table.make).make(target, table.count, self.policy.statistics.seed, self.rooms)
+            items = list(self._labelled(target, table))
+        elif table.folder:
+            items = list(self._unlabelled(self.folder(name)))
+        else:
+            items = list(self._labelled(self.folder(name), table))
+        return self._digest(name, table, self._limit(items, table, name))
+
+    def _labelled(self, folder: Path, table: Evidence) -> Iterator[Item]:
+        for path, row in read_corpus(folder):
+            if table.split and row.split != table.split:
+                continue
+            column = table.cluster.synthetic if row.is_synthetic else table.cluster.real
+            known = {"source": row.source, "generator": row.generator, "seed": row.seed, **row.extra}
+            if column != "image" and column not in known:
+                raise ConfigError(
+                    f"The corpus {folder} has no column {column!r} to cluster by.", code="policy.cluster"
+                )
+            cluster = "" if column == "image" else known[column]
+            yield Item(
+                path,
+                row.file_name,
+                int(row.is_synthetic),
+                cluster or f"image:{row.file_name}",
+                row.generator,
+                row.source,
+            )
+
+    def _unlabelled(self, folder: Path) -> Iterator[Item]:
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is not a folder.", code="policy.folder")
+        for path in iter_image_paths([folder]):
+            name = path.relative_to(folder).as_posix()
+            yield Item(path, name, 1, f"image:{name}")
+
+    def _limit(self, items: list[Item], table: Evidence, name: str) -> list[Item]:
+        items.sort(key=lambda i: i.name)
+        if not table.limit or len(items) <= table.limit:
+            return items
+        seed = self.policy.statistics.seed
+        kept: list[Item] = []
+        for label in (0, 1):
+            members = [i for i in items if i.label == label]
+            members.sort(key=lambda i: derive(seed, "limit", name, i.name))
+            kept += members[: table.limit // 2]
+        return sorted(kept, key=lambda i: i.name)
+
+    def _digest(self, name: str, table: Evidence, items: list[Item]) -> Images:
+        good, skipped = [], []
+        for item in items:
+            try:
+                data = read_bytes(item.path)
+            except CountermarkError as error:
+                skipped.append({"file": item.name, "code": error.code, "message": error.message})
+                continue
+            fields = {
+                f: getattr(item, f) for f in ("path", "name", "label", "cluster", "generator", "source")
+            }
+            good.append(Item(**fields, sha256=sha256_bytes(data)))
+        return Images(name, table, tuple(good), tuple(skipped))
+
+    def prefetch(self, requests: Iterable[tuple[str, str, str]]) -> None:
+        """Scores ``(evidence, perturbation, detector)`` triples, opening every image once."""
+        wanted: dict[str, set[tuple[str, str]]] = {}
+        for evidence, spec, detector in requests:
+            wanted.setdefault(evidence, set()).add((spec, detector))
+        for evidence, jobs in wanted.items():
+            self._score_all(self.images(evidence), sorted(jobs))
+
+    def _score_all(self, images: Images, jobs: list[tuple[str, str]]) -> None:
+        digests = {name: self.detector(name).card.sha256 for _, name in jobs}
+        queues: dict[tuple[str, str], list[tuple[Item, Pixels]]] = {job: [] for job in jobs}
+        broken: dict[str, dict[str, str]] = {}
+        for item in images.items:
+            missing = [j for j in jobs if not self._known(item.sha256, j[0], digests[j[1]])]
+            if not missing:
+                continue
+            try:
+                pixels = read_image(item.path).pixels
+                changed = {spec: self._perturb(spec, pixels, item) for spec in {s for s, _ in missing}}
+            except CountermarkError as error:
+                broken[item.name] = {"file": item.name, "code": error.code, "message": error.message}
+                continue
+            for job in missing:
+                queues[job].append((item, changed[job[0]]))
+                if len(queues[job]) >= BATCH:
+                    self._flush(job, queues[job], digests[job[1]])
+        for job, queue in queues.items():
+            self._flush(job, queue, digests[job[1]])
+        if self.cache is not None:
+            self.cache.commit()
+        if broken:
+            kept = tuple(i for i in images.items if i.name not in broken)
+            skipped = images.skipped + tuple(broken[k] for k in sorted(broken))
+            self._images[images.name] = Images(images.name, images.table, kept, skipped)
+
+    def _perturb(self, spec: str, pixels: Pixels, item: Item) -> Pixels:
+        return perturb(spec, pixels, rng(self.policy.statistics.seed, spec, item.sha256))
+
+    def _known(self, digest: str, spec: str, detector: str) -> bool:
+        key = (digest, spec, detector)
+        if key not in self._scores and self.cache is not None:
+            found = self.cache.get(digest, self._cache_spec(spec), detector)
+            if found is not None:
+                self._scores[key] = found
+        return key in self._scores
+
+    def _cache_spec(self, spec: str) -> str:
+        return f"{spec}#{self.policy.statistics.seed}"
+
+    def _flush(self, job: tuple[str, str], queue: list[tuple[Item, Pixels]], digest: str) -> None:
+        if not queue:
+            return
+        values = np.asarray(self.detector(job[1]).score([pixels for _, pixels in queue]), dtype=np.float64)
+        for (item, _), value in zip(queue, values, strict=True):
+            self._scores[(item.sha256, job[0], digest)] = float(value)
+            if self.cache is not None:
+                self.cache.put(item.sha256, self._cache_spec(job[0]), digest, float(value))
+        queue.clear()
+
+    def scores(self, evidence: str, spec: str = "none", detector: str | None = None) -> Scored:
+        """Scores of an evidence table under a perturbation; scored now if not prefetched."""
+        name = detector or self.policy.subject.name
+        self._score_all(self.images(evidence), [(spec, name)])
+        digest = self.detector(name).card.sha256
+        items = self.images(evidence).items
+        return Scored(
+            items,
+            np.array([i.label for i in items], dtype=np.int64),
+            np.array([self._scores[(i.sha256, spec, digest)] for i in items], dtype=np.float64),
+            np.array([i.cluster for i in items], dtype=str),
+        )

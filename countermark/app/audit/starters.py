@@ -1,0 +1,16 @@
+"""Commented starter policies, printed by ``countermark audit init``."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from countermark.core.errors import UnknownNameError
+
+NAMES = ("demo",)
+
+
+def starter(kind: str) -> str:
+    """The TOML text of a starter policy: ``detector``, ``generator``, ``pipeline`` or ``demo``."""
+    if kind not in NAMES:
+        raise UnknownNameError(f"There is no starter policy {kind!r}.", hint=f"Known: {', '.join(NAMES)}.")
+    return resources.files(__package__).joinpath(f"starters/{kind}.toml").read_text("utf-8")
