@@ -12,6 +12,7 @@ source, so that the same files are held out whatever the order.
 
 from __future__ import annotations
 
+import inspect
 import re
 import zipfile
 from collections.abc import Iterator
@@ -193,8 +194,10 @@ def _read_torchvision(name: str, limit: int) -> Iterator[tuple[str, str, Pixels 
         raise UnknownNameError(f"torchvision has no data set {name!r}.", hint=f"Known: {', '.join(known)}.")
     make = getattr(datasets, name)
     root = data_dir() / "torchvision"
+    accepted = inspect.signature(make).parameters
+    settings = {"root": str(root), "download": True}
     try:
-        dataset = make(root=str(root), download=True)
+        dataset = make(**{key: value for key, value in settings.items() if key in accepted})
     except (TypeError, OSError, RuntimeError, ValueError) as error:
         raise CorpusError(
             f"torchvision could not provide {name!r}: {error}.",

@@ -100,7 +100,13 @@ def evaluate_generator(
     )
     images = loaded.sample(count, seed=seed)
     return evaluate_images(
-        images, pictures, extractor=extractor, name=loaded.name, sha256=loaded.sha256, seed=seed, gallery=gallery
+        images,
+        pictures,
+        extractor=extractor,
+        name=loaded.name,
+        sha256=loaded.sha256,
+        seed=seed,
+        gallery=gallery,
     )
 
 
@@ -113,7 +119,7 @@ def evaluate_images(
     sha256: str = "",
     seed: int = 0,
     gallery: Path | str | None = None,
-    max_train: int = 5000,
+    max_train: int = 3000,
 ) -> GeneratorReport:
     """Measures uint8 [N, H, W, 3] images, wherever they are from, against ``pictures``.
 

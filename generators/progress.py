@@ -1,8 +1,11 @@
-"""What a training run shows: a bar with images per second and time left, or nothing."""
+"""What a training run shows, and how it is stopped: a progress bar, and signals heard between steps."""
 
 from __future__ import annotations
 
-from types import TracebackType
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -39,3 +42,31 @@ class TrainingBar:
         minutes, seconds = divmod(int(max(left, 0)), 60)
         note = f"{rate:.0f} img/s  {minutes}:{seconds:02d} left  critic {losses[0]:.2f}  gen {losses[1]:.2f}"
         self._bar.update(self._task, completed=min(share, 1.0), note=note)
+
+
+class StopSignal:
+    """Turns SIGINT and SIGTERM into a flag while a block runs, so that a step is never cut in two.
+
+    A second signal acts at once. Outside the main thread no handler can be set, and none is.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            for kind in (signal.SIGINT, signal.SIGTERM):
+                self._before[kind] = signal.signal(kind, self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for which, handler in self._before.items():
+            signal.signal(which, handler)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -32,7 +32,7 @@ from countermark.generators.ema import Ema
 from countermark.generators.grids import sheet
 from countermark.generators.losses import LOSSES
 from countermark.generators.models import to_pixels, to_tensor
-from countermark.generators.progress import TrainingBar
+from countermark.generators.progress import StopSignal, TrainingBar
 from countermark.generators.regularisers import gradient_penalty, zero_centred
 
 PREVIEW = 36
@@ -73,7 +73,7 @@ def fit(
 
     Raises:
         TrainingError: ``training.diverged`` (says what to lower; the last good checkpoint stays),
-            ``training.disk``.
+            ``training.disk``, ``training.stopped`` (by a signal).
         WeightsError: ``resume`` with a checkpoint of another recipe, network or seed.
     """
     fabric = fabric or make_fabric(recipe)
@@ -132,7 +132,8 @@ def fit(
         if fabric.is_global_zero:
             save_checkpoint(out, modules, optimisers, at, identity)
 
-    with TrainingBar(f"{recipe.name} on {pictures.name}", enabled=progress and fabric.is_global_zero) as bar:
+    title = f"{recipe.name} on {pictures.name}"
+    with TrainingBar(title, enabled=progress and fabric.is_global_zero) as bar, StopSignal() as stop:
         share = _share(recipe, at)
         while share < 1:
             _set_rates(optimisers, settings, share)
@@ -170,6 +171,13 @@ def fit(
             if at.seconds - saved > recipe.checkpoint_minutes * 60:
                 checkpoint()
                 saved = at.seconds
+            if stop.asked:
+                checkpoint()
+                raise TrainingError(
+                    f"Training was stopped after {at.images:,} images.",
+                    code="training.stopped",
+                    hint=f"{out / FILE} holds all of it; resume to go on.",
+                )
     checkpoint()
     return Fitted(ema.network, generator, critic, at, history)
 
