@@ -1,1 +1,51 @@
-"""Detectors: networks that test images for synthetic origin."""
+"""Detectors: networks that test images for synthetic origin.
+
+    from countermark.detectors import load_detector
+    detector = load_detector("default")
+    detector.score([pixels])        # calibrated P(synthetic), float64 in [0, 1]
+    detector.heatmap(pixels)        # float32 H x W in [0, 1]
+    detector.thresholds(0.01)       # Thresholds(likely, unsure, max_fpr, note)
+
+Imports happen when a name is first used: ``import countermark`` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from countermark.detectors.base import DETECTORS, Detector, FitSettings
+    from countermark.detectors.library import list_detectors, load_detector
+    from countermark.detectors.thresholds import Thresholds
+    from countermark.detectors.training import train_detector
+
+_HOMES = {
+    "DETECTORS": "base",
+    "Detector": "base",
+    "FitSettings": "base",
+    "Thresholds": "thresholds",
+    "list_detectors": "library",
+    "load_detector": "library",
+    "train_detector": "training",
+}
+
+__all__ = [
+    "DETECTORS",
+    "Detector",
+    "FitSettings",
+    "Thresholds",
+    "list_detectors",
+    "load_detector",
+    "train_detector",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"countermark.detectors.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -117,11 +117,15 @@ class ProbeDetector(DetectorNetwork):
         The head is linear in the mean of the patches, so that a patch's share of the logit is exact.
         """
         whole = float(self.logits([image])[0])
-        tiles, places, size = _tiles(resize_short(crop_aspect(image, 8), max(SIDE, min(448, *image.shape[:2]))))
+        tiles, places, size = _tiles(
+            resize_short(crop_aspect(image, 8), max(SIDE, min(448, *image.shape[:2])))
+        )
         total, count = np.zeros(size, np.float32), np.zeros(size, np.float32)
         for start in range(0, len(tiles), BATCH):
             batch = torch.from_numpy(np.stack(tiles[start : start + BATCH])).permute(0, 3, 1, 2)
-            for local, (top, left) in zip(self._patch_logits(batch), places[start : start + BATCH], strict=True):
+            for local, (top, left) in zip(
+                self._patch_logits(batch), places[start : start + BATCH], strict=True
+            ):
                 total[top : top + GRID, left : left + GRID] += local
                 count[top : top + GRID, left : left + GRID] += 1
         local = total / np.maximum(count, 1)
@@ -202,7 +206,7 @@ def _tiles(image: Pixels) -> tuple[list[Pixels], list[tuple[int, int]], tuple[in
         return sorted({*range(0, length - GRID + 1, GRID // 2), length - GRID})
 
     places = [(top, left) for top in starts(high) for left in starts(wide)]
-    tiles = [image[t * patch : t * patch + SIDE, l * patch : l * patch + SIDE] for t, l in places]
+    tiles = [image[patch * t : patch * t + SIDE, patch * f : patch * f + SIDE] for t, f in places]
     return tiles, places, (high, wide)
 
 

@@ -64,7 +64,9 @@ def unpack(packed: Mapping[str, Tensor], shape: tuple[int, ...], *, bits: int, g
     return (values.reshape(-1, group) * scales.float()[:, None]).reshape(shape)
 
 
-def pack_state(state: Mapping[str, Tensor], *, bits: int, group: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def pack_state(
+    state: Mapping[str, Tensor], *, bits: int, group: int
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Packs every matrix whose last axis fits ``group``; the rest is stored as fp16.
 
     Returns:

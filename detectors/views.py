@@ -95,12 +95,13 @@ def texture_crops(image: Pixels, count: int, side: int = SIDE) -> list[Pixels]:
     step = side // 4
     tops = _places(image.shape[0], side, step)
     lefts = _places(image.shape[1], side, step)
-    t, l = np.meshgrid(tops, lefts, indexing="ij")
-    t, l = t.ravel(), l.ravel()
-    totals = sums[t + side, l + side] - sums[t, l + side] - sums[t + side, l] + sums[t, l]
+    rows, columns = np.meshgrid(tops, lefts, indexing="ij")
+    rows, columns = rows.ravel(), columns.ravel()
+    down, right = rows + side, columns + side
+    totals = sums[down, right] - sums[rows, right] - sums[down, columns] + sums[rows, columns]
     chosen: list[tuple[int, int]] = []
     for i in np.argsort(-totals, kind="stable"):
-        place = (int(t[i]), int(l[i]))
+        place = (int(rows[i]), int(columns[i]))
         if all(max(abs(place[0] - a), abs(place[1] - b)) >= side // 2 for a, b in chosen):
             chosen.append(place)
         if len(chosen) == count:
