@@ -7,6 +7,7 @@ update manifest can redact them without touching the rest.
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 from countermark.core.errors import ProvenanceError
 from countermark.core.version import VERSION
 from countermark.provenance import source_types
+from countermark.provenance.bytestrings import ByteStrings
 from countermark.provenance.softbinding import SoftBinding, to_assertion
 
 MODEL_LABEL = "org.countermark.model"
@@ -62,12 +64,16 @@ class Claim:
     components: int = 0
 
 
-def definition(claim: Claim) -> dict[str, Any]:
+def definition(claim: Claim, *, as_text: bool = False) -> tuple[dict[str, Any], ByteStrings]:
     """The manifest definition that c2pa's builder takes, with a fresh manifest id as its label.
+
+    The second part replaces the stand-ins of the soft bindings' values, see ``bytestrings``; with
+    ``as_text`` the values themselves are written, as base64 text.
 
     Raises:
         ProvenanceError: ``source-type.unknown``, ``training.unknown`` or ``action.malformed``.
     """
+    manifest_id = f"urn:c2pa:{uuid.uuid4()}"
     assertions = [_created("c2pa.actions.v2", {"actions": _actions(claim)})]
     assertions += _training(claim.training)
     if claim.model is not None:
@@ -79,14 +85,18 @@ def definition(claim: Claim) -> dict[str, Any]:
         private["seed"] = claim.seed
     if private:
         assertions.append(_created(PROMPT_LABEL, private))
-    assertions += [to_assertion(binding) for binding in claim.soft_bindings]
+    stand_ins = ByteStrings(claim.soft_bindings, manifest_id)
+    for binding, text in zip(claim.soft_bindings, stand_ins.stand_ins, strict=True):
+        value = base64.b64encode(binding.value).decode() if as_text else text
+        assertions.append(to_assertion(binding, value))
     assertions += [dict(each) for each in claim.assertions]
-    return {
-        "label": f"urn:c2pa:{uuid.uuid4()}",
+    manifest = {
+        "label": manifest_id,
         "title": claim.title,
         "claim_generator_info": [{"name": "countermark", "version": VERSION}],
         "assertions": assertions,
     }
+    return manifest, stand_ins
 
 
 def model_facts(model: str | Mapping[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,16 @@ class Identity:
         """Whether the private key is held elsewhere."""
         return self._callback is not None
 
+    @property
+    def signature_size(self) -> int:
+        """Length of a COSE signature of this identity, in bytes."""
+        if self.algorithm == "ed25519":
+            return 64
+        known = _SIZES.get(self.algorithm)
+        if known is not None:
+            return known
+        return (int(getattr(load_chain(self.chain_pem)[0].public_key(), "key_size", 2048)) + 7) // 8
+
     def sign(self, data: bytes) -> bytes:
         """The COSE signature of ``data``: r||s for ECDSA.
 

@@ -10,7 +10,8 @@ when the source is signed already, the source as parent ingredient with its whol
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,31 +20,16 @@ from countermark.core.errors import OutputError, ProvenanceError
 from countermark.core.files import atomic_path, sha256_bytes
 from countermark.core.images import read_bytes
 from countermark.core.results import SignedImage
-from countermark.provenance.claims import COMPONENT_ID, PARENT_ID, Claim, definition
+from countermark.provenance.bytestrings import ByteStrings
+from countermark.provenance.claims import Claim, definition
 from countermark.provenance.contexts import context, mime_of, require_mime
 from countermark.provenance.identities import get_identity
 from countermark.provenance.identity import Identity
-from countermark.provenance.jumbf import has_credential
+from countermark.provenance.ingredients import PARENT_ID, Ingredient, Source, add_ingredient, collect
 from countermark.provenance.softbinding import SoftBinding
 from countermark.provenance.trust import default_trust
 
-Source = Path | str | bytes
-
-
-@dataclass(frozen=True)
-class Ingredient:
-    """Something that an image was made from.
-
-    Attributes:
-        source: Its file or bytes; its own credentials, if any, are kept.
-        relationship: ``parentOf`` (the image was edited from it), ``componentOf`` (it was placed
-            in it) or ``inputTo`` (a model was given it); None lets ``sign_image`` choose.
-        title: Shown to people; the file's name by default.
-    """
-
-    source: Source
-    relationship: str | None = None
-    title: str | None = None
+_AS_TEXT = "The soft bindings are written as text, because the time-stamp is taken while signing."
 
 
 @dataclass(frozen=True)
@@ -174,7 +160,7 @@ def sign_bytes(
     if timestamp_url:
         signer_identity = replace(signer_identity, timestamp_url=timestamp_url, _signers={})
     mime = require_mime(data, name)
-    ingredients = _ingredients(data if history is None else history, parents, keep_history, name)
+    ingredients = collect(data if history is None else history, parents, keep_history, name)
     claim = Claim(
         title=title,
         generator=generator,
@@ -190,12 +176,15 @@ def sign_bytes(
         has_parent=any(each[0]["label"] == PARENT_ID for each in ingredients),
         components=sum(each[0]["label"] != PARENT_ID for each in ingredients),
     )
-    manifest = definition(claim)
+    as_text = bool(soft_bindings and signer_identity.timestamp_url)
+    manifest, strings = definition(claim, as_text=as_text)
     signed, store = _sign(
         data, mime, manifest, ingredients, signer_identity,
         embed=embed, thumbnail=_thumbnail_edge(data, thumbnail), remote_url=remote_url,
+        strings=strings if soft_bindings and not as_text else None,
     )  # fmt: skip
-    return Signed(signed if embed else data, store, manifest["label"], signer_identity.name)
+    notes = (_AS_TEXT,) if as_text else ()
+    return Signed(signed, store, manifest["label"], signer_identity.name, notes)
 
 
 def sidecar_path(image: Path | str) -> Path:
@@ -213,6 +202,7 @@ def _sign(
     embed: bool,
     thumbnail: int,
     remote_url: str | None,
+    strings: ByteStrings | None,
 ) -> tuple[bytes, bytes]:
     import c2pa
 
@@ -224,6 +214,8 @@ def _sign(
         timestamp=bool(identity.timestamp_url),
     )
     output = io.BytesIO()
+    failures: list[Exception] = []
+    to_sign: list[bytes] = []
     try:
         with c2pa.Builder(manifest, context=settings) as builder:
             if not embed:
@@ -231,52 +223,45 @@ def _sign(
             if remote_url:
                 builder.set_remote_url(remote_url)
             for facts, kind, content in ingredients:
-                _add(builder, facts, kind, content)
-            store = builder.sign(identity.native_signer(), mime, io.BytesIO(data), output)
+                add_ingredient(builder, facts, kind, content)
+            with _signer(identity, strings, failures, to_sign) as signer:
+                store = builder.sign(signer, mime, io.BytesIO(data), output)
     except c2pa.C2paError as error:
+        if failures:
+            raise failures[0] from error
         raise _refused(identity, error) from error
-    return output.getvalue(), store
+    signed = output.getvalue()
+    if strings is None:
+        return signed, store
+    final = strings.finish(store, to_sign[-1], identity.signature_size, identity.sign)
+    return (strings.for_asset(signed, store, final) if embed else signed), final
 
 
-def _add(builder: Any, facts: dict[str, Any], mime: str, content: bytes) -> None:
-    import c2pa
+@contextmanager
+def _signer(
+    identity: Identity, strings: ByteStrings | None, failures: list[Exception], to_sign: list[bytes]
+) -> Iterator[Any]:
+    """A signer for one signature.
 
-    try:
-        builder.add_ingredient(facts, mime, io.BytesIO(content))
-    except c2pa.C2paError as error:
-        raise ProvenanceError(
-            f"The earlier credentials of {facts['title']} cannot be read ({error}).",
-            code="history.unreadable",
-            hint="Sign an undamaged copy, or forget the history on purpose with keep_history=False.",
-        ) from error
+    What a Python signer raises is kept in ``failures``, because the library swallows it. With
+    ``strings``, what is to be signed goes to ``to_sign`` and a stand-in is returned.
+    """
+    if strings is None and not identity.external:
+        yield identity.native_signer()
+        return
 
+    def sign(data: bytes) -> bytes:
+        if strings is not None:
+            to_sign.append(data)
+            return strings.signature(identity.signature_size)
+        try:
+            return identity.sign(data)
+        except Exception as error:
+            failures.append(error)
+            raise
 
-def _ingredients(
-    history: bytes, parents: Sequence[Source | Ingredient], keep_history: bool, name: str
-) -> list[tuple[dict[str, Any], str, bytes]]:
-    """Ingredient facts, media type and bytes; the parent, if there is one, first."""
-    given = [each if isinstance(each, Ingredient) else Ingredient(each) for each in parents]
-    if keep_history and has_credential(history):
-        given.insert(0, Ingredient(history, "parentOf", Path(name).name))
-    elif len(given) == 1 and given[0].relationship is None:
-        given[0] = replace(given[0], relationship="parentOf")
-    given.sort(key=lambda each: each.relationship != "parentOf")
-    if sum(each.relationship == "parentOf" for each in given) > 1:
-        raise ProvenanceError(
-            "An image has one parent at most.",
-            code="ingredient.parents",
-            hint="Pass the others as components.",
-        )
-    result, components = [], 0
-    for each in given:
-        content = each.source if isinstance(each.source, bytes) else read_bytes(each.source)
-        title = each.title or ("ingredient" if isinstance(each.source, bytes) else Path(each.source).name)
-        relationship = each.relationship or "componentOf"
-        label = PARENT_ID if relationship == "parentOf" else COMPONENT_ID.format(components)
-        components += relationship != "parentOf"
-        facts = {"title": title, "relationship": relationship, "label": label}
-        result.append((facts, require_mime(content, title), content))
-    return result
+    with identity.callback_signer(sign) as signer:
+        yield signer
 
 
 def _thumbnail_edge(data: bytes, edge: int) -> int:

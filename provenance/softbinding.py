@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import Any
 
+LABEL = "c2pa.soft-binding"
 OWN_PREFIX = "org.countermark."
 
 #: C2PA's list of soft-binding algorithms for images. The library checks no name against it.
@@ -52,8 +52,7 @@ def known_algorithm(name: str) -> bool:
     return name in REGISTERED or name.startswith(OWN_PREFIX)
 
 
-def to_assertion(binding: SoftBinding) -> dict[str, Any]:
-    """The assertion as c2pa's builder takes it."""
-    value = base64.b64encode(binding.value).decode()
+def to_assertion(binding: SoftBinding, value: str) -> dict[str, Any]:
+    """The assertion as c2pa's builder takes it, with ``value`` for the binding's bytes."""
     data = {"alg": binding.alg, "blocks": [{"scope": {}, "value": value}]}
-    return {"label": "c2pa.soft-binding", "data": data, "created": True}
+    return {"label": LABEL, "data": data, "created": True}
