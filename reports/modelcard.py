@@ -84,14 +84,17 @@ def _evaluation(audit: Mapping[str, Any]) -> list[str]:
         interval, unit = check["interval"] or {}, check["unit"]
         sign = "≥" if check["direction"] == "at-least" else "≤"
         asked = f"{sign} {figure(check['threshold'], unit)}" if check["threshold"] is not None else ""
-        bounds = f"{figure(interval.get('low'), unit)} … {figure(interval.get('high'), unit)}" if interval else ""
-        lines.append(
-            f"| {code_span(check['id'])} | {figure(interval.get('value'), unit) if interval else ''} | {bounds} "
-            f"| {interval.get('n', '')} | {asked} | {check['outcome']} |"
+        bounds = (
+            f"{figure(interval.get('low'), unit)} … {figure(interval.get('high'), unit)}" if interval else ""
         )
+        value = figure(interval.get("value"), unit) if interval else ""
+        cells = (code_span(check["id"]), value, bounds, interval.get("n", ""), asked, check["outcome"])
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     if audit["towards"]:
         lines += ["", "## Evidence towards", "", DISCLAIMER, ""]
         for section in audit["towards"]:
             checks = ", ".join(f"{code_span(c['id'])} {c['outcome']}" for c in section["checks"])
-            lines.append(f"- {markdown_text(section['title'])} ({markdown_text(section['source'])}): {checks}")
+            lines.append(
+                f"- {markdown_text(section['title'])} ({markdown_text(section['source'])}): {checks}"
+            )
     return lines
