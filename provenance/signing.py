@@ -21,11 +21,11 @@ from countermark.core.files import atomic_path, sha256_bytes
 from countermark.core.images import read_bytes
 from countermark.core.results import SignedImage
 from countermark.provenance.bytestrings import ByteStrings
-from countermark.provenance.claims import Claim, definition
+from countermark.provenance.claims import PARENT_ID, Claim, definition
 from countermark.provenance.contexts import context, mime_of, require_mime
 from countermark.provenance.identities import get_identity
 from countermark.provenance.identity import Identity
-from countermark.provenance.ingredients import PARENT_ID, Ingredient, Source, add_ingredient, collect
+from countermark.provenance.ingredients import Ingredient, Source, add_ingredient, collect
 from countermark.provenance.softbinding import SoftBinding
 from countermark.provenance.trust import default_trust
 
