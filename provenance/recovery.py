@@ -32,7 +32,7 @@ from countermark.provenance.fingerprint import (
     distance,
     fingerprint,
 )
-from countermark.provenance.repository import ManifestRecord, Repository
+from countermark.provenance.repository import Hit, ManifestRecord, Repository
 
 #: Score of the re-check from which a watermark's hit is accepted: the mark speaks for it already.
 MARK_SCORE = 0.6
@@ -91,6 +91,14 @@ class _Check:
     turned: str = ""
 
 
+@dataclass(frozen=True)
+class Known:
+    """A payload that was read elsewhere and is handed over as a hint."""
+
+    payload: bytes | None
+    p_value: float = 0.0
+
+
 def recover(
     image_pixels: Pixels,
     repository: Repository,
@@ -100,7 +108,7 @@ def recover(
     max_distance: int = MAX_DISTANCE,
     limit: int = 16,
 ) -> Recovered | None:
-    """Looks an image up in the repository.
+    """Looks an image up in the repository and returns the best record that passed the re-check.
 
     Args:
         image_pixels: uint8, H x W x 3, RGB.
@@ -110,21 +118,45 @@ def recover(
             belongs to another picture) and ``recovery.mark-unknown`` (nothing recorded for it).
         max_distance: Of fingerprints, in bits of 256.
         limit: Most candidates that are re-checked for each way.
+    """
+    found = recover_all(
+        image_pixels,
+        repository,
+        reading=reading,
+        problems=problems,
+        max_distance=max_distance,
+        limit=limit,
+    )
+    return found[0] if found else None
 
-    Returns:
-        The best record that passed the re-check, or None.
+
+def recover_all(
+    image_pixels: Pixels,
+    repository: Repository,
+    *,
+    reading: Mark | None = None,
+    problems: list[Problem] | None = None,
+    looks: bool = True,
+    max_distance: int = MAX_DISTANCE,
+    limit: int = 16,
+) -> list[Recovered]:
+    """All records that passed the re-check, the most similar first; see ``recover``.
+
+    The first way that finds anything ends the search. ``looks=False`` goes by the mark only.
     """
     notes = problems if problems is not None else []
+    found: list[Recovered] = []
     if reading is not None and reading.payload is not None:
         found = _by_mark(image_pixels, repository, reading.payload, notes, limit)
-        if found is not None:
-            return found
-    return _by_looks(image_pixels, repository, max_distance, limit)
+    if not found and looks:
+        found = _by_looks(image_pixels, repository, max_distance, limit)
+    # Sorting is stable: among equals the newest record, which came first, stays first.
+    return sorted(found, key=lambda one: -one.similarity)
 
 
 def _by_mark(
     pixels: Pixels, repository: Repository, payload: bytes, notes: list[Problem], limit: int
-) -> Recovered | None:
+) -> list[Recovered]:
     candidates = repository.by_payload(payload, limit=limit)
     if not candidates:
         notes.append(
@@ -134,9 +166,10 @@ def _by_mark(
                 "notice",
             )
         )
-        return None
-    checks = [(check, record) for record in candidates if (check := _check_mark(record, pixels)).passed]
-    if not checks:
+        return []
+    checks = [(record, _check_mark(record, pixels)) for record in candidates]
+    found = [_recovered(record, "mark", check) for record, check in checks if check.passed]
+    if not found:
         notes.append(
             Problem(
                 "recovery.mark-mismatch",
@@ -145,28 +178,24 @@ def _by_mark(
                 "recognition.",
             )
         )
-        return None
-    check, record = max(checks, key=lambda pair: pair[0].similarity)
-    return _recovered(record, "mark", check)
+    return found
 
 
-def _by_looks(pixels: Pixels, repository: Repository, max_distance: int, limit: int) -> Recovered | None:
+def _by_looks(pixels: Pixels, repository: Repository, max_distance: int, limit: int) -> list[Recovered]:
     own = fingerprint(pixels)
-    tried: set[str] = set()
-    best: Recovered | None = None
     hits = repository.by_fingerprint(own, max_distance=max_distance, limit=limit)
-    ways = [("fingerprint", hits)]
-    for method, found in ways:
-        for hit in found:
-            if hit.record.manifest_id in tried:
-                continue
-            tried.add(hit.record.manifest_id)
-            check = _check_looks(hit.record, pixels, own)
-            if check.passed and (best is None or check.similarity > best.similarity):
-                best = _recovered(hit.record, method, check)
-        if best is None and method == "fingerprint":
-            ways.append(("region", repository.by_region(content_hash(pixels), limit=limit)))
-    return best
+    found = _checked(hits, "fingerprint", pixels, own)
+    if not found:
+        tried = {hit.record.manifest_id for hit in hits}
+        windows = repository.by_region(content_hash(pixels), limit=limit)
+        fresh = [hit for hit in windows if hit.record.manifest_id not in tried]
+        found = _checked(fresh, "region", pixels, own)
+    return found
+
+
+def _checked(hits: list[Hit], method: str, pixels: Pixels, own: bytes) -> list[Recovered]:
+    checks = [(hit.record, _check_looks(hit.record, pixels, own)) for hit in hits]
+    return [_recovered(record, method, check) for record, check in checks if check.passed]
 
 
 def _check_mark(record: ManifestRecord, pixels: Pixels) -> _Check:

@@ -20,7 +20,7 @@ from countermark.core.errors import ProvenanceError
 from countermark.core.images import Pixels
 
 #: Name of the algorithm and its version, as soft bindings and the resolution service give it.
-ALGORITHM = "countermark.phash256.1"
+ALGORITHM = "org.countermark.phash256.1"
 
 #: Length of a fingerprint.
 BYTES = 32

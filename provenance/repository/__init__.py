@@ -12,6 +12,7 @@
 """
 
 from countermark.provenance.repository.exchange import export, import_
+from countermark.provenance.repository.extract import extract_manifest
 from countermark.provenance.repository.records import Deletion, Hit, ManifestRecord, record_for
 from countermark.provenance.repository.store import Repository, open_repository
 
@@ -21,6 +22,7 @@ __all__ = [
     "ManifestRecord",
     "Repository",
     "export",
+    "extract_manifest",
     "import_",
     "open_repository",
     "record_for",

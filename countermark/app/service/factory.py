@@ -1,0 +1,78 @@
+"""Puts the service together.
+
+>>> app = create_app(Settings(repository="sqlite://"))
+>>> app.title
+'Countermark'
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from countermark.app.service import errors, health, images, resolution
+from countermark.app.service.context import Context
+from countermark.app.service.limits import Limited
+from countermark.app.service.observe import Observed
+from countermark.app.service.settings import Settings
+from countermark.app.service.tokens import TokenStore
+from countermark.core.version import VERSION
+
+_ABOUT = (
+    "Finds, signs, verifies and scans images. The routes under /v1/matches, /v1/manifests and "
+    "/v1/services are the C2PA Soft Binding Resolution API."
+)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application; opens the repository at once, so that a wrong address shows early.
+
+    Raises:
+        ConfigError: a setting, the repository's address or the token file is wrong.
+        ProvenanceError: the repository cannot be opened.
+    """
+    settings = settings or Settings()
+    context = Context(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        context.close()
+
+    # The documentation pages load scripts from elsewhere, so only the description is served.
+    app = FastAPI(
+        title="Countermark",
+        description=_ABOUT,
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    errors.install(app)
+    for part in (resolution, images, health):
+        app.include_router(part.router)
+    app.add_middleware(Limited, settings=settings, tokens=TokenStore(settings.tokens))
+    app.add_middleware(Observed, metrics=context.metrics)
+    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
+    return app
+
+
+def _description(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI description; invalid requests are answered 400, so 422 is taken out."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(name, None)
+        app.openapi_schema = schema
+    return app.openapi_schema
