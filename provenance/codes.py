@@ -178,7 +178,14 @@ SENTENCES = {
 }
 
 #: Said of every image without interest to people; not reported as notices.
-ROUTINE = frozenset({"signingCredential.ocsp.skipped", "ingredient.unknownProvenance"})
+ROUTINE = frozenset(
+    {
+        "signingCredential.ocsp.skipped",
+        "ingredient.unknownProvenance",
+        "ingredient.claimSignature.validated",
+        "ingredient.manifest.validated",
+    }
+)
 
 
 def sentence(code: str, explanation: str = "") -> str:

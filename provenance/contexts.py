@@ -35,17 +35,15 @@ OTHER_MAGIC = (
 
 
 @functools.lru_cache(maxsize=32)
-def context(
-    anchors: str = "", ekus: str = "", *, thumbnail: int = 0, timestamp: bool = False
-) -> c2pa.Context:
+def context(anchors: str = "", ekus: str = "", *, thumbnail: int = 0, host: str = "") -> c2pa.Context:
     """A context that may be shared by threads.
 
     Args:
         anchors: PEM certificates to trust; empty trusts nothing.
         ekus: Extra extended key usages (dotted OIDs, one a line) that signers may have.
         thumbnail: Longest edge of the thumbnail that a builder adds; 0 for none.
-        timestamp: Whether the signer may reach its time-stamp authority, which is the only
-            use of the network there is.
+        host: The one network host that may be reached, a signer's time-stamp authority; empty
+            for none.
     """
     import c2pa
 
@@ -57,7 +55,7 @@ def context(
             "verify_after_sign": False,
             "verify_trust": True,
         },
-        "core": {} if timestamp else {"allowed_network_hosts": []},
+        "core": {"allowed_network_hosts": [host] if host else []},
         "builder": {
             "thumbnail": {
                 "enabled": thumbnail > 0,

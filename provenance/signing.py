@@ -10,24 +10,22 @@ when the source is signed already, the source as parent ingredient with its whol
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from countermark.core.errors import OutputError, ProvenanceError
+from countermark.core.errors import OutputError
 from countermark.core.files import atomic_path, sha256_bytes
 from countermark.core.images import read_bytes
 from countermark.core.results import SignedImage
-from countermark.provenance.bytestrings import ByteStrings
 from countermark.provenance.claims import PARENT_ID, Claim, definition
-from countermark.provenance.contexts import context, mime_of, require_mime
+from countermark.provenance.contexts import mime_of, require_mime
+from countermark.provenance.engine import build
 from countermark.provenance.identities import get_identity
 from countermark.provenance.identity import Identity
-from countermark.provenance.ingredients import Ingredient, Source, add_ingredient, collect
+from countermark.provenance.ingredients import Ingredient, Source, collect
 from countermark.provenance.softbinding import SoftBinding
-from countermark.provenance.trust import default_trust
 
 _AS_TEXT = "The soft bindings are written as text, because the time-stamp is taken while signing."
 
@@ -178,7 +176,7 @@ def sign_bytes(
     )
     as_text = bool(soft_bindings and signer_identity.timestamp_url)
     manifest, strings = definition(claim, as_text=as_text)
-    signed, store = _sign(
+    signed, store = build(
         data, mime, manifest, ingredients, signer_identity,
         embed=embed, thumbnail=_thumbnail_edge(data, thumbnail), remote_url=remote_url,
         strings=strings if soft_bindings and not as_text else None,
@@ -190,78 +188,6 @@ def sign_bytes(
 def sidecar_path(image: Path | str) -> Path:
     """Where the credential of an image lies when it is not inside: same name, ``.c2pa``."""
     return Path(image).with_suffix(".c2pa")
-
-
-def _sign(
-    data: bytes,
-    mime: str,
-    manifest: dict[str, Any],
-    ingredients: list[tuple[dict[str, Any], str, bytes]],
-    identity: Identity,
-    *,
-    embed: bool,
-    thumbnail: int,
-    remote_url: str | None,
-    strings: ByteStrings | None,
-) -> tuple[bytes, bytes]:
-    import c2pa
-
-    trust = default_trust() if ingredients else None
-    settings = context(
-        trust.anchors_pem if trust else "",
-        trust.eku_text if trust else "",
-        thumbnail=thumbnail,
-        timestamp=bool(identity.timestamp_url),
-    )
-    output = io.BytesIO()
-    failures: list[Exception] = []
-    to_sign: list[bytes] = []
-    try:
-        with c2pa.Builder(manifest, context=settings) as builder:
-            if not embed:
-                builder.set_no_embed()
-            if remote_url:
-                builder.set_remote_url(remote_url)
-            for facts, kind, content in ingredients:
-                add_ingredient(builder, facts, kind, content)
-            with _signer(identity, strings, failures, to_sign) as signer:
-                store = builder.sign(signer, mime, io.BytesIO(data), output)
-    except c2pa.C2paError as error:
-        if failures:
-            raise failures[0] from error
-        raise _refused(identity, error) from error
-    signed = output.getvalue()
-    if strings is None:
-        return signed, store
-    final = strings.finish(store, to_sign[-1], identity.signature_size, identity.sign)
-    return (strings.for_asset(signed, store, final) if embed else signed), final
-
-
-@contextmanager
-def _signer(
-    identity: Identity, strings: ByteStrings | None, failures: list[Exception], to_sign: list[bytes]
-) -> Iterator[Any]:
-    """A signer for one signature.
-
-    What a Python signer raises is kept in ``failures``, because the library swallows it. With
-    ``strings``, what is to be signed goes to ``to_sign`` and a stand-in is returned.
-    """
-    if strings is None and not identity.external:
-        yield identity.native_signer()
-        return
-
-    def sign(data: bytes) -> bytes:
-        if strings is not None:
-            to_sign.append(data)
-            return strings.signature(identity.signature_size)
-        try:
-            return identity.sign(data)
-        except Exception as error:
-            failures.append(error)
-            raise
-
-    with identity.callback_signer(sign) as signer:
-        yield signer
 
 
 def _thumbnail_edge(data: bytes, edge: int) -> int:
@@ -307,15 +233,3 @@ _SUFFIXES = {
     ".svg": "image/svg+xml",
     ".pdf": "application/pdf",
 }
-
-
-def _refused(identity: Identity, error: Exception) -> ProvenanceError:
-    from countermark.provenance.doctor import examine
-
-    found = [each for each in examine(identity.chain_pem) if each.severity == "failure"]
-    reasons = " ".join(each.sentence for each in found)
-    return ProvenanceError(
-        f"Signing with {identity.name!r} was refused: {reasons or error}",
-        code="signing.refused",
-        hint="" if found else "Run the certificate doctor: countermark keys doctor CERT",
-    )

@@ -1,0 +1,121 @@
+"""Runs the c2pa builder once: settings, ingredients, signer, byte strings, errors in plain words."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from countermark.core.errors import ProvenanceError
+from countermark.provenance.bytestrings import ByteStrings
+from countermark.provenance.contexts import context
+from countermark.provenance.identity import Identity
+from countermark.provenance.ingredients import add_ingredient
+from countermark.provenance.trust import default_trust
+
+
+def build(
+    data: bytes,
+    mime: str,
+    manifest: dict[str, Any],
+    ingredients: list[tuple[dict[str, Any], str, bytes]],
+    identity: Identity,
+    *,
+    embed: bool = True,
+    thumbnail: int = 0,
+    remote_url: str | None = None,
+    strings: ByteStrings | None = None,
+) -> tuple[bytes, bytes]:
+    """Signs ``data`` with a manifest definition.
+
+    Args:
+        data: The encoded image.
+        mime: Its media type.
+        manifest: Definition as ``claims.definition`` gives it.
+        ingredients: Facts, media type and bytes of each, as ``ingredients.collect`` gives them.
+        identity: Who signs.
+        embed: Write the manifest into the image.
+        thumbnail: Longest edge of a thumbnail; 0 for none.
+        remote_url: Address of the manifest to write into the image; nothing is uploaded.
+        strings: Replaces the stand-ins of soft-binding values.
+
+    Returns:
+        The signed image (unchanged when neither embedded nor given an address) and the store.
+
+    Raises:
+        ProvenanceError: ``signing.refused``, ``signing.timestamp``, ``history.unreadable``,
+            ``key.callback`` or ``softbinding.bytes``.
+    """
+    import c2pa
+
+    trust = default_trust() if ingredients else None
+    settings = context(
+        trust.anchors_pem if trust else "",
+        trust.eku_text if trust else "",
+        thumbnail=thumbnail,
+        host=urlsplit(identity.timestamp_url or "").hostname or "",
+    )
+    output = io.BytesIO()
+    failures: list[Exception] = []
+    to_sign: list[bytes] = []
+    try:
+        with c2pa.Builder(manifest, context=settings) as builder:
+            if not embed:
+                builder.set_no_embed()
+            if remote_url:
+                builder.set_remote_url(remote_url)
+            for facts, kind, content in ingredients:
+                add_ingredient(builder, facts, kind, content)
+            with _signer(identity, strings, failures, to_sign) as signer:
+                store = builder.sign(signer, mime, io.BytesIO(data), output)
+    except c2pa.C2paError as error:
+        if failures:
+            raise failures[0] from error
+        raise _refused(identity, error) from error
+    signed = output.getvalue()
+    if strings is None:
+        return signed, store
+    final = strings.finish(store, to_sign[-1], identity.signature_size, identity.sign)
+    return (strings.for_asset(signed, store, final) if embed else signed), final
+
+
+@contextmanager
+def _signer(
+    identity: Identity, strings: ByteStrings | None, failures: list[Exception], to_sign: list[bytes]
+) -> Iterator[Any]:
+    """A signer for one signature.
+
+    What a Python signer raises is kept in ``failures``, because the library swallows it. With
+    ``strings``, what is to be signed goes to ``to_sign`` and a stand-in is returned.
+    """
+    if strings is None and not identity.external:
+        yield identity.native_signer()
+        return
+
+    def sign(data: bytes) -> bytes:
+        if strings is not None:
+            to_sign.append(data)
+            return strings.signature(identity.signature_size)
+        try:
+            return identity.sign(data)
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    with identity.callback_signer(sign) as signer:
+        yield signer
+
+
+def _refused(identity: Identity, error: Exception) -> ProvenanceError:
+    """The library's refusal, with the certificate doctor's reasons."""
+    from countermark.provenance.doctor import examine
+
+    found = [each for each in examine(identity.chain_pem) if each.severity == "failure"]
+    reasons = " ".join(each.sentence for each in found)
+    return ProvenanceError(
+        f"Signing with {identity.name!r} was refused: {reasons or error}",
+        code="signing.refused",
+        hint="" if found else "Run the certificate doctor: countermark keys doctor CERT",
+    )
