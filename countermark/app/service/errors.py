@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -83,7 +84,10 @@ def install(app: FastAPI) -> None:
         body: Any = error.detail
         if not isinstance(body, dict):
             body = {"code": _CODES.get(error.status_code, "request.failed"), "detail": str(body), "hint": ""}
-        return JSONResponse(body, error.status_code, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods(app, request.url.path))
+        return JSONResponse(body, error.status_code, headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -96,3 +100,13 @@ def install(app: FastAPI) -> None:
     async def _ours(request: Request, error: CountermarkError) -> JSONResponse:
         body = {"code": error.code, "detail": error.message, "hint": error.hint}
         return JSONResponse(body, status_of(error))
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """All methods of a path; the router only names those of the first route that fits."""
+    found: set[str] = set()
+    for template, operations in app.openapi()["paths"].items():
+        pattern = re.sub(r"\\\{[^}]*\\\}", ".+", re.escape(template))
+        if re.fullmatch(pattern, path):
+            found |= {method.upper() for method in operations}
+    return sorted(found)
