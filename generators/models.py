@@ -108,7 +108,7 @@ class LoadedGenerator:
         text = str(condition)
         if text in self.classes:
             return self.classes.index(text)
-        if text.isdigit() and int(text) < len(self.classes):
+        if text.isdecimal() and text.isascii() and int(text) < len(self.classes):
             return int(text)
         raise ConfigError(
             f"{self.name} has no class {condition!r}.",

@@ -101,7 +101,7 @@ class ProjectionHead(nn.Module):
         if self.embedding is not None:
             if labels is None:
                 raise ConfigError("A class-conditional critic needs labels.")
-            logits = logits + (self.embedding(labels) * features.mean(dim=(2, 3))).sum(dim=1)
+            logits = logits + (self.embedding(labels) * features.sum(dim=(2, 3))).sum(dim=1)
         return logits
 
 
@@ -127,20 +127,23 @@ class ConvCritic(nn.Module):
 
 
 class ConditionalBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation whose scale and shift depend on the class (de Vries et al. 2017)."""
+    """Batch normalisation whose scale and shift depend on the class (de Vries et al. 2017).
 
-    def __init__(self, features: int, classes: int) -> None:
+    They come from a class code through a linear map (Brock et al. 2019): classes differ from the
+    first step on, and many weights move each of them, which matters when steps are few.
+    """
+
+    def __init__(self, features: int, classes: int, code: int = 64, strength: float = 0.3) -> None:
         super().__init__(features, affine=False)
-        self.gain = nn.Embedding(classes, features)
-        self.shift = nn.Embedding(classes, features)
-        nn.init.ones_(self.gain.weight)
-        nn.init.zeros_(self.shift.weight)
+        self.code = nn.Embedding(classes, code)
+        self.scale_shift = nn.Linear(code, 2 * features)
+        self.strength = strength
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:  # type: ignore[override]
         if labels is None:
             raise ConfigError("A class-conditional generator needs labels.")
-        normal = super().forward(x)
-        return normal * self.gain(labels)[:, :, None, None] + self.shift(labels)[:, :, None, None]
+        gain, shift = (self.strength * self.scale_shift(self.code(labels))).chunk(2, dim=1)
+        return super().forward(x) * (1 + gain[:, :, None, None]) + shift[:, :, None, None]
 
 
 class PixelNorm(nn.Module):
