@@ -112,6 +112,12 @@ def _refused(identity: Identity, error: Exception) -> ProvenanceError:
     """The library's refusal, with the certificate doctor's reasons."""
     from countermark.provenance.doctor import examine
 
+    if identity.timestamp_url and "http" in str(error):
+        return ProvenanceError(
+            f"The time-stamp authority {identity.timestamp_url} did not answer ({error}).",
+            code="signing.timestamp",
+            hint="Try again later, or sign without a time-stamp.",
+        )
     found = [each for each in examine(identity.chain_pem) if each.severity == "failure"]
     reasons = " ".join(each.sentence for each in found)
     return ProvenanceError(
