@@ -37,8 +37,10 @@ from countermark.provenance.repository import Hit, ManifestRecord, Repository
 #: Score of the re-check from which a watermark's hit is accepted: the mark speaks for it already.
 MARK_SCORE = 0.6
 
-#: Score for hits by fingerprint or region, where nothing else speaks for the candidate.
-LOOKS_SCORE = 0.66
+#: Score for hits by fingerprint or region, and the share of the original that must be there. Small
+#: parts of pages and screenshots resemble each other, and here nothing else speaks for the candidate.
+LOOKS_SCORE = 0.6
+LOOKS_OVERLAP = 0.45
 
 #: Distance up to which a record without a sketch passes the re-check of its watermark.
 MARK_DISTANCE = 80
@@ -212,7 +214,8 @@ def _check_looks(record: ManifestRecord, pixels: Pixels, own: bytes) -> _Check:
     bits = None if record.fingerprint is None else distance(record.fingerprint, own)
     if record.sketch is not None:
         found = compare(record.sketch, pixels)
-        return _Check(found.score >= LOOKS_SCORE, _percent(found.score), bits)
+        passed = found.score >= LOOKS_SCORE and found.overlap >= LOOKS_OVERLAP
+        return _Check(passed, _percent(found.score), bits)
     # Without a sketch the distance within which candidates are searched is all there is.
     return _Check(bits is not None, _percent(1 - (bits or 0) / 128), bits)
 

@@ -23,7 +23,7 @@ from countermark.provenance.fingerprint.hashing import (
     fingerprint,
 )
 from countermark.provenance.fingerprint.regions import REGIONS, content_hash, region_hashes
-from countermark.provenance.fingerprint.sketch import (
+from countermark.provenance.fingerprint.alignment import (
     CONFIRMED,
     SKETCH_BYTES,
     Comparison,

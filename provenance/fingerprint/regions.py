@@ -9,7 +9,7 @@ A hash of a whole image is lost when its edge is cut off. So every signed image 
 64-bit pHash (8 x 8 coefficients) of overlapping windows that keep about 86, 75 and 62 % of its
 area. A cropped image as a whole then resembles one of them. The low frequencies of this hash
 tolerate the rest of the misalignment; the many chance hits that come with 64 bits are sorted out
-by ``countermark.provenance.fingerprint.sketch``.
+by ``countermark.provenance.fingerprint.alignment``.
 """
 
 from __future__ import annotations

@@ -76,8 +76,9 @@ def test_turned_copies_are_confirmed_and_named(spec: str, turned: str) -> None:
 
 
 def test_other_pictures_are_not_confirmed() -> None:
-    sketches = [fp.sketch(image) for image in PICTURES]
-    for k, image in enumerate(PICTURES):
+    chosen = [*PICTURES[:3], *PICTURES[-2:]]
+    sketches = [fp.sketch(image) for image in chosen]
+    for k, image in enumerate(chosen):
         others = [fp.compare(s, image, turns=True).score for j, s in enumerate(sketches) if j != k]
         assert max(others) < fp.CONFIRMED
 
@@ -89,7 +90,7 @@ def test_flat_pictures_confirm_nothing() -> None:
     assert not fp.compare(fp.sketch(PICTURES[0]), white).confirmed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))), st.booleans())
 def test_any_size_gives_a_fingerprint_and_a_sketch(image: np.ndarray, turns: bool) -> None:
     assert len(fp.fingerprint(image)) == fp.BYTES
