@@ -15,24 +15,26 @@ files 0600. Folders are prepared aside and renamed into place, so concurrent fir
 from __future__ import annotations
 
 import contextlib
-import datetime
-import json
 import os
-import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 
-from countermark.core.errors import ProvenanceError, UnknownNameError
-from countermark.core.files import atomic_write, config_dir, private_dir
+from countermark.core.errors import ProvenanceError
+from countermark.core.files import atomic_write
 from countermark.provenance import certificates as certs
 from countermark.provenance.identity import Identity, SignCallback, check_matches, external_identity
+from countermark.provenance.identity_store import (
+    IdentityRecord,
+    folder_of,
+    now,
+    prepare,
+    read_record,
+    records,
+    root_dir,
+    save_identity,
+    stamp_of,
+)
 
 __all__ = [
     "Identity",
@@ -49,30 +51,9 @@ __all__ = [
 ]
 
 PASSPHRASE_VARIABLE = "COUNTERMARK_PASSPHRASE"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _AUTHORITY = "_authority"
-
-
-@dataclass(frozen=True)
-class IdentityRecord:
-    """What is known of a stored identity. Times are ISO 8601, UTC.
-
-    ``status`` is ``active``, ``requested`` (a CSR waits for its certificate), ``expired``
-    (its time is over, or it was taken out of use) or ``revoked``.
-    """
-
-    name: str
-    algorithm: str
-    kind: str
-    status: str
-    subject: str = ""
-    issuer: str = ""
-    serial: str = ""
-    not_after: str = ""
-    protected: bool = False
-    timestamp_url: str | None = None
-    reason: str = ""
-    changed: str = ""
+#: Unprotected identities that were read: what their files looked like, valid until, the identity.
+_loaded: dict[Path, tuple[tuple[int, ...], str, Identity]] = {}
 
 
 def get_identity(name: str = "default", *, passphrase: str | None = None) -> Identity:
@@ -88,6 +69,10 @@ def get_identity(name: str = "default", *, passphrase: str | None = None) -> Ide
             ``key.passphrase``.
     """
     folder = folder_of(name)
+    stamp = stamp_of(folder)
+    kept = _loaded.get(folder)
+    if kept is not None and stamp is not None and kept[0] == stamp and kept[1] > now():
+        return kept[2]
     if name == "default" and not (folder / "identity.json").exists():
         with contextlib.suppress(ProvenanceError):  # another process was faster
             create_identity("default")
@@ -113,14 +98,21 @@ def get_identity(name: str = "default", *, passphrase: str | None = None) -> Ide
     secret = passphrase or os.environ.get(PASSPHRASE_VARIABLE) or None
     key = certs.load_key((folder / "key.pem").read_bytes(), secret if record.protected else None)
     chain = (folder / "chain.pem").read_text()
-    return Identity(name, record.algorithm, chain, record.kind, record.timestamp_url, key)
+    if certs.load_chain(chain)[0].public_key() != key.public_key():
+        raise ProvenanceError(
+            f"Key and certificate of the identity {name!r} do not belong together.",
+            code="identity.damaged",
+            hint="Restore the folder from a backup, or make a new identity.",
+        )
+    identity = Identity(name, record.algorithm, chain, record.kind, record.timestamp_url, key)
+    if not record.protected and stamp is not None:
+        _loaded[folder] = (stamp, record.not_after, identity)
+    return identity
 
 
 def list_identities() -> list[IdentityRecord]:
     """Every stored identity, by name."""
-    root = root_dir()
-    names = [each.name for each in root.iterdir() if _NAME.fullmatch(each.name)] if root.is_dir() else []
-    return [read_record(name) for name in sorted(names) if (root / name / "identity.json").is_file()]
+    return records()
 
 
 def create_identity(
@@ -244,105 +236,11 @@ def development_authority() -> tuple[certs.PrivateKey, x509.Certificate]:
     folder = root_dir() / _AUTHORITY
     if not folder.is_dir():
         key, ca = certs.make_authority("Countermark development authority")
-        with contextlib.suppress(ProvenanceError), _prepare(folder) as draft:  # who is first, wins
+        with contextlib.suppress(ProvenanceError), prepare(folder) as draft:  # who is first, wins
             atomic_write(draft / "ca.pem", certs.to_pem(ca), mode=0o600)
             atomic_write(draft / "ca-key.pem", certs.key_to_pem(key), mode=0o600)
     stored = certs.load_key((folder / "ca-key.pem").read_bytes())
     return stored, certs.load_chain((folder / "ca.pem").read_bytes())[0]
-
-
-def root_dir() -> Path:
-    """Where identities live."""
-    return config_dir() / "identities"
-
-
-def folder_of(name: str) -> Path:
-    """The folder of an identity; ProvenanceError ``identity.name`` for a name that is no name."""
-    if not _NAME.fullmatch(name):
-        raise ProvenanceError(
-            f"{name!r} is not a name for an identity.",
-            code="identity.name",
-            hint="Use letters, digits, dots, dashes and underscores, 64 at most.",
-        )
-    return root_dir() / name
-
-
-def read_record(name: str) -> IdentityRecord:
-    """The record of a stored identity, its status by today's date."""
-    path = folder_of(name) / "identity.json"
-    if not path.is_file():
-        known = ", ".join(record.name for record in list_identities()) or "none yet"
-        raise UnknownNameError(
-            f"No identity is called {name!r}.",
-            code="identity.unknown",
-            hint=f"Known: {known}. Make one with: countermark keys create {name}",
-        )
-    try:
-        record = IdentityRecord(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ProvenanceError(f"{path} is damaged: {error}.", code="identity.damaged") from error
-    over = record.not_after and record.not_after < now()
-    if record.status == "active" and over:
-        return IdentityRecord(**{**asdict(record), "status": "expired"})
-    return record
-
-
-def write_record(record: IdentityRecord) -> None:
-    """Replaces the record of an identity."""
-    text = json.dumps(asdict(record), indent=1)
-    atomic_write(folder_of(record.name) / "identity.json", text, overwrite=True, mode=0o600)
-
-
-def save_identity(
-    name: str,
-    algorithm: str,
-    kind: str,
-    chain_pem: str,
-    key: certs.PrivateKey,
-    *,
-    passphrase: str | None = None,
-    timestamp_url: str | None = None,
-    status: str = "active",
-    replace: bool = False,
-) -> IdentityRecord:
-    """Stores key, chain and record; refuses a name that is taken unless ``replace``."""
-    folder = folder_of(name)
-    if folder.exists() and not replace:
-        raise _exists(name)
-    record = IdentityRecord(
-        name, certs.check_algorithm(algorithm), kind, status,
-        protected=bool(passphrase), timestamp_url=timestamp_url, changed=now(), **_facts(chain_pem),
-    )  # fmt: skip
-    files = {
-        "key.pem": certs.key_to_pem(key, passphrase),
-        "chain.pem": chain_pem.encode(),
-        "identity.json": json.dumps(asdict(record), indent=1).encode(),
-    }
-    if replace:
-        for file, content in files.items():
-            atomic_write(folder / file, content, overwrite=True, mode=0o600)
-        return record
-    with _prepare(folder) as draft:
-        for file, content in files.items():
-            atomic_write(draft / file, content, mode=0o600)
-    return record
-
-
-def now() -> str:
-    """The time now, UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _facts(chain_pem: str) -> dict[str, Any]:
-    if not chain_pem:
-        return {}
-    leaf = certs.load_chain(chain_pem)[0]
-    return {
-        "subject": leaf.subject.rfc4514_string(),
-        "issuer": leaf.issuer.rfc4514_string(),
-        "serial": str(leaf.serial_number),
-        "not_after": leaf.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
 
 
 def _open_pkcs12(data: bytes, passphrase: str | None) -> tuple[certs.PrivateKey, str]:
@@ -371,29 +269,3 @@ def _in_order(leaf: x509.Certificate, others: list[x509.Certificate]) -> list[x5
         left.remove(issuer)
         current = issuer
     return ordered
-
-
-@contextmanager
-def _prepare(folder: Path) -> Iterator[Path]:
-    """Yields a private folder that becomes ``folder`` whole; raises if another was first."""
-    private_dir(folder.parent)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
-    os.chmod(draft, 0o700)
-    try:
-        yield draft
-        try:
-            os.rename(draft, folder)
-        except OSError as error:
-            if folder.is_dir():
-                raise _exists(folder.name) from error
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _exists(name: str) -> ProvenanceError:
-    return ProvenanceError(
-        f"An identity called {name!r} exists already.",
-        code="identity.exists",
-        hint="Choose another name, or rotate it.",
-    )

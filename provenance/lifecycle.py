@@ -14,9 +14,9 @@ from pathlib import Path
 from countermark.core.errors import ProvenanceError
 from countermark.core.files import atomic_write, private_dir
 from countermark.provenance import certificates as certs
-from countermark.provenance.identities import (
+from countermark.provenance.identities import development_authority
+from countermark.provenance.identity_store import (
     IdentityRecord,
-    development_authority,
     folder_of,
     now,
     read_record,

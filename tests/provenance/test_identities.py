@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -184,4 +183,9 @@ def test_damaged_record_is_a_typed_error(home: Path):
     with pytest.raises(ProvenanceError) as caught:
         get_identity("x")
     assert caught.value.code == "identity.damaged"
-    assert os.path.isdir(home)
+    create_identity("y")
+    create_identity("z")
+    (home / "identities" / "y" / "key.pem").write_bytes((home / "identities" / "z" / "key.pem").read_bytes())
+    with pytest.raises(ProvenanceError) as caught:
+        get_identity("y")
+    assert caught.value.code == "identity.damaged"

@@ -251,6 +251,6 @@ def _anchors() -> str:
 
 
 def _key_pem() -> str:
-    from countermark.provenance.identities import folder_of
+    from countermark.provenance.identity_store import folder_of
 
     return (folder_of("default") / "key.pem").read_text()
