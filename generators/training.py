@@ -29,6 +29,7 @@ from countermark.generators.config import Recipe
 from countermark.generators.data import Pictures
 from countermark.generators.diffaugment import augment
 from countermark.generators.ema import Ema
+from countermark.generators.families.base import SelfSupervised
 from countermark.generators.grids import sheet
 from countermark.generators.losses import LOSSES
 from countermark.generators.models import to_pixels, to_tensor
@@ -111,6 +112,8 @@ def fit(
         with fabric.autocast():
             seen_real, seen_fake = augment(real, recipe.augment), augment(fake.detach(), recipe.augment)
             value = loss.critic(critic(seen_real, classes).float(), critic(seen_fake, classes).float())
+            if isinstance(critic, SelfSupervised):
+                value = value + critic.extra_loss(seen_real)
         weights = recipe.regulariser
         if count % weights.interval == 0:
             if weights.r1:

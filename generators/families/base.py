@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -80,6 +80,13 @@ class Family:
 
 #: Every family of networks by name.
 FAMILIES: Registry[Family] = Registry("generator family")
+
+
+@runtime_checkable
+class SelfSupervised(Protocol):
+    """A critic with a loss of its own on real images, added to the adversarial one."""
+
+    def extra_loss(self, real: Tensor) -> Tensor: ...
 
 
 class ProjectionHead(nn.Module):
