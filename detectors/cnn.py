@@ -141,7 +141,7 @@ class PatchDetector(DetectorNetwork):
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 optimiser.step()
-                running += 0.05 * (float(loss) - running)
+                running += 0.05 * (loss.item() - running)
                 settings.report(step + 1, settings.steps, running)
         self.model.eval()
         return {

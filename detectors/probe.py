@@ -21,6 +21,7 @@ from countermark.detectors.augment import random_history
 from countermark.detectors.base import DetectorNetwork, FitSettings, Sample, require_both_classes
 from countermark.detectors.calibration import balanced_weights
 from countermark.detectors.quantise import pack_state, unpack_state
+from countermark.detectors.towers import load_trunk
 from countermark.detectors.views import SIDE, ViewPlan, crop_aspect, make_views, resize_short
 from countermark.detectors.vit import GRID, POOLS, WIDTH, ClipTrunk
 
@@ -34,14 +35,15 @@ class ProbeDetector(DetectorNetwork):
     Args:
         trunk: The tower; its weights are frozen.
         config: ``depth``, ``blocks`` (from 1), ``pools`` (of class, mean, std), ``views`` (counts of
-            whole, middle, native), ``packing`` (how the trunk is stored).
+            whole, middle, native), ``trunk`` (name of a shipped tower, or ``random``), ``C`` (inverse
+            strength of the head's regularisation).
     """
 
     family: ClassVar[str] = "clip-probe"
 
     def __init__(self, trunk: ClipTrunk, config: dict[str, Any]) -> None:
         self.config = check_config(config)
-        self.trunk = trunk.eval().requires_grad_(False)
+        self.trunk = trunk.eval().requires_grad_(False).to(best_dtype())
         self.plan = ViewPlan(**self.config["views"])
         self.blocks = list(self.config["blocks"])
         self.pools = [POOLS.index(p) for p in self.config["pools"]]
@@ -51,30 +53,21 @@ class ProbeDetector(DetectorNetwork):
 
     @classmethod
     def create(cls, config: dict[str, Any], seed: int) -> Self:
-        """A tower with weights from a shipped detector (``trunk_from``) or random ones, head at zero."""
-        config = dict(config)
-        source = config.pop("trunk_from", None)
-        if source is not None:
-            from countermark.detectors.library import load_detector
-
-            other = load_detector(source).network
-            if not isinstance(other, ProbeDetector):
-                raise ConfigError(f"{source!r} has no CLIP tower to start from.")
-            return cls(other.trunk, {"depth": other.trunk.depth, **config})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return cls(ClipTrunk(int(config.get("depth", 9))), config)
+        """The tower called ``trunk`` (shipped unless it is ``random``) and a head at zero."""
+        config = check_config(config)
+        return cls(make_trunk(config, seed), config)
 
     @classmethod
     def restore(cls, config: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
         config = dict(config)
-        state = unpack_state(
-            {k.removeprefix("trunk."): v for k, v in tensors.items() if k.startswith("trunk.")},
-            config.pop("packed"),
-        )
-        trunk = ClipTrunk(int(config["depth"]))
-        trunk.vit.load_state_dict(state)
-        network = cls(trunk.to(_best_dtype()), config)
+        packed = config.pop("packed", None)
+        if packed is None:
+            trunk = make_trunk(check_config(config), 0)
+        else:
+            trunk = ClipTrunk(int(config["depth"]))
+            own = {k.removeprefix("trunk."): v for k, v in tensors.items() if k.startswith("trunk.")}
+            trunk.vit.load_state_dict(unpack_state(own, packed))
+        network = cls(trunk, config)
         weight = tensors["head.weight"].float()
         if weight.shape != network.weight.shape:
             raise ConfigError(f"The head has shape {tuple(weight.shape)}, its card says otherwise.")
@@ -82,9 +75,12 @@ class ProbeDetector(DetectorNetwork):
         return network
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        packed, plan = pack_state(self.trunk.vit.state_dict(), **self.config["packing"])
-        tensors = {f"trunk.{name}": value for name, value in packed.items()}
-        tensors |= {"head.weight": self.weight, "head.bias": self.bias.reshape(())}
+        """The head; and the tower too, packed, unless it is a shipped one that the config names."""
+        tensors = {"head.weight": self.weight, "head.bias": self.bias.reshape(())}
+        if self.config["trunk"] != "random":
+            return tensors, dict(self.config)
+        packed, plan = pack_state(self.trunk.vit.state_dict(), bits=8, group=64)
+        tensors |= {f"trunk.{name}": value for name, value in packed.items()}
         return tensors, {**self.config, "packed": plan}
 
     def to(self, device: torch.device) -> Self:
@@ -180,7 +176,7 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
         "blocks": [7, 8, 9],
         "pools": ["class", "mean"],
         "views": {"whole": 1, "middle": 1, "native": 1},
-        "packing": {"bits": 6, "group": 64},
+        "trunk": "clip-vit-b16",
         "C": 1e-3,
     }
     extra = sorted(set(config) - set(known))
@@ -197,6 +193,16 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
+def make_trunk(config: dict[str, Any], seed: int) -> ClipTrunk:
+    """The tower that a config names, or one with random weights for ``random``."""
+    depth = int(config["depth"])
+    if config["trunk"] == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return ClipTrunk(depth)
+    return load_trunk(str(config["trunk"]), depth)
+
+
 def _tiles(image: Pixels) -> tuple[list[Pixels], list[tuple[int, int]], tuple[int, int]]:
     """Half-overlapping tiles of 224 px, their places and the size of the map, in patches of 16 px."""
     patch = SIDE // GRID
@@ -210,7 +216,7 @@ def _tiles(image: Pixels) -> tuple[list[Pixels], list[tuple[int, int]], tuple[in
     return tiles, places, (high, wide)
 
 
-def _best_dtype() -> torch.dtype:
+def best_dtype() -> torch.dtype:
     """bf16 where the CPU multiplies it in hardware, otherwise float32."""
     capable = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     capable = capable or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()

@@ -57,10 +57,7 @@ def unpack(packed: Mapping[str, Tensor], shape: tuple[int, ...], *, bits: int, g
     codes, scales = packed[CODES], packed[SCALES]
     if codes.dtype != torch.uint8 or len(codes) != -(-count * bits // 8) or len(scales) * group != count:
         raise WeightsError(f"Packed weights do not fit the shape {shape} at {bits} bits.")
-    planes = np.unpackbits(codes.numpy(), count=count * bits).reshape(count, bits)
-    padded = np.zeros((count, 8), np.uint8)
-    padded[:, 8 - bits :] = planes
-    values = torch.from_numpy(np.packbits(padded, axis=1)[:, 0]).float() - (2 ** (bits - 1) - 1)
+    values = torch.from_numpy(_codes(codes.numpy(), count, bits)).float() - (2 ** (bits - 1) - 1)
     return (values.reshape(-1, group) * scales.float()[:, None]).reshape(shape)
 
 
@@ -100,3 +97,18 @@ def unpack_state(tensors: Mapping[str, Tensor], plan: Mapping[str, Any]) -> dict
 
 def _round(rows: Tensor, scales: Tensor, top: int) -> Tensor:
     return (rows / scales).round().clamp(-top, top)
+
+
+def _codes(data: np.ndarray, count: int, bits: int) -> np.ndarray:
+    """Takes packed bytes apart, eight codes (``bits`` bytes) at a time; big-endian as numpy packs."""
+    padded = np.zeros(-(-len(data) // bits) * bits, np.uint8)
+    padded[: len(data)] = data
+    blocks = padded.reshape(-1, bits)
+    joined = np.zeros(len(blocks), np.uint64)
+    for column in range(bits):
+        joined = (joined << np.uint64(8)) | blocks[:, column]
+    mask = np.uint64(2**bits - 1)
+    codes = np.empty((len(blocks), 8), np.uint8)
+    for place in range(8):
+        codes[:, place] = (joined >> np.uint64(bits * (7 - place))) & mask
+    return codes.ravel()[:count]

@@ -83,7 +83,9 @@ def test_balanced_weights_make_classes_and_groups_count_alike() -> None:
     scores=st.lists(st.floats(0, 1), min_size=1, max_size=200),
     rates=st.tuples(st.floats(0.001, 0.5), st.floats(0.001, 0.5)),
 )
-def test_thresholds_keep_their_promise_and_are_monotone(scores: list[float], rates: tuple[float, float]) -> None:
+def test_thresholds_keep_their_promise_and_are_monotone(
+    scores: list[float], rates: tuple[float, float]
+) -> None:
     table = ThresholdTable.fit(scores, ["one"] * len(scores))
     low, high = (table.thresholds(rate) for rate in sorted(rates))
     assert low.likely >= high.likely and low.unsure <= low.likely

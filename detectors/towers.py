@@ -1,0 +1,46 @@
+"""The towers that ship with the package: frozen feature extractors that several detectors share.
+
+A tower is stored once, packed into a few bits a weight; a detector's own file holds its head and
+the tower's name. Loaded towers are kept, so that two detectors in one process share the memory.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from countermark.core.errors import UnknownNameError, WeightsError
+from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
+from countermark.detectors.quantise import pack_state, unpack_state
+from countermark.detectors.vit import ClipTrunk
+
+TOWERS = Path(__file__).resolve().parent / "towers"
+
+
+@lru_cache(maxsize=2)
+def load_trunk(name: str, depth: int) -> ClipTrunk:
+    """The first ``depth`` blocks of a shipped tower, float32.
+
+    Raises:
+        UnknownNameError: names the known towers.
+        WeightsError: the tower has fewer blocks, or is damaged.
+    """
+    known = shipped_cards(TOWERS)
+    if name not in known:
+        raise UnknownNameError(f"There is no tower {name!r}.", hint=f"Known: {', '.join(known) or 'none'}.")
+    tensors, card = load_weights(known[name], family="clip-vit-b16")
+    if depth > int(card.config["depth"]):
+        raise WeightsError(f"The tower {name} has {card.config['depth']} blocks, not {depth}.")
+    trunk = ClipTrunk(depth)
+    state = unpack_state(tensors, card.config["packed"])
+    wanted = trunk.vit.state_dict()
+    trunk.vit.load_state_dict({key: state[key] for key in wanted})
+    return trunk.eval().requires_grad_(False)
+
+
+def save_trunk(folder: Path, trunk: ClipTrunk, card: WeightsCard, *, bits: int, group: int) -> Path:
+    """Packs and writes a tower; ``card.config`` is filled in."""
+    tensors, plan = pack_state(trunk.vit.state_dict(), bits=bits, group=group)
+    return save_weights(
+        folder, tensors, card.model_copy(update={"config": {"depth": trunk.depth, "packed": plan}})
+    )
