@@ -15,7 +15,7 @@ from countermark.core.errors import ProvenanceError
 from countermark.core.images import read_bytes
 from countermark.provenance.claims import COMPONENT_ID, PARENT_ID
 from countermark.provenance.contexts import require_mime
-from countermark.provenance.jumbf import has_credential
+from countermark.provenance.jumbf import carries_store
 
 Source = Path | str | bytes
 
@@ -59,7 +59,7 @@ def collect(
 ) -> list[tuple[dict[str, Any], str, bytes]]:
     """Ingredient facts, media type and bytes; the parent, if there is one, first."""
     given = [each if isinstance(each, Ingredient) else Ingredient(each) for each in parents]
-    if keep_history and has_credential(history):
+    if keep_history and carries_store(history):
         given.insert(0, Ingredient(history, "parentOf", Path(name).name))
     elif len(given) == 1 and given[0].relationship is None:
         given[0] = replace(given[0], relationship="parentOf")

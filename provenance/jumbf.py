@@ -7,16 +7,46 @@ and to hand the store to the manifest repository. Every walk is bounded.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 C2PA_TYPE = b"c2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
 SIGNATURE_TYPE = b"c2cs\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
+_MARKER = b"jumd" + C2PA_TYPE
 _MAX_BOXES = 4096
 _MAX_DEPTH = 16
 
 
 def has_credential(data: bytes) -> bool:
     """Whether there are C2PA bytes in ``data``, readable or not."""
-    return C2PA_TYPE in data
+    return _MARKER in data
+
+
+def carries_store(data: bytes) -> bool:
+    """Whether a file carries a manifest store where its format keeps one, readable or not.
+
+    As ``has_credential``, but JPEG, PNG and WebP are walked instead of searched: some
+    microseconds instead of a tenth of a millisecond for each image that is signed.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        return any(marker == 0xEB for marker, _ in _jpeg_markers(data)) and has_credential(data)
+    if data.startswith(b"\x89PNG"):
+        return _has_chunk(data, 8, "big", 12, b"caBX")
+    if data.startswith(b"RIFF"):
+        return _has_chunk(data, 12, "little", 8, b"C2PA")
+    return has_credential(data)
+
+
+def _has_chunk(data: bytes, position: int, order: Literal["big", "little"], extra: int, name: bytes) -> bool:
+    """Whether a chunk of this name is there; damage counts as a search of the whole file."""
+    while position + 8 <= len(data):
+        size, kind = data[position : position + 4], data[position + 4 : position + 8]
+        if order == "little":
+            size, kind = kind, size
+        if kind == name:
+            return True
+        length = int.from_bytes(size, order)
+        position += extra + length + (length % 2 if order == "little" else 0)
+    return position > len(data) + 1 and has_credential(data)
 
 
 def manifest_store(data: bytes) -> bytes | None:
@@ -96,24 +126,30 @@ def _der_sequences(cose: bytes) -> list[bytes]:
 def _jpeg_segments(data: bytes) -> bytes:
     """The JUMBF stream of a JPEG: APP11 segments of one box, put together in order."""
     parts: dict[int, list[tuple[int, bytes]]] = {}
-    position, seen = 2, 0
-    while position + 4 <= len(data) and data[position] == 0xFF and seen < 65_536:
-        seen += 1
-        marker = data[position + 1]
-        if marker in (0xDA, 0xD9):
-            break
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:
-            position += 1 if marker == 0xFF else 2
-            continue
+    for marker, position in _jpeg_markers(data):
         size = int.from_bytes(data[position + 2 : position + 4], "big")
         body = data[position + 4 : position + 2 + size]
         if marker == 0xEB and body[:2] == b"JP" and len(body) > 16:
             number, order = int.from_bytes(body[2:4], "big"), int.from_bytes(body[4:8], "big")
             group = parts.setdefault(number, [])
             group.append((order, body[8:] if not group else body[16:]))
-        position += 2 + max(size, 2)
     for group in parts.values():
         stream = b"".join(content for _, content in sorted(group, key=lambda each: each[0]))
         if C2PA_TYPE in stream[:128]:
             return stream
     return b""
+
+
+def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """(marker, position) of the segments before the picture data."""
+    position, seen = 2, 0
+    while position + 4 <= len(data) and data[position] == 0xFF and seen < 65_536:
+        seen += 1
+        marker = data[position + 1]
+        if marker in (0xDA, 0xD9):
+            return
+        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:
+            position += 1 if marker == 0xFF else 2
+            continue
+        yield marker, position
+        position += 2 + max(int.from_bytes(data[position + 2 : position + 4], "big"), 2)

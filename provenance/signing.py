@@ -13,15 +13,15 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from countermark.core.errors import OutputError
-from countermark.core.files import atomic_path, sha256_bytes
+from countermark.core.files import atomic_path, atomic_write
 from countermark.core.images import read_bytes
 from countermark.core.results import SignedImage
 from countermark.provenance.claims import PARENT_ID, Claim, definition
 from countermark.provenance.contexts import mime_of, require_mime
-from countermark.provenance.engine import build
+from countermark.provenance.engine import HashingWriter, build
 from countermark.provenance.identities import get_identity
 from countermark.provenance.identity import Identity
 from countermark.provenance.ingredients import Ingredient, Source, collect
@@ -82,24 +82,26 @@ def sign_image(
     original = read_bytes(source)
     content = original if data is None else data
     _check_suffix(content, destination)
-    signed = sign_bytes(
-        content,
-        identity=identity,
-        title=title or destination.name,
-        history=original,
-        name=str(source),
-        embed=not sidecar,
-        **options,
-    )
-    with atomic_path(destination) as temporary:
-        temporary.write_bytes(signed.data)
+    with atomic_path(destination) as temporary, open(temporary, "w+b") as stream:
+        output = HashingWriter(stream)
+        signed = sign_bytes(
+            content,
+            identity=identity,
+            title=title or destination.name,
+            history=original,
+            name=str(source),
+            embed=not sidecar,
+            output=cast(IO[bytes], output),
+            **options,
+        )
+        digest = output.hexdigest()
+        stream.flush()
         if sidecar:
-            with atomic_path(sidecar_path(destination)) as beside:
-                beside.write_bytes(signed.manifest)
+            atomic_write(sidecar_path(destination), signed.manifest)
     return SignedImage(
         source=str(source),
         path=str(destination),
-        sha256=sha256_bytes(signed.data),
+        sha256=digest,
         manifest_id=signed.manifest_id,
         identity=signed.identity,
         payload=None,
@@ -130,6 +132,7 @@ def sign_bytes(
     actions: Sequence[str | Mapping[str, Any]] = (),
     training: str | None = "notAllowed",
     assertions: Sequence[Mapping[str, Any]] = (),
+    output: IO[bytes] | None = None,
 ) -> Signed:
     """Signs an encoded image in memory.
 
@@ -149,6 +152,7 @@ def sign_bytes(
         remote_url: Written into the image as the manifest's address; nothing is uploaded.
         generator, digital_source_type, model, seed, prompt, parameters, soft_bindings, actions,
             training, assertions: See ``Claim``.
+        output: Where the signed image is written, instead of being returned.
 
     Raises:
         ProvenanceError: ``credential.format``, ``source-type.unknown``, ``history.unreadable``,
@@ -179,7 +183,7 @@ def sign_bytes(
     signed, store = build(
         data, mime, manifest, ingredients, signer_identity,
         embed=embed, thumbnail=_thumbnail_edge(data, thumbnail), remote_url=remote_url,
-        strings=strings if soft_bindings and not as_text else None,
+        strings=strings if soft_bindings and not as_text else None, output=output,
     )  # fmt: skip
     notes = (_AS_TEXT,) if as_text else ()
     return Signed(signed, store, manifest["label"], signer_identity.name, notes)
