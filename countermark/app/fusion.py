@@ -1,0 +1,66 @@
+"""Fusion: from evidence to one verdict, by rules that can be read in one go.
+
+1. What is declared beats what is estimated: a certain or strong declaration of synthetic origin
+   (credential, mark, standard metadata) gives ``declared-synthetic``, even beside a credential that
+   declares a capture: the contradiction is listed.
+2. A trusted credential that declares a capture gives ``declared-captured``.
+3. Otherwise the calibrated score decides: at or above ``likely`` it is ``likely-synthetic``, between
+   ``unsure`` and ``likely`` it is ``unsure``, below it is ``no-evidence``. Never "real".
+4. Under stress, a verdict that flips between ``likely-synthetic`` and ``no-evidence``, or changes for
+   more than one delivery, becomes ``unsure``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from countermark.core.results import Evidence, Strength, Verdict
+
+DECLARING = ("credential", "mark", "metadata")
+
+
+def declared(evidence: Sequence[Evidence]) -> Verdict | None:
+    """The verdict that the declarations alone give, or None."""
+    carrying = [
+        e for e in evidence if e.kind in DECLARING and e.strength in (Strength.CERTAIN, Strength.STRONG)
+    ]
+    if any(e.points_to == "synthetic" for e in carrying):
+        return Verdict.DECLARED_SYNTHETIC
+    if any(e.kind == "credential" and e.points_to == "captured" for e in carrying):
+        return Verdict.DECLARED_CAPTURED
+    return None
+
+
+def estimated(score: float, likely: float, unsure: float) -> Verdict:
+    """The verdict that a calibrated score in [0, 1] gives against the two thresholds."""
+    if score >= likely:
+        return Verdict.LIKELY_SYNTHETIC
+    return Verdict.UNSURE if score >= unsure else Verdict.NO_EVIDENCE
+
+
+def under_stress(verdict: Verdict, stressed: Mapping[str, Verdict]) -> Verdict:
+    """``unsure`` if the verdict does not hold under the stress deliveries, else the verdict."""
+    changed = [v for v in stressed.values() if v is not verdict]
+    opposite = {Verdict.LIKELY_SYNTHETIC: Verdict.NO_EVIDENCE, Verdict.NO_EVIDENCE: Verdict.LIKELY_SYNTHETIC}
+    if len(changed) > 1 or any(v is opposite.get(verdict) for v in changed):
+        return Verdict.UNSURE
+    return verdict
+
+
+def score_evidence(score: float, verdict: Verdict, detector: str, likely: float, unsure: float) -> Evidence:
+    """The detector's share of the evidence, in a sentence."""
+    points, strength = "neither", Strength.WEAK
+    if verdict is Verdict.LIKELY_SYNTHETIC:
+        points, strength = "synthetic", Strength.STRONG
+        text = f"at or above the threshold of {likely:.2f}: typical of generated images"
+    elif verdict is Verdict.UNSURE:
+        text = f"between the thresholds of {unsure:.2f} and {likely:.2f}: no decision"
+    else:
+        text = f"below {unsure:.2f}: nothing found, which is no proof of a photograph"
+    return Evidence(
+        "detector",
+        points,
+        strength,
+        f"The detector {detector!r} gives {score:.2f}, {text}.",
+        {"score": score, "likely": likely, "unsure": unsure, "detector": detector},
+    )
