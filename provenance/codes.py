@@ -56,7 +56,7 @@ SENTENCES = {
     "manifest.unreferenced": "The file holds a manifest that its history does not mention.",
     # signing credential
     TRUSTED: "The signer is on the trust list.",
-    UNTRUSTED: "The signature is good, but the signer is not on the trust list: anyone could have made it.",
+    UNTRUSTED: "The signer is not on the trust list, so anyone could have made this credential.",
     "signingCredential.invalid": "The signing certificate does not fit the C2PA certificate profile.",
     "signingCredential.expired": (
         "The signing certificate had expired, and no time-stamp shows an earlier use."
@@ -94,6 +94,7 @@ SENTENCES = {
     "assertion.boxesHash.mismatch": (
         "The image was changed after it was signed: its boxes no longer match the signed hash."
     ),
+    "assertion.boxesHash.additionalExclusionsPresent": "Parts of the file are left out of the signed hash.",
     "assertion.boxesHash.unknownBox": "The file holds a part that was not signed.",
     "assertion.boxesHash.malformed": "The signed hash of the image's boxes breaks the rules of the format.",
     "assertion.multiAssetHash.mismatch": "A part of the file was changed after it was signed.",
@@ -102,6 +103,10 @@ SENTENCES = {
         "The signed hash of the file's parts breaks the rules of the format."
     ),
     "assertion.collectionHash.mismatch": "A file of the signed collection was changed.",
+    "assertion.collectionHash.match": "The signed collection is as it was signed.",
+    "assertion.collectionHash.incorrectFileCount": (
+        "The signed collection has more or fewer files than it says."
+    ),
     "assertion.collectionHash.incorrectItemCount": (
         "The signed collection has more or fewer files than it says."
     ),
@@ -113,6 +118,7 @@ SENTENCES = {
     "assertion.hashedURI.match": "An assertion is as it was signed.",
     "assertion.hashedURI.mismatch": "An assertion of the credential was changed after it was signed.",
     "assertion.missing": "An assertion that the claim names is missing.",
+    "assertion.hardBinding.redacted": "The signed hash was redacted, which is not allowed.",
     "assertion.multipleHardBindings": "The claim covers the image by more than one hash.",
     "assertion.undeclared": "There is an assertion that the claim does not name, so it was not signed.",
     "assertion.inaccessible": "An assertion is kept elsewhere and was not fetched.",
@@ -124,6 +130,9 @@ SENTENCES = {
     ),
     "assertion.action.ingredientMismatch": "An action names an ingredient that is not there.",
     "assertion.action.redactionMismatch": "An action of redaction names nothing that was redacted.",
+    "assertion.action.softBindingMissing": (
+        "An action says that a mark was put in, but no soft binding names it."
+    ),
     "assertion.action.redactionReason": "A redaction gives no reason.",
     "assertion.required.missing": "An assertion that must be there is missing.",
     "assertion.json.invalid": "An assertion is not valid JSON.",
@@ -136,6 +145,7 @@ SENTENCES = {
     "assertion.cloud-data.size": "An assertion kept elsewhere has another size than it says.",
     "assertion.metadata.disallowed": "A metadata assertion holds a field that is not allowed.",
     "assertion.ingredient.malformed": "An ingredient breaks the rules of the format.",
+    "assertion.external-reference.malformed": "An external reference breaks the rules of the format.",
     "assertion.externalReference.malformed": "An external reference breaks the rules of the format.",
     "assertion.externalReference.created": "An external reference is claimed as made by the signer.",
     "assertion.timestamp.malformed": "A time-stamp assertion breaks the rules of the format.",
@@ -144,6 +154,8 @@ SENTENCES = {
         "An alternative representation of the content is missing."
     ),
     # ingredients
+    "ingredient.malformed": "An ingredient breaks the rules of the format.",
+    "manifest.unknownProvenance": "Something that this image was made from has an unknown origin.",
     "ingredient.manifest.missing": "The credential of something that this image was made from is missing.",
     "ingredient.manifest.mismatch": "The credential of something that this image was made from was altered.",
     "ingredient.manifest.validated": "The credential of an ingredient is as it was when it was used.",
@@ -175,7 +187,31 @@ SENTENCES = {
     "cawg.ica.did_unsupported": "The identity's issuer is named in an unsupported way.",
     "cawg.ica.signature_mismatch": "The identity's signature does not fit.",
     "cawg.ica.credential_valid": "The identity's credential is valid.",
+    "cawg.ica.invalid_alg": "The identity's credential uses an algorithm that is not supported.",
+    "cawg.ica.invalid_content_type": "The identity's credential is of an unknown kind.",
+    "cawg.ica.invalid_cose_sign1": "The identity's signature cannot be read.",
+    "cawg.ica.invalid_verifiable_credential": "The identity's credential cannot be read.",
+    "cawg.ica.signer_payload.mismatch": "The identity's credential was made for another claim.",
+    "cawg.ica.time_stamp.invalid": "The time-stamp of the identity's credential is not valid.",
+    "cawg.ica.time_stamp.validated": "The time-stamp of the identity's credential fits.",
+    "cawg.ica.valid_from.missing": "The identity's credential does not say from when it is valid.",
+    "cawg.ica.valid_from.invalid": "The identity's credential was not yet valid.",
+    "cawg.ica.valid_until.invalid": "The identity's credential had expired.",
+    "cawg.x509.algorithm.unsupported": "The identity's signature uses an algorithm that is not supported.",
+    "cawg.x509.credential.invalid": "The certificate of the identity is not valid.",
+    "cawg.x509.credential.trusted": "The certificate of the identity is on the trust list.",
+    "cawg.x509.credential.untrusted": "The certificate of the identity is not on the trust list.",
+    "cawg.x509.signature.mismatch": "The identity's signature does not fit.",
+    "cawg.x509.signature.outside_validity": "The identity signed outside its certificate's validity.",
+    "cawg.x509.signature.validated": "The identity's signature is good.",
 }
+
+#: A hash mismatch that says nothing about the picture: the rules on what a hash may leave out
+#: became stricter with C2PA 2, and files signed before may leave out more.
+EXCLUSION = (
+    "The signed hash leaves out more of the file than the credential itself, which is no longer "
+    "allowed: the parts left out, such as EXIF, may have been changed unseen."
+)
 
 #: Said of every image without interest to people; not reported as notices.
 ROUTINE = frozenset(
@@ -190,6 +226,8 @@ ROUTINE = frozenset(
 
 def sentence(code: str, explanation: str = "") -> str:
     """What ``code`` means; for an unknown code, the library's own explanation."""
+    if code.endswith("Hash.mismatch") and "exclusion" in explanation.lower():
+        return EXCLUSION
     known = SENTENCES.get(code)
     if known is not None:
         return known

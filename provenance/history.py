@@ -3,7 +3,7 @@
 >>> print(as_text(history_tree(verify_image("signed.png"))))        # doctest: +SKIP
 signed.png · trusted · made by countermark 0.1.0, signed by default (development)
 └─ photo.jpg · intact · parentOf · signed by Foreign signer
-   ! The signature is good, but the signer is not on the trust list: anyone could have made it.
+   ! The signer is not on the trust list, so anyone could have made this credential.
 """
 
 from __future__ import annotations

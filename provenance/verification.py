@@ -117,7 +117,9 @@ def _judge(blank: Verification, store: dict[str, Any], carrier: bytes) -> Verifi
     weakest = chains.weakest(history)
     state = VerificationState(weakest.state if weakest else "invalid")
     problems = [problem for link in _once(history) for problem in link.problems]
-    problems.sort(key=lambda each: (each.severity != "failure", each.where != "active"))
+    problems.sort(
+        key=lambda each: (each.severity != "failure", each.code == codes.UNTRUSTED, each.where != "active")
+    )
     manifests = store.get("manifests")
     return replace(
         blank,
