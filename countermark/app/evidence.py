@@ -47,8 +47,7 @@ def gather(path: str, *, limits: Limits = DEFAULT_LIMITS, marks: bool = True) ->
     """
     image = read_image(path, limits)
     evidence = [
-        Evidence("file", "neither", Strength.WEAK, f"File: {note}.", {"note": note})
-        for note in image.notes
+        Evidence("file", "neither", Strength.WEAK, f"File: {note}.", {"note": note}) for note in image.notes
     ]
     verification = None
     try:

@@ -185,7 +185,9 @@ def _result(
         guess = estimated(score, bounds.likely, bounds.unsure)
         evidence.append(score_evidence(score, guess, model.name, bounds.likely, bounds.unsure))
         if under:
-            verdicts = {n: estimated(s, bounds.likely, bounds.unsure) for n, s in under.items() if s is not None}
+            verdicts = {
+                n: estimated(s, bounds.likely, bounds.unsure) for n, s in under.items() if s is not None
+            }
             held = under_stress(guess, verdicts)
             evidence.append(_stress_evidence(guess, held, under, verdicts))
             guess = held

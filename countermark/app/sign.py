@@ -1,0 +1,164 @@
+"""Sign: watermark, credential and record for a generated image, in that order.
+
+>>> import countermark as cm                                              # doctest: +SKIP
+>>> cm.sign("made.png", "signed.png", generator="my-model/1").manifest_id  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from countermark.app.marking import ALGORITHM, Marked, encode_like, mark
+from countermark.core.errors import CountermarkError, OutputError, ProvenanceError
+from countermark.core.images import DEFAULT_LIMITS, Limits, LoadedImage, format_for, read_bytes, read_image
+from countermark.core.results import SignedImage
+
+if TYPE_CHECKING:
+    from countermark.provenance.repository import Repository
+
+SOURCE_TYPE = "trainedAlgorithmicMedia"
+SIGNABLE = ("jpeg", "png", "webp", "avif", "tiff", "gif", "heif")
+MARKABLE = ("jpeg", "png", "webp", "avif", "tiff")
+
+
+def sign(
+    source: Path | str,
+    destination: Path | str,
+    *,
+    identity: str = "default",
+    generator: str | None = None,
+    parents: Sequence[Path | str] = (),
+    watermark: bool = True,
+    record: bool = True,
+    digital_source_type: str = SOURCE_TYPE,
+    model: str | None = None,
+    seed: int | str | None = None,
+    prompt: str | None = None,
+    repository: Repository | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    **options: Any,
+) -> SignedImage:
+    """Signs one generated image.
+
+    Args:
+        source: The image; never changed.
+        destination: Where the signed image goes; must not exist. Its extension says the format.
+        identity: Name of a stored key and certificate chain; ``default`` is a development identity
+            that is made on first use and that nobody else trusts.
+        generator: What made the image, such as ``my-model/1.2``.
+        parents: Images it was made from; their credentials stay in the history.
+        watermark: Embed an identifier into the pixels (which encodes the image again). An image
+            that cannot carry one is signed without, and ``notes`` says why.
+        record: Keep the manifest, mark and fingerprint, so that a stripped credential is found again.
+        digital_source_type: IPTC term, such as ``compositeWithTrainedAlgorithmicMedia``.
+        model, seed, prompt: Go into the credential, where they can be redacted later.
+        repository: Where the record goes; None for the user's own.
+        options: Passed to ``countermark.provenance.signing.sign_image``.
+
+    Raises:
+        OutputError: ``output.exists``: nothing is overwritten, least of all the source.
+        ImageError: the source is not an image.
+        ProvenanceError: the identity cannot sign; the certificate doctor's findings are in the text.
+    """
+    from countermark.provenance.signing import sign_image
+    from countermark.provenance.softbinding import SoftBinding
+
+    source, destination = Path(source), Path(destination)
+    if destination.exists():
+        raise OutputError(
+            f"{destination} exists and is not overwritten.",
+            code="output.exists",
+            hint="Choose another name or remove it first.",
+        )
+    image = read_image(source, limits)
+    format = _output_format(destination, image)
+    marked = _prepare(image, format, watermark)
+    bindings = [SoftBinding(ALGORITHM, marked.payload)] if marked.payload else []
+    signed = sign_image(
+        source,
+        destination,
+        identity=identity,
+        data=marked.data,
+        generator=generator,
+        digital_source_type=digital_source_type,
+        model=model,
+        seed=seed,
+        prompt=prompt,
+        parents=parents,
+        soft_bindings=tuple(bindings),
+        **options,
+    )
+    notes = (*marked.notes, *signed.notes)
+    recorded = False
+    if record:
+        try:
+            _record(marked, signed, digital_source_type, generator, repository)
+            recorded = True
+        except CountermarkError as error:
+            notes = (*notes, f"Not recorded: {error}")
+    return replace(
+        signed,
+        payload=None if marked.payload is None else marked.payload.hex(),
+        psnr=marked.psnr,
+        recorded=recorded,
+        notes=notes,
+    )
+
+
+def _output_format(destination: Path, image: LoadedImage) -> str:
+    format = image.format if destination.suffix.lower() in (".heic", ".heif") else format_for(destination)
+    if format not in SIGNABLE:
+        raise OutputError(
+            f"{destination.name}: credentials cannot be written into {format.upper()}.",
+            code="output.format",
+            hint="Use .png, .jpg, .webp, .avif or .tif.",
+        )
+    return format
+
+
+def _prepare(image: LoadedImage, format: str, watermark: bool) -> Marked:
+    if watermark and format in MARKABLE:
+        return mark(image, format)
+    notes = (f"Not marked: {format.upper()} is signed as it is.",) if watermark else ()
+    if image.format == format:
+        return Marked(image.data, image.pixels, None, None, notes)
+    if format not in MARKABLE:
+        raise OutputError(
+            f"A {image.format.upper()} file cannot be turned into {format.upper()} here.",
+            code="output.format",
+            hint="Keep the extension of the source.",
+        )
+    return Marked(encode_like(image, image.pixels, format), image.pixels, None, None, notes)
+
+
+def _record(
+    marked: Marked,
+    signed: SignedImage,
+    source_type: str,
+    generator: str | None,
+    repository: Repository | None,
+) -> None:
+    from countermark.provenance.jumbf import manifest_store
+    from countermark.provenance.repository import open_repository, record_for
+
+    store = manifest_store(read_bytes(signed.path))
+    if store is None:
+        raise ProvenanceError(f"The credential of {signed.path} is not inside the file.")
+    row = record_for(
+        marked.pixels,
+        manifest_id=signed.manifest_id,
+        store=store,
+        sha256=signed.sha256,
+        payload=marked.payload,
+        signer=signed.identity,
+        digital_source_type=source_type,
+        generator=generator,
+    )
+    if repository is not None:
+        repository.add(row)
+        return
+    with open_repository() as own:
+        own.add(row)

@@ -1,0 +1,40 @@
+"""Train: a generator on a folder of images, or a detector on a labelled corpus.
+
+>>> import countermark as cm                                                       # doctest: +SKIP
+>>> cm.train("generator", "digits", out="runs/digits", recipe="digits-32")         # doctest: +SKIP
+>>> cm.train("detector", "corpus", out="runs/mine", name="mine", family="critic")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from countermark.core.corpus import read_corpus
+from countermark.core.errors import ConfigError, UnknownNameError
+
+
+def train(kind: str, data: Path | str, *, out: Path | str, **options: Any) -> Path:
+    """Trains a model and returns the path of its weights; its card lies beside them.
+
+    Args:
+        kind: ``generator`` or ``detector``.
+        data: For a generator a folder, zip archive, ``torchvision:NAME`` or ``digits``; for a
+            detector a labelled corpus.
+        out: Folder for weights, card, checkpoints.
+        options: As for ``generators.train_generator`` or ``detectors.train_detector``.
+
+    Raises:
+        UnknownNameError, CorpusError, TrainingError, ConfigError, OutputError.
+    """
+    if kind == "generator":
+        from countermark.generators import train_generator
+
+        return train_generator(data, out, **options)
+    if kind == "detector":
+        from countermark.detectors import train_detector
+
+        if not options.get("name"):
+            raise ConfigError("A detector needs a name.", hint="Give it one with --name.")
+        return train_detector(read_corpus(data), out, **options)
+    raise UnknownNameError(f"There is nothing called {kind!r} to train.", hint="Known: generator, detector.")
