@@ -35,11 +35,11 @@ from countermark.provenance.fingerprint import (
 from countermark.provenance.repository import Hit, ManifestRecord, Repository
 
 #: Score of the re-check from which a watermark's hit is accepted: the mark speaks for it already.
-MARK_SCORE = 0.6
+MARK_SCORE = 0.66
 
 #: Score for hits by fingerprint or region, and the share of the original that must be there. Small
 #: parts of pages and screenshots resemble each other, and here nothing else speaks for the candidate.
-LOOKS_SCORE = 0.6
+LOOKS_SCORE = 0.75
 LOOKS_OVERLAP = 0.45
 
 #: Distance up to which a record without a sketch passes the re-check of its watermark.
@@ -189,7 +189,8 @@ def _by_looks(pixels: Pixels, repository: Repository, max_distance: int, limit: 
     found = _checked(hits, "fingerprint", pixels, own)
     if not found:
         tried = {hit.record.manifest_id for hit in hits}
-        windows = repository.by_region(content_hash(pixels), limit=limit)
+        # Chance hits are common among region hashes, so more of them are looked at.
+        windows = repository.by_region(content_hash(pixels), limit=2 * limit)
         fresh = [hit for hit in windows if hit.record.manifest_id not in tried]
         found = _checked(fresh, "region", pixels, own)
     return found

@@ -15,6 +15,13 @@ Three parts, from fast to certain:
 * ``sketch`` and ``compare``: 64 x 64 grey values that a hit is aligned to and correlated with.
 """
 
+from countermark.provenance.fingerprint.alignment import (
+    CONFIRMED,
+    SKETCH_BYTES,
+    Comparison,
+    compare,
+    sketch,
+)
 from countermark.provenance.fingerprint.hashing import (
     ALGORITHM,
     BYTES,
@@ -23,13 +30,6 @@ from countermark.provenance.fingerprint.hashing import (
     fingerprint,
 )
 from countermark.provenance.fingerprint.regions import REGIONS, content_hash, region_hashes
-from countermark.provenance.fingerprint.alignment import (
-    CONFIRMED,
-    SKETCH_BYTES,
-    Comparison,
-    compare,
-    sketch,
-)
 
 __all__ = [
     "ALGORITHM",

@@ -30,13 +30,15 @@ SIDE = 64
 SKETCH_BYTES = SIDE * SIDE
 
 #: Score from which a hit counts as the same picture.
-CONFIRMED = 0.6
+CONFIRMED = 0.66
 
 _SCALES = np.arange(1.0, 0.42, -0.04)
 _BORDERS = (0.96, 0.91, 0.86)
 _COARSE, _FINE = 4.0, 1.5
 _MIN_OVERLAP = 0.15
-_SURE = 0.85  # no second alignment is tried beyond this
+#: Pixel centres of the sketch to pixel centres at twice its size.
+_DOUBLE = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]], np.float64)
+_SURE = 0.9  # no second alignment is tried beyond this
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,24 @@ def compare(stored: bytes, image: Pixels, *, turns: bool = False) -> Comparison:
 
 def _compare(target: np.ndarray, grey: np.ndarray) -> Comparison:
     query = _shrink(grey, SIDE)
-    warps = [np.array([[1, 0, 0], [0, 1, 0]], np.float32), _locate(target, grey)]
-    ranked = sorted(((_correlation(target, query, warp), k) for k, warp in enumerate(warps)), reverse=True)
-    best = ranked[0][0]
-    for _, k in ranked:
-        refined = _refine(target, query, warps[k])
-        if refined is not None:
-            best = max(best, _correlation(target, query, refined))
-        if best[0] >= _SURE:
+    starts = [np.array([[1, 0, 0], [0, 1, 0]], np.float32), _locate(target, grey)]
+    tried = [(_correlation(target, grey, warp), k, warp) for k, warp in enumerate(starts)]
+    for _, k, warp in sorted(tried, reverse=True, key=_by_score):
+        if max(tried, key=_by_score)[0][0] >= _SURE:
             break
-    return Comparison(*best)
+        refined = _refine(target, query, warp, _COARSE)
+        if refined is not None:
+            tried.append((_correlation(target, grey, refined), k, refined))
+    best = max(tried, key=_by_score)
+    if best[0][0] < _SURE:
+        refined = _refine(target, query, best[2], _FINE)
+        if refined is not None:
+            tried.append((_correlation(target, grey, refined), 0, refined))
+    return Comparison(*max(tried, key=_by_score)[0])
+
+
+def _by_score(entry: tuple[tuple[float, float], int, np.ndarray]) -> float:
+    return entry[0][0]
 
 
 def _locate(target: np.ndarray, grey: np.ndarray) -> np.ndarray:
@@ -130,17 +140,13 @@ def _match(large: np.ndarray, small: np.ndarray) -> tuple[float, tuple[int, int]
     return (float(score) if np.isfinite(score) and abs(score) <= 1.001 else -2.0), (place[0], place[1])
 
 
-def _refine(target: np.ndarray, query: np.ndarray, warp: np.ndarray) -> np.ndarray | None:
+def _refine(target: np.ndarray, query: np.ndarray, warp: np.ndarray, sigma: float) -> np.ndarray | None:
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
+    everywhere = np.ones((SIDE, SIDE), np.uint8)
+    one, other = _high_pass(target, sigma), _high_pass(query, sigma)
     try:
         _, refined = cv2.findTransformECC(
-            _high_pass(target, _COARSE),
-            _high_pass(query, _COARSE),
-            warp.copy(),
-            cv2.MOTION_AFFINE,
-            criteria,
-            np.ones((SIDE, SIDE), np.uint8),
-            5,
+            one, other, warp.copy(), cv2.MOTION_AFFINE, criteria, everywhere, 5 if sigma > 2 else 3
         )
     except cv2.error:  # it did not converge, which is an answer
         return None
@@ -149,9 +155,14 @@ def _refine(target: np.ndarray, query: np.ndarray, warp: np.ndarray) -> np.ndarr
     return refined if np.isfinite(stretch).all() and 0.3 < stretch[1] <= stretch[0] < 3 else None
 
 
-def _correlation(target: np.ndarray, query: np.ndarray, warp: np.ndarray) -> tuple[float, float]:
+def _correlation(target: np.ndarray, grey: np.ndarray, warp: np.ndarray) -> tuple[float, float]:
+    """Correlation of the details where the two overlap, and the share of the sketch where they do."""
+    # Moved at twice the sketch's resolution and averaged down, as the sketch itself was: linear
+    # interpolation of 64 x 64 values would blur away the details that are compared.
+    whole = _DOUBLE @ np.vstack([warp, [0, 0, 1]]) @ np.linalg.inv(_DOUBLE)
+    size = (2 * SIDE, 2 * SIDE)
     flags = cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(query, warp, (SIDE, SIDE), flags=flags | cv2.INTER_LINEAR)
+    moved = _shrink(cv2.warpAffine(grey, whole[:2], size, flags=flags | cv2.INTER_LINEAR), SIDE)
     covered = cv2.warpAffine(np.ones((SIDE, SIDE), np.uint8), warp, (SIDE, SIDE), flags=flags)
     overlap = float(covered.mean())
     inside = cv2.erode(covered, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT) > 0
@@ -167,7 +178,7 @@ def _correlation(target: np.ndarray, query: np.ndarray, warp: np.ndarray) -> tup
 
 
 def _shrink(grey: np.ndarray, side: int) -> np.ndarray:
-    return cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cv2.resize(grey.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
 
 
 def _high_pass(values: np.ndarray, sigma: float) -> np.ndarray:

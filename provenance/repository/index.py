@@ -82,7 +82,9 @@ class HammingIndex:
         places, distances = [], []
         for start in range(0, count * self.per_entry, _BLOCK):
             stop = min(start + _BLOCK, count * self.per_entry)
-            total = np.bitwise_count(planes[0, start:stop] ^ words[0]).astype(np.uint16)
+            total = np.bitwise_count(planes[0, start:stop] ^ words[0])
+            if self.words > 1:  # one word differs in 64 bits at most, several in more than a byte holds
+                total = total.astype(np.uint16)
             for k in range(1, self.words):
                 total += np.bitwise_count(planes[k, start:stop] ^ words[k])
             near = np.flatnonzero(total <= max_distance)

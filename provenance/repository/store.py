@@ -73,7 +73,7 @@ class Repository:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._hashes = Mirror(engine, fingerprints.c.id, fingerprints.c.hash, words=4)
-        self._regions: Mirror | None = None
+        self._regions = Mirror(engine, regions.c.id, regions.c.hashes, words=1)
 
     def __enter__(self) -> Repository:
         return self
@@ -153,10 +153,13 @@ class Repository:
             content_hash: See ``countermark.provenance.fingerprint.content_hash``.
             max_distance: In bits, of 64. Chance hits are common: re-check every one.
         """
-        if self._regions is None:
-            self._regions = Mirror(self.engine, regions.c.id, regions.c.hashes, words=1)
         query = int(content_hash).to_bytes(8, "little")
         return self._hits(self._regions.search(query, max_distance=max_distance, limit=limit))
+
+    def warm(self) -> None:
+        """Loads the fingerprints into memory, which the first look-up would do otherwise."""
+        self._hashes.refresh()
+        self._regions.refresh()
 
     def delete(self, manifest_id: str, reason: str) -> Deletion:
         """Deletes a record and keeps a trace: id, file digest, time and reason.

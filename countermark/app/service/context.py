@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, TypeVar
@@ -36,6 +37,11 @@ class Context:
 
     def close(self) -> None:
         self.repository.close()
+
+    async def warm(self) -> None:
+        """Loads the fingerprints before they are first asked for; a failure shows at ``/readyz``."""
+        with contextlib.suppress(CountermarkError):
+            await anyio.to_thread.run_sync(self.repository.warm)
 
     def alive(self) -> bool:
         """Whether the repository answers."""
