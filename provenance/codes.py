@@ -18,6 +18,7 @@ SOURCE_TYPE_UNKNOWN = "countermark.digitalSourceType.unknown"
 SOFT_BINDING_UNKNOWN = "countermark.softBinding.unknown"
 UNREADABLE = "countermark.manifest.unreadable"
 REMOTE = "manifest.inaccessible"
+OUT_OF_BOUNDS = "countermark.manifest.bounds"
 INGREDIENT_UNVERIFIED = "countermark.chain.truncated"
 
 SENTENCES = {
@@ -32,6 +33,7 @@ SENTENCES = {
         "A soft binding names an algorithm that is not on C2PA's list; it cannot be checked."
     ),
     UNREADABLE: "There is a credential in the file, but it is damaged and cannot be read.",
+    OUT_OF_BOUNDS: "The credential claims to hold more data than the file does, so it was not read.",
     INGREDIENT_UNVERIFIED: "The history is longer than is walked; what lies beyond was not looked at.",
     REVOKED: "The signing certificate was revoked on this computer.",
     # claim and manifest

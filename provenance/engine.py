@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -54,10 +56,11 @@ def build(
     """
     import c2pa
 
-    trust = default_trust() if ingredients else None
+    trust = default_trust()
+    _require_health(identity, trust.ekus)
     settings = context(
-        trust.anchors_pem if trust else "",
-        trust.eku_text if trust else "",
+        trust.anchors_pem if ingredients else "",
+        trust.eku_text,
         thumbnail=thumbnail,
         host=urlsplit(identity.timestamp_url or "").hostname or "",
     )
@@ -172,20 +175,36 @@ def _signer(
         yield signer
 
 
-def _refused(identity: Identity, error: Exception) -> ProvenanceError:
-    """The library's refusal, with the certificate doctor's reasons."""
+def _require_health(identity: Identity, ekus: tuple[str, ...]) -> None:
+    """Asks the certificate doctor first: the library signs with some certificates nobody may trust."""
+    reasons = _failures(identity.chain_pem, ekus, int(time.time() // 60))
+    if reasons:
+        raise ProvenanceError(
+            f"Signing with {identity.name!r} was refused: {' '.join(reasons)}", code="signing.refused"
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def _failures(chain_pem: str, ekus: tuple[str, ...], _minute: int) -> tuple[str, ...]:
     from countermark.provenance.doctor import examine
 
+    return tuple(
+        each.sentence
+        for each in examine(chain_pem, ekus=ekus)
+        if each.severity == "failure" and (each.where == "certificate 1" or "chain" in each.code)
+    )
+
+
+def _refused(identity: Identity, error: Exception) -> ProvenanceError:
+    """The library's refusal, which it seldom explains."""
     if identity.timestamp_url and "http" in str(error):
         return ProvenanceError(
             f"The time-stamp authority {identity.timestamp_url} did not answer ({error}).",
             code="signing.timestamp",
             hint="Try again later, or sign without a time-stamp.",
         )
-    found = [each for each in examine(identity.chain_pem) if each.severity == "failure"]
-    reasons = " ".join(each.sentence for each in found)
     return ProvenanceError(
-        f"Signing with {identity.name!r} was refused: {reasons or error}",
+        f"Signing with {identity.name!r} was refused: {error}",
         code="signing.refused",
-        hint="" if found else "Run the certificate doctor: countermark keys doctor CERT",
+        hint="Run the certificate doctor: countermark keys doctor CERT",
     )

@@ -227,8 +227,13 @@ def import_identity(
 
 def authority_pem() -> str:
     """The certificate of this user's development authority, or an empty text if none was made."""
-    path = root_dir() / _AUTHORITY / "ca.pem"
+    path = authority_path()
     return path.read_text() if path.is_file() else ""
+
+
+def authority_path() -> Path:
+    """Where the certificate of this user's development authority lies."""
+    return root_dir() / _AUTHORITY / "ca.pem"
 
 
 def development_authority() -> tuple[certs.PrivateKey, x509.Certificate]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from countermark.core.errors import ProvenanceError
 from countermark.core.images import read_bytes
+from countermark.provenance.bounds import within_bounds
 from countermark.provenance.claims import COMPONENT_ID, PARENT_ID
 from countermark.provenance.contexts import require_mime
 from countermark.provenance.jumbf import carries_store
@@ -44,6 +45,12 @@ def add_ingredient(builder: Any, facts: dict[str, Any], mime: str, content: byte
     """
     import c2pa
 
+    if not within_bounds(content):
+        raise ProvenanceError(
+            f"The earlier credentials of {facts['title']} claim to hold more data than the file does.",
+            code="history.unreadable",
+            hint="Sign an undamaged copy, or forget the history on purpose with keep_history=False.",
+        )
     try:
         builder.add_ingredient(facts, mime, io.BytesIO(content))
     except c2pa.C2paError as error:

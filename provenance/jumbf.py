@@ -11,14 +11,14 @@ from typing import Literal
 
 C2PA_TYPE = b"c2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
 SIGNATURE_TYPE = b"c2cs\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
-_MARKER = b"jumd" + C2PA_TYPE
+MARKER = b"jumd" + C2PA_TYPE
 _MAX_BOXES = 4096
 _MAX_DEPTH = 16
 
 
 def has_credential(data: bytes) -> bool:
     """Whether there are C2PA bytes in ``data``, readable or not."""
-    return _MARKER in data
+    return MARKER in data
 
 
 def carries_store(data: bytes) -> bool:
@@ -124,7 +124,11 @@ def _der_sequences(cose: bytes) -> list[bytes]:
 
 
 def _jpeg_segments(data: bytes) -> bytes:
-    """The JUMBF stream of a JPEG: APP11 segments of one box, put together in order."""
+    return next((stream for stream in jpeg_streams(data) if C2PA_TYPE in stream[:128]), b"")
+
+
+def jpeg_streams(data: bytes) -> list[bytes]:
+    """The JUMBF streams of a JPEG: APP11 segments of one box, put together in order."""
     parts: dict[int, list[tuple[int, bytes]]] = {}
     for marker, position in _jpeg_markers(data):
         size = int.from_bytes(data[position + 2 : position + 4], "big")
@@ -133,11 +137,10 @@ def _jpeg_segments(data: bytes) -> bytes:
             number, order = int.from_bytes(body[2:4], "big"), int.from_bytes(body[4:8], "big")
             group = parts.setdefault(number, [])
             group.append((order, body[8:] if not group else body[16:]))
-    for group in parts.values():
-        stream = b"".join(content for _, content in sorted(group, key=lambda each: each[0]))
-        if C2PA_TYPE in stream[:128]:
-            return stream
-    return b""
+    return [
+        b"".join(content for _, content in sorted(group, key=lambda each: each[0]))
+        for group in parts.values()
+    ]
 
 
 def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:

@@ -13,6 +13,7 @@ By default the user's own development authority and every list in ``<config>/tru
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -23,7 +24,7 @@ from typing import Any
 from countermark.core.errors import ProvenanceError
 from countermark.core.files import config_dir
 from countermark.provenance.certificates import load_chain, to_pem
-from countermark.provenance.identities import authority_pem
+from countermark.provenance.identities import authority_path, authority_pem
 
 SCHEMA = "countermark/trust-list/1"
 _OID = re.compile(r"\d+(\.\d+){2,20}")
@@ -106,15 +107,27 @@ Trust = TrustList | Path | str | bytes
 
 def default_trust() -> TrustList:
     """The development authority of this user and the lists in ``<config>/trust``, merged."""
-    lists = []
-    own = authority_pem()
-    if own:
-        lists.append(TrustList("development authority", own))
-    folder = config_dir() / "trust"
+    own, folder = authority_path(), config_dir() / "trust"
+    files: list[Path] = []
     if folder.is_dir():
-        names = sorted(each for each in folder.iterdir() if each.suffix in (".pem", ".crt", ".json"))
-        lists += [TrustList.load(each) for each in names]
-    return merge(lists)
+        files = sorted(each for each in folder.iterdir() if each.suffix in (".pem", ".crt", ".json"))
+    return _default(own, tuple(files), tuple(_stamp(each) for each in (own, *files)))
+
+
+@functools.lru_cache(maxsize=8)
+def _default(own: Path, files: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> TrustList:
+    """The merged lists, read again when a file changes."""
+    pem = authority_pem()
+    lists = [TrustList("development authority", pem, str(own))] if pem else []
+    return merge([*lists, *(TrustList.load(each) for each in files)])
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def resolve_trust(trust: Trust | Sequence[Trust] | None) -> TrustList:

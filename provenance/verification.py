@@ -25,6 +25,7 @@ from countermark.core.images import read_bytes
 from countermark.core.results import ChainLink, Problem, Verification, VerificationState
 from countermark.provenance import chain as chains
 from countermark.provenance import codes
+from countermark.provenance.bounds import within_bounds
 from countermark.provenance.contexts import context, mime_of
 from countermark.provenance.guards import guard
 from countermark.provenance.jumbf import has_credential
@@ -70,6 +71,9 @@ def verify_image(
     if mime is None and manifest is None:
         return _absent_or_unknown(data, path, digest)
     blank = Verification(path, VerificationState.ABSENT, sha256=digest)
+    if not within_bounds(data) or (manifest is not None and not within_bounds(manifest)):
+        problem = Problem(codes.OUT_OF_BOUNDS, codes.sentence(codes.OUT_OF_BOUNDS))
+        return _finish(replace(blank, state=VerificationState.INVALID, problems=(problem,)))
     try:
         store = read_store(data, mime or "application/octet-stream", trusted, manifest)
     except ProvenanceError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import shutil
 import subprocess
 import threading
@@ -10,17 +11,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import c2pa
 import pytest
 from cryptography import x509
 
 from countermark.core.errors import ProvenanceError
 from countermark.core.results import VerificationState as State
 from countermark.provenance import certificates as certs
+from countermark.provenance.contexts import context
 from countermark.provenance.identities import authority_pem, create_identity
 from countermark.provenance.identity import Identity
 from countermark.provenance.lifecycle import revoke_identity
 from countermark.provenance.signing import sign_bytes
 from countermark.provenance.softbinding import SoftBinding
+from countermark.provenance.source_types import expand
 from countermark.provenance.verification import verify_image
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
@@ -163,6 +167,15 @@ def test_soft_bindings_are_text_then_and_that_is_said(encoded, tsa):
 def test_time_stamping_certificate_may_not_sign_images(encoded, tsa):
     """The library calls this Trusted; the guard does not."""
     identity = Identity("clock", "es256", tsa.chain, _key=certs.load_key(tsa.key))
-    result = verify_image(sign_bytes(encoded("png"), identity=identity).data, trust=tsa.anchor)
+    with pytest.raises(ProvenanceError, match="must not sign images"):
+        sign_bytes(encoded("png"), identity=identity)
+    action = {"action": "c2pa.created", "digitalSourceType": expand("digitalArt")}
+    manifest = {"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}]}
+    output = io.BytesIO()
+    with c2pa.Builder(manifest, context=context()) as builder:
+        builder.sign(identity.native_signer(), "image/png", io.BytesIO(encoded("png")), output)
+    with c2pa.Reader("image/png", io.BytesIO(output.getvalue()), context=context(tsa.anchor)) as reader:
+        assert reader.get_validation_state() == "Trusted"
+    result = verify_image(output.getvalue(), trust=tsa.anchor)
     assert result.state is State.INVALID
     assert result.problems[0].code == "countermark.signer.timestampOnly"

@@ -102,7 +102,7 @@ def test_truncated_credential_is_invalid_and_truncated_image_is_not(encoded):
     signed = sign_bytes(encoded("jpeg")).data
     result = verify_image(signed[:2500])
     assert result.state is State.INVALID
-    assert result.problems[0].code == "countermark.manifest.unreadable"
+    assert result.problems[0].code in ("countermark.manifest.unreadable", "countermark.manifest.bounds")
     result = verify_image(encoded("png")[:200])
     assert result.state is State.ABSENT and result.problems[0].severity == "notice"
 
