@@ -123,8 +123,8 @@ def mark_evidence(image: LoadedImage) -> list[Evidence]:
                 "mark",
                 "synthetic",
                 Strength.CERTAIN,
-                f"A Countermark watermark is in the pixels (identifier {reading.payload.hex()}; a chance match "
-                f"has a probability of at most {max(reading.p_value, 1e-99):.0e}).",
+                f"A Countermark watermark is in the pixels (identifier {reading.payload.hex()}; a "
+                f"chance match has a probability of at most {max(reading.p_value, 1e-99):.0e}).",
                 {
                     "payload": reading.payload.hex(),
                     "p_value": reading.p_value,

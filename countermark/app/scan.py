@@ -173,7 +173,7 @@ def _result(
     error = None
     if score is None:
         reason = (
-            f"{image.width} x {image.height} pixels are too few for the detector (it needs {MIN_SIDE} a side)."
+            f"{image.width} x {image.height} pixels are too few for the detector ({MIN_SIDE} a side)."
             if min(image.width, image.height) < MIN_SIDE
             else "The detector could not score this image."
         )

@@ -1,0 +1,83 @@
+"""The command line: parse, call ``countermark.app``, render, set the exit code. Nothing else.
+
+Exit codes: 0 passed, 1 a policy failed or a finding at or above ``--fail-on``, 2 could not be
+evaluated, 3 nothing to do, 4 wrong usage.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from countermark.cli import (
+    audit,
+    demo,
+    evaluate,
+    generate,
+    keys,
+    models,
+    scan,
+    serve,
+    sign,
+    train,
+    verify,
+)
+from countermark.cli.output import ERROR, USAGE, explain
+from countermark.core.errors import CountermarkError
+from countermark.core.version import VERSION
+
+app = typer.Typer(
+    name="countermark",
+    help="Tests images for synthetic origin and marks the ones that are generated.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for module in (scan, sign, verify, generate, train, audit, models, serve, demo):
+    module.add_to(app)
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(keys.app, name="keys")
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"countermark {VERSION}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Runs before every command."""
+
+
+def main() -> None:
+    """Entry point of ``countermark``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code; every error ends as a sentence."""
+    try:
+        result = typer.main.get_command(app).main(arguments, prog_name="countermark", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except CountermarkError as error:
+        explain(error)
+        return ERROR
+    except click.exceptions.Abort:
+        return 130
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130

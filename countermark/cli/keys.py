@@ -1,0 +1,152 @@
+"""``countermark keys``: signing identities, from development to a real authority's certificate."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from countermark.cli.output import FAIL, JSON, PASS, show_record
+from countermark.core.errors import ConfigError
+from countermark.core.files import atomic_write
+from countermark.core.images import read_bytes
+
+app = typer.Typer(
+    help="Signing identities: create, request, import, rotate, revoke, examine.", no_args_is_help=True
+)
+PASSPHRASE = typer.Option(
+    None, "--passphrase", envvar="COUNTERMARK_PASSPHRASE", help="Protects the private key."
+)
+ALGORITHM = typer.Option("es256", "--algorithm", help="es256, es384, ps256, ed25519 …")
+
+
+@app.command("list")
+def list_keys(as_json: bool = JSON) -> int:
+    """List the identities."""
+    from countermark.provenance.identities import list_identities
+
+    records = list_identities()
+    lines = [f"{r.name:20} {r.kind:12} {r.algorithm:8} {r.status:10} until {r.not_after}" for r in records]
+    show_record([asdict(r) for r in records], as_json=as_json, text="\n".join(lines) or "No identities yet.")
+    return PASS
+
+
+@app.command("create")
+def create(
+    name: str = typer.Argument("default"),
+    algorithm: str = ALGORITHM,
+    days: int = typer.Option(365, "--days", min=1, max=3650),
+    passphrase: str | None = PASSPHRASE,
+    timestamp_url: str | None = typer.Option(None, "--timestamp-url", help="RFC 3161 authority."),
+    as_json: bool = JSON,
+) -> int:
+    """Create a development identity. Only you will trust it."""
+    from countermark.provenance.identities import create_identity
+
+    record = create_identity(
+        name, algorithm=algorithm, days=days, passphrase=passphrase, timestamp_url=timestamp_url
+    )
+    show_record(
+        record, as_json=as_json, text=f"Created {record.name} ({record.algorithm}), until {record.not_after}."
+    )
+    return PASS
+
+
+@app.command("request")
+def request(
+    name: str,
+    organization: str = typer.Option(..., "--organization"),
+    common_name: str = typer.Option(..., "--common-name"),
+    out: Path = typer.Option(..., "--out", "-o", help="Where the signing request goes."),
+    country: str | None = typer.Option(None, "--country"),
+    algorithm: str = ALGORITHM,
+    passphrase: str | None = PASSPHRASE,
+) -> int:
+    """Make a key and the request that a certificate authority answers with a certificate."""
+    from countermark.provenance.identities import request_csr
+
+    csr = request_csr(
+        name,
+        organization=organization,
+        common_name=common_name,
+        country=country,
+        algorithm=algorithm,
+        passphrase=passphrase,
+    )
+    atomic_write(out, csr)
+    typer.echo(f"Wrote {out}. Import the answer with: countermark keys import {name} --chain FILE")
+    return PASS
+
+
+@app.command("import")
+def import_keys(
+    name: str,
+    chain: Path | None = typer.Option(None, "--chain", help="PEM certificates, signing certificate first."),
+    key: Path | None = typer.Option(None, "--key", help="PEM private key."),
+    pkcs12: Path | None = typer.Option(None, "--pkcs12", help="PKCS#12 file instead."),
+    passphrase: str | None = PASSPHRASE,
+    timestamp_url: str | None = typer.Option(None, "--timestamp-url", help="RFC 3161 authority."),
+    as_json: bool = JSON,
+) -> int:
+    """Import a real authority's certificate."""
+    from countermark.provenance.identities import import_identity
+
+    if pkcs12 is None and chain is None:
+        raise ConfigError("There is nothing to import.", hint="Give --chain (and --key), or --pkcs12.")
+    record = import_identity(
+        name,
+        chain=None if chain is None else read_bytes(chain),
+        key=None if key is None else read_bytes(key),
+        pkcs12=None if pkcs12 is None else read_bytes(pkcs12),
+        passphrase=passphrase,
+        keep_passphrase=passphrase,
+        timestamp_url=timestamp_url,
+    )
+    show_record(record, as_json=as_json, text=f"Imported {record.name} ({record.algorithm}).")
+    return PASS
+
+
+@app.command("rotate")
+def rotate(
+    name: str, passphrase: str | None = PASSPHRASE, days: int = typer.Option(365, "--days", min=1)
+) -> int:
+    """Give an identity a new key and certificate."""
+    from countermark.provenance.lifecycle import rotate_identity
+
+    record = rotate_identity(name, passphrase=passphrase, days=days)
+    typer.echo(f"{record.name} has a new key, until {record.not_after}.")
+    return PASS
+
+
+@app.command("expire")
+def expire(name: str, reason: str = typer.Option("taken out of use", "--reason")) -> int:
+    """Take an identity out of use; what it signed stays valid."""
+    from countermark.provenance.lifecycle import expire_identity
+
+    typer.echo(f"{expire_identity(name, reason).name} no longer signs.")
+    return PASS
+
+
+@app.command("revoke")
+def revoke(name: str, reason: str = typer.Option("key compromised", "--reason")) -> int:
+    """Revoke an identity; what it signed is no longer trusted here."""
+    from countermark.provenance.lifecycle import revoke_identity
+
+    typer.echo(f"{revoke_identity(name, reason).name} is revoked.")
+    return PASS
+
+
+@app.command("doctor")
+def doctor(certificate: Path, as_json: bool = JSON) -> int:
+    """Say everything that keeps a certificate chain from signing Content Credentials."""
+    from countermark.provenance.doctor import examine
+
+    problems = examine(read_bytes(certificate))
+    if as_json:
+        typer.echo(json.dumps([asdict(p) for p in problems], indent=2))
+    else:
+        lines = [f"{p.severity}: {p.where}: {p.sentence} ({p.code})" for p in problems]
+        typer.echo("\n".join(lines) or "Nothing is wrong with this chain.")
+    return FAIL if any(p.severity == "failure" for p in problems) else PASS

@@ -1,0 +1,82 @@
+"""What every command prints: a document in the asked format, files beside it, errors in a sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from countermark.core.errors import CountermarkError
+
+if TYPE_CHECKING:
+    from countermark.reports import Thumbnail
+
+PASS, FAIL, ERROR, NOTHING, USAGE = 0, 1, 2, 3, 4
+
+JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
+FORMAT = typer.Option(
+    "console", "--format", "-f", help="What to print: console, json, markdown, sarif, junit …"
+)
+OUTPUT = typer.Option(
+    [], "--output", "-o", metavar="FORMAT=PATH", help="Write a report too; may be given several times."
+)
+
+
+def show(document: dict[str, Any], *, format: str = "console", as_json: bool = False) -> None:
+    """Prints a document on standard output."""
+    from countermark.reports import render
+
+    chosen = "json" if as_json else format
+    options: dict[str, Any] = {}
+    if chosen == "console":
+        options = {"width": shutil.get_terminal_size((110, 24)).columns, "colour": sys.stdout.isatty()}
+    text = render(document, chosen, **options)
+    typer.echo(text, nl=not text.endswith("\n"))
+
+
+def write_all(
+    document: dict[str, Any], outputs: Sequence[str], images: Mapping[str, Thumbnail] | None = None
+) -> None:
+    """Writes every ``FORMAT=PATH``; an existing report is replaced, as a build would expect."""
+    from countermark.reports import write_report
+
+    for output in outputs:
+        path = write_report(document, output, images=images, overwrite=True)
+        typer.echo(f"Wrote {path}", err=True)
+
+
+def show_record(record: Any, *, as_json: bool, text: str) -> None:
+    """Prints a plain record: its JSON, or a text for people."""
+    if not as_json:
+        typer.echo(text)
+        return
+    value = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
+    typer.echo(json.dumps(value, indent=2, sort_keys=True, default=str, ensure_ascii=False))
+
+
+def explain(error: CountermarkError) -> None:
+    """An error on standard error: what happened, then what to do."""
+    typer.secho(f"Error: {error.message}", err=True, fg="red")
+    if error.hint:
+        typer.echo(f"  {error.hint}", err=True)
+
+
+@contextmanager
+def progress(title: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error while a terminal looks on; yields ``advance(steps)``."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda steps: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda steps: bar.advance(task, steps)

@@ -1,0 +1,48 @@
+"""``countermark serve``: the C2PA Soft Binding Resolution API, and sign, verify and scan over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from countermark.cli.output import PASS
+from countermark.core.errors import MissingExtraError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("serve")(serve)
+
+
+def serve(
+    host: str = typer.Option("127.0.0.1", "--host", help="Address to listen on."),
+    port: int = typer.Option(8722, "--port", min=0, max=65535),
+    repository: str | None = typer.Option(None, "--repository", help="Database URL; your own by default."),
+    public: list[str] = typer.Option([], "--public", help="A scope that needs no token."),
+    new_token: str | None = typer.Option(None, "--new-token", help="Make a token of this name and print it."),
+    scope: list[str] = typer.Option(["verify", "scan"], "--scope", help="What the new token may do."),
+    certificate: Path | None = typer.Option(None, "--certificate", help="PEM file, for HTTPS."),
+    key: Path | None = typer.Option(None, "--key", help="PEM file, for HTTPS."),
+) -> int:
+    """Serve the resolution API (needs the extra 'serve')."""
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("fastapi", "serve") from error
+    from countermark.app.service.server import run_service
+    from countermark.app.service.settings import Settings
+    from countermark.app.service.tokens import create_token
+
+    if new_token is not None:
+        typer.echo(create_token(new_token, scope))
+        return PASS
+    run_service(
+        host,
+        port,
+        settings=Settings(repository=repository, public=frozenset(public)),
+        certificate=certificate,
+        key=key,
+    )
+    return PASS

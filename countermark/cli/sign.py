@@ -1,0 +1,87 @@
+"""``countermark sign``: watermark, credential and record for generated images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from countermark.cli.output import ERROR, JSON, PASS, progress, show_record
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("sign")(sign)
+
+
+def sign(
+    source: Path = typer.Argument(..., help="An image, or a folder of images."),
+    destination: Path = typer.Argument(
+        ..., help="Where the signed image (or folder) goes; never overwritten."
+    ),
+    identity: str = typer.Option("default", "--identity", "-i", help="Whose key; see countermark keys."),
+    generator: str | None = typer.Option(None, "--generator", help="What made it, such as my-model/1.2."),
+    model: str | None = typer.Option(None, "--model", help="Model name or weights hash."),
+    seed: str | None = typer.Option(None, "--seed", help="The image's seed."),
+    prompt: str | None = typer.Option(None, "--prompt", help="The prompt; it can be redacted later."),
+    source_type: str = typer.Option(
+        "trainedAlgorithmicMedia", "--source-type", help="IPTC digital source type."
+    ),
+    parent: list[Path] = typer.Option([], "--parent", help="An image it was made from."),
+    watermark: bool = typer.Option(True, "--watermark/--no-watermark", help="Embed an identifier."),
+    record: bool = typer.Option(True, "--record/--no-record", help="Keep it in the manifest repository."),
+    watch: bool = typer.Option(False, "--watch", help="Go on signing what appears in the folder."),
+    workers: int = typer.Option(1, "--workers", min=1, max=64, help="Threads, for folders."),
+    as_json: bool = JSON,
+) -> int:
+    """Sign generated images with Content Credentials and an invisible watermark."""
+    from countermark.app.sign import sign as sign_one
+
+    options: dict[str, Any] = {
+        "identity": identity,
+        "generator": generator,
+        "model": model,
+        "seed": seed,
+        "prompt": prompt,
+        "digital_source_type": source_type,
+        "parents": tuple(parent),
+        "watermark": watermark,
+        "record": record,
+    }
+    if source.is_dir():
+        return _folder(source, destination, options, watch, workers, as_json)
+    signed = sign_one(source, destination, **options)
+    text = [f"Signed {signed.path}", f"  manifest {signed.manifest_id}"]
+    if signed.payload:
+        text.append(f"  watermark {signed.payload} at {signed.psnr:.1f} dB")
+    text += [f"  {note}" for note in signed.notes]
+    show_record(signed, as_json=as_json, text="\n".join(text))
+    return PASS
+
+
+def _folder(
+    source: Path, destination: Path, options: dict[str, Any], watch: bool, workers: int, as_json: bool
+) -> int:
+    from countermark.app.sign import sign as sign_one
+    from countermark.core.images import iter_image_paths
+    from countermark.provenance.batch import sign_folder, watch_folder
+
+    def sign_file(one: Path, target: Path) -> Any:
+        return sign_one(one, target, **options)
+
+    if watch:
+        for item in watch_folder(source, destination, sign=sign_file):
+            text = item.destination if item.error is None else f"{item.source}: {item.error.message}"
+            show_record(asdict(item), as_json=as_json, text=text)
+        return PASS
+    total = sum(1 for _ in iter_image_paths([source]))
+    with progress("Signing", total, quiet=as_json) as advance:
+        report = sign_folder(
+            source, destination, sign=sign_file, workers=workers, on_item=lambda item: advance(1)
+        )
+    lines = [f"Signed {report.signed}, already signed {report.skipped}, failed {len(report.failed)}."]
+    lines += [f"  {item.source}: {item.error.message}" for item in report.failed if item.error]
+    show_record(report, as_json=as_json, text="\n".join(lines))
+    return ERROR if report.failed and not (report.signed or report.skipped) else PASS

@@ -1,0 +1,70 @@
+"""``countermark train generator|detector``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from countermark.cli.output import JSON, PASS, show_record
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(help="Train a generator on a folder of images, or a detector on a labelled corpus.")
+    group.command("generator")(generator)
+    group.command("detector")(detector)
+    app.add_typer(group, name="train")
+
+
+def generator(
+    data: str = typer.Argument(..., help="Folder, zip archive, torchvision:NAME, or digits."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder for checkpoints, sample grids and weights."),
+    recipe: str = typer.Option("dcgan-64", "--recipe", "-r", help="A shipped recipe, or a TOML file."),
+    name: str | None = typer.Option(None, "--name", help="Of the model."),
+    images: int | None = typer.Option(None, "--images", min=1, help="Stop after so many images."),
+    minutes: float | None = typer.Option(None, "--minutes", help="Stop after so many minutes."),
+    seed: int = typer.Option(0, "--seed", min=0),
+    resume: bool = typer.Option(False, "--resume", help="Go on from the checkpoint in --out."),
+    devices: str = typer.Option("1", "--devices", help="How many devices, or auto."),
+    as_json: bool = JSON,
+) -> int:
+    """Train a generator."""
+    from countermark.app.train import train
+
+    path = train(
+        "generator",
+        data,
+        out=out,
+        recipe=recipe,
+        name=name,
+        images=images,
+        minutes=minutes,
+        seed=seed,
+        resume=resume,
+        progress=not as_json,
+        devices=int(devices) if devices.isdecimal() else devices,
+    )
+    show_record({"weights": str(path)}, as_json=as_json, text=f"Wrote {path} and its card.")
+    return PASS
+
+
+def detector(
+    data: Path = typer.Argument(..., help="Labelled corpus: metadata.csv, or folders real and synthetic."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder for weights and card."),
+    name: str = typer.Option(..., "--name", help="Of the detector."),
+    family: str = typer.Option("critic", "--family", help="critic, timm or clip-probe."),
+    steps: int = typer.Option(600, "--steps", min=1, help="Optimiser steps."),
+    seed: int = typer.Option(0, "--seed", min=0),
+    as_json: bool = JSON,
+) -> int:
+    """Train a detector; it is calibrated on sources and generators held apart."""
+    from countermark.app.train import train
+    from countermark.cli.output import progress
+    from countermark.detectors import FitSettings
+
+    with progress("Training", steps, quiet=as_json) as advance:
+        settings = FitSettings(seed=seed, steps=steps, report=lambda step, total, loss: advance(1))
+        path = train("detector", data, out=out, name=name, family=family, settings=settings)
+    show_record({"weights": str(path)}, as_json=as_json, text=f"Wrote {path} and its card.")
+    return PASS

@@ -1,0 +1,66 @@
+"""``countermark verify``: does the credential hold, and if it was stripped, can it be found again?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from countermark.cli.output import ERROR, FAIL, FORMAT, JSON, NOTHING, OUTPUT, PASS, explain, show, write_all
+
+ORDER = ("trusted", "intact", "recovered", "absent", "invalid")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("verify")(verify)
+
+
+def verify(
+    paths: list[Path] = typer.Argument(..., help="Images and folders."),
+    trust: list[Path] = typer.Option([], "--trust", help="PEM bundle or trust list; instead of your own."),
+    recover: bool = typer.Option(True, "--recover/--no-recover", help="Look stripped credentials up."),
+    require: str | None = typer.Option(
+        None, "--require", help="Exit 1 if an image is below this state: trusted, intact, recovered."
+    ),
+    tree: bool = typer.Option(False, "--tree", help="Print the history of each image as a tree."),
+    format: str = FORMAT,
+    output: list[str] = OUTPUT,
+    as_json: bool = JSON,
+) -> int:
+    """Verify Content Credentials. Nothing is fetched from a network."""
+    from countermark.app.verify import verify as verify_one
+    from countermark.core.errors import ConfigError, CountermarkError
+    from countermark.core.images import iter_image_paths
+    from countermark.reports import verify_document
+
+    if require is not None and require not in ORDER[:3]:
+        raise ConfigError(f"{require!r} cannot be required.", hint=f"Use one of {', '.join(ORDER[:3])}.")
+    files = list(iter_image_paths(paths))
+    if not files:
+        typer.echo("No images found.", err=True)
+        return NOTHING
+    found = []
+    for path in files:
+        try:
+            found.append(verify_one(path, trust=trust or None, recover=recover))
+        except CountermarkError as error:
+            if error.code.startswith("trust"):
+                raise
+            explain(error)
+    if not found:
+        return ERROR
+    document = verify_document(found, settings={"recover": recover, "trust": [str(t) for t in trust]})
+    if tree and not as_json:
+        from countermark.provenance.history import as_text, history_tree
+
+        for result in found:
+            typer.echo(f"{result.path}: {result.state}")
+            typer.echo(as_text(history_tree(result)))
+    else:
+        show(document, format=format, as_json=as_json)
+    write_all(document, output)
+    below = require is not None and any(ORDER.index(r.state) > ORDER.index(require) for r in found)
+    if below or any(r.state == "invalid" for r in found):
+        return FAIL
+    return PASS if len(found) == len(files) else ERROR
