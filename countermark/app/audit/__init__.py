@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from countermark.app.audit.checks import CHECKS
     from countermark.app.audit.explain import explain
     from countermark.app.audit.policy import Policy, load_policy
-    from countermark.app.audit.runner import audit, combine
+    from countermark.app.audit.runner import audit, audit_with_images, combine
     from countermark.app.audit.starters import starter
 
 _HOMES = {
     "audit": "runner",
+    "audit_with_images": "runner",
     "combine": "runner",
     "CHECKS": "checks",
     "explain": "explain",
@@ -29,7 +30,7 @@ _HOMES = {
     "load_policy": "policy",
     "starter": "starters",
 }
-__all__ = ["CHECKS", "Policy", "audit", "combine", "explain", "load_policy", "starter"]
+__all__ = ["CHECKS", "Policy", "audit", "audit_with_images", "combine", "explain", "load_policy", "starter"]
 
 
 def __getattr__(name: str) -> Any:

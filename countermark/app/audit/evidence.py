@@ -7,10 +7,10 @@ SHA-256 of the detector's weights, in memory and, where a cache is given, on dis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,15 @@ from countermark.core.perturb import perturb
 from countermark.core.seeds import derive, rng
 
 BATCH = 16
+
+
+class Request(NamedTuple):
+    """Scores that a check will ask for; ``limit`` images of the evidence, 0 for all."""
+
+    evidence: str
+    spec: str = "none"
+    detector: str = ""
+    limit: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,19 @@ class Library:
             self._images[name] = self._collect(name)
         return self._images[name]
 
+    def used(self) -> list[Images]:
+        """Every evidence table that was looked at, by name."""
+        return [self._images[name] for name in sorted(self._images)]
+
+    def native(self, images: Images) -> Scored | None:
+        """Scores of a table as its files are, of the images that were scored so; None if none was."""
+        name = self.policy.subject.name
+        if name not in self._detectors:
+            return None
+        digest = self._detectors[name].card.sha256
+        items = tuple(i for i in images.items if (i.sha256, "none", digest) in self._scores)
+        return self._gather(items, "none", digest) if items else None
+
     def _collect(self, name: str) -> Images:
         table = self.policy.evidence[name]
         if table.make and name not in self.folders:
@@ -177,15 +199,22 @@ class Library:
 
     def _limit(self, items: list[Item], table: Evidence, name: str) -> list[Item]:
         items.sort(key=lambda i: i.name)
-        if not table.limit or len(items) <= table.limit:
-            return items
+        return self.draw(items, table.limit, name)
+
+    def draw(self, items: Sequence[Item], limit: int, name: str) -> list[Item]:
+        """At most ``limit`` items, half of each label where there are both, the same ones every time."""
+        if not limit or len(items) <= limit:
+            return list(items)
         seed = self.policy.statistics.seed
-        kept: list[Item] = []
-        for label in (0, 1):
-            members = [i for i in items if i.label == label]
-            members.sort(key=lambda i: derive(seed, "limit", name, i.name))
-            kept += members[: table.limit // 2]
-        return sorted(kept, key=lambda i: i.name)
+        ranked = [
+            sorted((i for i in items if i.label == label), key=lambda i: derive(seed, "limit", name, i.name))
+            for label in (0, 1)
+        ]
+        share = [min(len(ranked[0]), limit // 2), min(len(ranked[1]), limit - limit // 2)]
+        spare = limit - sum(share)
+        share = [min(len(members), count + spare) for members, count in zip(ranked, share, strict=True)]
+        kept = [*ranked[0][: share[0]], *ranked[1][: share[1]]]
+        return sorted(kept[:limit], key=lambda i: i.name)
 
     def _digest(self, name: str, table: Evidence, items: list[Item]) -> Images:
         good, skipped = [], []
@@ -201,20 +230,25 @@ class Library:
             good.append(Item(**fields, sha256=sha256_bytes(data)))
         return Images(name, table, tuple(good), tuple(skipped))
 
-    def prefetch(self, requests: Iterable[tuple[str, str, str]]) -> None:
-        """Scores ``(evidence, perturbation, detector)`` triples, opening every image once."""
-        wanted: dict[str, set[tuple[str, str]]] = {}
-        for evidence, spec, detector in requests:
-            wanted.setdefault(evidence, set()).add((spec, detector))
+    def prefetch(self, requests: Iterable[Request]) -> None:
+        """Scores everything that is asked for, opening every image once."""
+        wanted: dict[str, dict[str, set[tuple[str, str]]]] = {}
+        for request in requests:
+            job = (request.spec, request.detector or self.policy.subject.name)
+            jobs = wanted.setdefault(request.evidence, {})
+            for item in self.draw(self.images(request.evidence).items, request.limit, request.evidence):
+                jobs.setdefault(item.name, set()).add(job)
         for evidence, jobs in wanted.items():
-            self._score_all(self.images(evidence), sorted(jobs))
+            self._score_all(self.images(evidence), jobs)
 
-    def _score_all(self, images: Images, jobs: list[tuple[str, str]]) -> None:
-        digests = {name: self.detector(name).card.sha256 for _, name in jobs}
-        queues: dict[tuple[str, str], list[tuple[Item, Pixels]]] = {job: [] for job in jobs}
+    def _score_all(self, images: Images, jobs: Mapping[str, set[tuple[str, str]]]) -> None:
+        every = sorted(set().union(*jobs.values())) if jobs else []
+        digests = {name: self.detector(name).card.sha256 for _, name in every}
+        queues: dict[tuple[str, str], list[tuple[Item, Pixels]]] = {job: [] for job in every}
         broken: dict[str, dict[str, str]] = {}
         for item in images.items:
-            missing = [j for j in jobs if not self._known(item.sha256, j[0], digests[j[1]])]
+            asked = sorted(jobs.get(item.name, ()))
+            missing = [j for j in asked if not self._known(item.sha256, j[0], digests[j[1]])]
             if not missing:
                 continue
             try:
@@ -260,12 +294,18 @@ class Library:
                 self.cache.put(item.sha256, self._cache_spec(job[0]), digest, float(value))
         queue.clear()
 
-    def scores(self, evidence: str, spec: str = "none", detector: str | None = None) -> Scored:
+    def scores(
+        self, evidence: str, spec: str = "none", detector: str | None = None, limit: int = 0
+    ) -> Scored:
         """Scores of an evidence table under a perturbation; scored now if not prefetched."""
         name = detector or self.policy.subject.name
-        self._score_all(self.images(evidence), [(spec, name)])
-        digest = self.detector(name).card.sha256
-        items = self.images(evidence).items
+        chosen = self.draw(self.images(evidence).items, limit, evidence)
+        self._score_all(self.images(evidence), {i.name: {(spec, name)} for i in chosen})
+        known = {i.name for i in self.images(evidence).items}
+        items = tuple(i for i in chosen if i.name in known)
+        return self._gather(items, spec, self.detector(name).card.sha256)
+
+    def _gather(self, items: tuple[Item, ...], spec: str, digest: str) -> Scored:
         return Scored(
             items,
             np.array([i.label for i in items], dtype=np.int64),

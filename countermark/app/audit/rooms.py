@@ -64,6 +64,20 @@ def _embed_mark(pixels: Pixels, payload: bytes) -> Pixels:
     return watermark.embed(pixels, payload)
 
 
+def _evaluate(generator: str, data: str, count: int, extractor: str, seed: int) -> Any:
+    from countermark.generators.evaluation import evaluate_generator
+
+    return evaluate_generator(generator, data, count=count, extractor=extractor, seed=seed)
+
+
+def _weights_folder(kind: str) -> Path:
+    if kind == "generator":
+        from countermark.generators.models import WEIGHTS as folder
+    else:
+        from countermark.detectors.library import WEIGHTS as folder
+    return folder
+
+
 @dataclass(frozen=True)
 class Rooms:
     """Functions of the rooms; the defaults import them when they are first called."""
@@ -74,3 +88,5 @@ class Rooms:
     sign: Callable[[Path, Path, str], Any] = _sign
     read_mark: Callable[[Pixels], Any] = _read_mark
     embed_mark: Callable[[Pixels, bytes], Pixels] = _embed_mark
+    evaluate: Callable[[str, str, int, str, int], Any] = _evaluate
+    weights_folder: Callable[[str], Path] = _weights_folder

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from countermark.app.audit.cache import ScoreCache
 from countermark.app.audit.checks import CHECKS, Context, Measured
 from countermark.app.audit.decide import decide, holm, needed, p_misses
 from countermark.app.audit.evidence import Library
+from countermark.app.audit.exhibits import curves, worst_images, worst_pictures
 from countermark.app.audit.policy import CheckEntry, Policy, load_policy
+from countermark.app.audit.regression import regressions
 from countermark.app.audit.rooms import Rooms
-from countermark.core.errors import CountermarkError
+from countermark.core.errors import ConfigError, CountermarkError
 from countermark.core.results import AuditReport, CheckResult, Interval, Outcome
 from countermark.core.version import VERSION
+from countermark.reports.thumbnails import Thumbnail
 
 PASS, FAIL, ERROR, NOTHING = 0, 1, 2, 3
 
@@ -49,13 +52,34 @@ def audit(
     Raises:
         ConfigError: the policy is not understood.
     """
+    report, _ = audit_with_images(
+        policy_toml, evidence=evidence, rooms=rooms, cache=cache, today=today, pictures=False
+    )
+    return report
+
+
+def audit_with_images(
+    policy_toml: Path | str | Policy,
+    *,
+    evidence: Mapping[str, Path | str] | None = None,
+    rooms: Rooms | None = None,
+    cache: Path | str | None = None,
+    today: date | None = None,
+    pictures: bool = True,
+) -> tuple[AuditReport, dict[str, Thumbnail]]:
+    """As ``audit``, with thumbnails of the worst images by the path that the report gives them."""
     policy = policy_toml if isinstance(policy_toml, Policy) else load_policy(policy_toml)
     with tempfile.TemporaryDirectory(prefix="countermark-audit-") as workspace:
         store = ScoreCache(cache) if cache is not None else None
         folders = {name: Path(path) for name, path in (evidence or {}).items()}
+        unknown = sorted(set(folders) - set(policy.evidence))
+        if unknown:
+            known = ", ".join(policy.evidence) or "none"
+            raise ConfigError(f"The policy has no evidence {unknown[0]!r}.", hint=f"Known: {known}.")
         library = Library(policy, rooms or Rooms(), Path(workspace), folders, store)
         try:
-            return _run(policy, library, today or date.today())
+            report = _run(policy, library, today or date.today())
+            return report, worst_pictures(library) if pictures else {}
         finally:
             if store is not None:
                 store.close()
@@ -74,6 +98,7 @@ def _run(policy: Policy, library: Library, today: date) -> AuditReport:
     for entry in policy.checks:
         result = _check(entry, policy, context)
         results.append(_waive(result, policy, today))
+    results += [_waive(result, policy, today) for result in regressions(policy, context)]
     subject = _subject(policy, library)
     failed = any(_fails(r, policy) for r in results)
     errors = any(r.outcome == Outcome.ERROR for r in results)
@@ -87,14 +112,17 @@ def _run(policy: Policy, library: Library, today: date) -> AuditReport:
         exit_code=code,
         version=VERSION,
         seed=policy.statistics.seed,
-        detail=_detail(policy, library, context, problem),
+        detail=_detail(policy, library, problem),
     )
 
 
 def _prefetch(policy: Policy, library: Library) -> str:
     requests = []
     for entry in policy.checks:
-        requests += list(CHECKS.get(entry.id)().requests(entry, policy))
+        asked = list(CHECKS.get(entry.id)().requests(entry, policy))
+        requests += asked
+        if policy.baseline.detector and entry.key in policy.baseline.allow:
+            requests += [r._replace(detector=policy.baseline.detector) for r in asked]
     try:
         library.prefetch(requests)
     except CountermarkError as error:
@@ -217,19 +245,21 @@ def _fails(result: CheckResult, policy: Policy) -> bool:
 def _subject(policy: Policy, library: Library) -> dict[str, Any]:
     subject: dict[str, Any] = {"kind": policy.subject.kind, "name": policy.subject.name}
     try:
-        if policy.subject.kind == "detector":
-            card = library.detector().card
+        if policy.subject.kind != "pipeline":
+            name = library.resolve(policy.subject.name)
+            detector = policy.subject.kind == "detector"
+            card = (library.detector() if detector else library.rooms.load_generator(name)).card
             subject |= {"sha256": card.sha256, "licence": card.licence, "version": card.version}
     except CountermarkError as error:
         subject["error"] = str(error)
     return subject
 
 
-def _detail(policy: Policy, library: Library, context: Context, problem: str) -> dict[str, Any]:
+def _detail(policy: Policy, library: Library, problem: str) -> dict[str, Any]:
     statistics = policy.statistics
     detail: dict[str, Any] = {
         "statistics": statistics.model_dump(),
-        "evidence": [i.summary() for _, i in sorted(library._images.items())],
+        "evidence": [i.summary() for i in library.used()],
         "method": [
             f"Intervals are two-sided at {100 * statistics.confidence:g} %: stratified bootstrap over whole "
             f"clusters with {statistics.resamples} draws for curves, exact binomial on the effective sample "
@@ -238,6 +268,12 @@ def _detail(policy: Policy, library: Library, context: Context, problem: str) ->
             "it, and is inconclusive otherwise.",
         ],
     }
+    if policy.subject.kind == "detector":
+        detail["curves"] = curves(library)
+        detail["worst"] = worst_images(library)
+    spots = library.__dict__.get("_blindspots", [])
+    if spots:
+        detail["blindspots"] = [asdict(spot) for spot in spots]
     if problem:
         detail["problem"] = problem
     return detail

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from countermark.app.audit import intervals
-from countermark.app.audit.evidence import Library, Scored
+from countermark.app.audit.evidence import Library, Request, Scored
 from countermark.app.audit.intervals import Estimate, Weighted
 from countermark.app.audit.policy import CheckEntry, Policy
 from countermark.core.registry import Registry
@@ -123,8 +123,8 @@ class Check(ABC):
     default_threshold: ClassVar[float | None] = None
     Options: ClassVar[type[CheckEntry]] = CheckEntry
 
-    def requests(self, entry: Any, policy: Policy) -> Iterator[tuple[str, str, str]]:
-        """Scores that this check will ask for: ``(evidence, perturbation, detector)``."""
+    def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
+        """Scores that this check will ask for, so that all checks share one pass over the images."""
         return iter(())
 
     @abstractmethod

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from countermark.app.audit import intervals
 from countermark.app.audit.checks.base import Check, Context, Measured, register
-from countermark.app.audit.evidence import Scored
+from countermark.app.audit.evidence import Request, Scored
 from countermark.app.audit.policy import CheckEntry, Policy
+from countermark.app.audit.rooms import Detector
 from countermark.core.perturb import DELIVERIES
 
 DETECTABLE = ("eu-ai-act/50.2/detectable", "eu-ai-act/50.2/effective")
@@ -24,9 +25,11 @@ class Delivered(CheckEntry):
 
     Attributes:
         delivery: ``native``, ``q96``, ``320q90``, ``q75`` or any perturbation, such as ``blur:1``.
+        sample: At most so many images, half of each label, the same ones every time; 0 takes all.
     """
 
     delivery: str = "native"
+    sample: int = Field(default=0, ge=0)
 
     @property
     def spec(self) -> str:
@@ -45,21 +48,28 @@ class ScoreCheck(Check):
     Options: ClassVar[type[CheckEntry]] = Delivered
     labels: tuple[int, ...] = (0, 1)
 
-    def requests(self, entry: Any, policy: Policy) -> Iterator[tuple[str, str, str]]:
-        yield entry.evidence, entry.spec, policy.subject.name
+    def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
+        yield Request(entry.evidence, entry.spec, limit=entry.sample)
 
     def measure(self, entry: Any, context: Context) -> Measured:
-        scored = context.library.scores(entry.evidence, entry.spec)
+        scored = context.library.scores(entry.evidence, entry.spec, limit=entry.sample)
         short = context.short_of(scored, entry.evidence, self.labels)
         detail = {"delivery": entry.delivery}
         return Measured(self.estimate(scored, entry, context), short=short, detail=detail)
 
     def estimate(self, scored: Scored, entry: Any, context: Context) -> intervals.Estimate:
-        return context.estimate(scored, self.statistic(scored, entry))
+        return context.estimate(scored, self.statistic(scored, entry, context.library.detector()))
 
-    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
         """The statistic as a function of weights; also used for comparisons with a baseline."""
         raise TypeError(f"{self.id} has no bootstrap statistic.")
+
+
+def share_at(scored: Scored, label: int, threshold: float) -> intervals.Weighted:
+    """The share of images of one label at or above a threshold, as a function of weights."""
+    chosen = scored.labels == label
+    events = (scored.scores[chosen] >= threshold).astype(np.float64)
+    return lambda weights: intervals.mean(events, weights[:, chosen])
 
 
 @register
@@ -71,7 +81,7 @@ class Auroc(ScoreCheck):
     source = "Hanley & McNeil 1982; interval: stratified cluster bootstrap, Davison & Hinkley 1997"
     claims = DETECTABLE
 
-    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
         return partial(intervals.auroc, scored.labels, scored.scores)
 
 
@@ -84,7 +94,7 @@ class Tpr(ScoreCheck):
     claims = DETECTABLE
     Options = AtRate
 
-    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
         return partial(intervals.tpr_at_fpr, scored.labels, scored.scores, max_fpr=entry.max_fpr)
 
 
@@ -104,8 +114,8 @@ class Fpr(ScoreCheck):
         real = scored.labels == 0
         return context.proportion(scored.scores[real] >= likely, scored.clusters[real])
 
-    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
-        raise TypeError("Compare false-positive rates by their own thresholds.")
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
+        return share_at(scored, 0, float(detector.thresholds(entry.max_fpr).likely))
 
 
 @register
@@ -123,6 +133,9 @@ class Recall(ScoreCheck):
         synthetic = scored.labels == 1
         return context.proportion(scored.scores[synthetic] >= likely, scored.clusters[synthetic])
 
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
+        return share_at(scored, 1, float(detector.thresholds(entry.max_fpr).likely))
+
 
 @register
 class Calibration(ScoreCheck):
@@ -134,7 +147,7 @@ class Calibration(ScoreCheck):
     source = "Naeini, Cooper & Hauskrecht 2015"
     claims = RELIABLE
 
-    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
         return partial(intervals.calibration_error, scored.labels, scored.scores)
 
 
@@ -148,7 +161,7 @@ class Brier(ScoreCheck):
     source = "Brier 1950"
     claims = RELIABLE
 
-    def statistic(self, scored: Scored, entry: Any) -> intervals.Weighted:
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
         return partial(intervals.mean, (scored.scores - scored.labels) ** 2)
 
 

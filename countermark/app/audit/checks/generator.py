@@ -1,0 +1,168 @@
+"""Generator checks: closeness, variety and copying, each from one shared evaluation.
+
+The reference images are those of ``data`` that the generator was not trained on, as its card says.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from countermark.app.audit.checks.base import Check, Context, Measured, register
+from countermark.app.audit.intervals import Estimate
+from countermark.app.audit.policy import CheckEntry
+from countermark.core.results import Interval, Outcome
+
+EFFECTIVE = ("eu-ai-act/50.2/effective",)
+
+
+class Against(CheckEntry):
+    """Options.
+
+    Attributes:
+        data: A folder of images (relative to the policy) or the name of a data set.
+        count: Images that are generated.
+        extractor: Feature extractor; figures of different extractors are not comparable.
+    """
+
+    data: str
+    count: int = Field(default=500, ge=20, le=100_000)
+    extractor: str = "auto"
+
+
+class QualityCheck(Check):
+    """Base: one figure of the evaluation."""
+
+    kinds = ("generator",)
+    needs_evidence = False
+    Options = Against
+    unit = ""
+    figure: ClassVar[Any]
+
+    def measure(self, entry: Any, context: Context) -> Measured:
+        report = evaluation(entry, context)
+        detail = {
+            "data": report.data,
+            "extractor": report.extractor,
+            "reference": report.reference,
+            "real": report.count_real,
+            "generated": report.count_generated,
+        }
+        value = type(self).figure(report)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            sentence = "Too few images are held out to measure this."
+            return Measured(outcome=Outcome.INCONCLUSIVE, sentence=sentence, detail=detail)
+        if isinstance(value, Interval):
+            return Measured(Estimate(value, np.array([])), detail=detail)
+        return Measured(context.exact(float(value), report.count_generated), detail=detail)
+
+
+def evaluation(entry: Any, context: Context) -> Any:
+    """The evaluation that all checks with the same options share."""
+    store: dict[Any, Any] = context.library.__dict__.setdefault("_evaluations", {})
+    key = (entry.data, entry.count, entry.extractor)
+    if key not in store:
+        library, policy = context.library, context.policy
+        data = policy.root / entry.data
+        store[key] = library.rooms.evaluate(
+            library.resolve(policy.subject.name),
+            str(data) if data.is_dir() else entry.data,
+            entry.count,
+            entry.extractor,
+            policy.statistics.seed + 1_000_000,
+        )
+    return store[key]
+
+
+@register
+class Kid(QualityCheck):
+    id = "generator.kid"
+    title = "Generated images are close to real ones"
+    direction = "at-most"
+    formula = "unbiased MMD² with the kernel (x·y / D + 1)³ between features of held-out and generated images"
+    source = "Bińkowski et al. 2018; interval by half-sampling, Shao & Wu 1989"
+    figure = staticmethod(lambda report: report.kid)
+
+
+@register
+class Fid(QualityCheck):
+    id = "generator.fid"
+    title = "Generated images have the distribution of real ones"
+    direction = "at-most"
+    formula = "Fréchet distance of two Gaussians fitted to the features"
+    source = "Heusel et al. 2017; biased upwards for few images, no interval"
+    figure = staticmethod(lambda report: report.frechet)
+
+
+@register
+class Precision(QualityCheck):
+    id = "generator.precision"
+    title = "Generated images lie among real ones"
+    unit = "share"
+    formula = "share of generated images inside the 5-neighbour ball of a real image"
+    source = "Kynkäänniemi et al. 2019; spread by half-sampling"
+    figure = staticmethod(lambda report: report.precision)
+
+
+@register
+class Recall(QualityCheck):
+    id = "generator.recall"
+    title = "Real images lie among generated ones"
+    unit = "share"
+    formula = "share of real images inside the 5-neighbour ball of a generated image"
+    source = "Kynkäänniemi et al. 2019; spread by half-sampling"
+    figure = staticmethod(lambda report: report.recall)
+
+
+@register
+class Density(QualityCheck):
+    id = "generator.density"
+    title = "Generated images lie where real ones are dense"
+    formula = "mean number of real 5-neighbour balls that hold a generated image, divided by 5"
+    source = "Naeem et al. 2020"
+    figure = staticmethod(lambda report: report.density)
+
+
+@register
+class Coverage(QualityCheck):
+    id = "generator.coverage"
+    title = "Generated images cover the real ones"
+    unit = "share"
+    formula = "share of real 5-neighbour balls that hold a generated image"
+    source = "Naeem et al. 2020"
+    figure = staticmethod(lambda report: report.coverage)
+
+
+@register
+class CopyScore(QualityCheck):
+    id = "generator.c-t"
+    title = "Does not copy its training images"
+    unit = "z"
+    formula = "Mann-Whitney z of distances to the nearest training image, generated against held-out"
+    source = "Meehan, Chaudhuri & Dasgupta 2020; -3 or lower means copying"
+    default_threshold = -3.0
+    figure = staticmethod(lambda report: report.copying and report.copying.c_t)
+
+
+@register
+class Authentic(QualityCheck):
+    id = "generator.authentic"
+    title = "Generated images are no copies with noise"
+    unit = "share"
+    formula = "share of generated images further from their nearest training image than that is from its own"
+    source = "Alaa et al. 2022"
+    figure = staticmethod(lambda report: report.copying and report.copying.authentic)
+
+
+@register
+class NearDuplicates(QualityCheck):
+    id = "generator.near-duplicates"
+    title = "Few generated images are nearer to a training image than held-out images are"
+    unit = "share"
+    direction = "at-most"
+    formula = "share of generated images closer to a training image than 99 % of held-out images"
+    source = "distance quantile against held-out images; 1 % is what an honest model gets"
+    figure = staticmethod(lambda report: report.copying and report.copying.near_duplicates)

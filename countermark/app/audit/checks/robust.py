@@ -1,0 +1,220 @@
+"""Detector checks over several slices: generators, sources of photographs, deliveries, perturbations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from countermark.app.audit import intervals
+from countermark.app.audit.checks.base import Check, Context, Measured, Slice, register
+from countermark.app.audit.checks.detector import DETECTABLE, RELIABLE, AtRate, Delivered
+from countermark.app.audit.evidence import Request, Scored
+from countermark.app.audit.policy import CheckEntry, Policy
+from countermark.core.perturb import DELIVERIES
+
+ROBUST = ("eu-ai-act/50.2/robust",)
+
+
+class Sliced(Delivered):
+    """Options of checks over slices.
+
+    Attributes:
+        smallest: Slices with fewer images are listed, not judged.
+        only: Names of the slices that are looked at; empty for all.
+    """
+
+    smallest: int = Field(default=20, ge=2)
+    only: tuple[str, ...] = ()
+
+
+class SlicedAtRate(Sliced, AtRate):
+    """The same at a false-positive rate."""
+
+
+class Under(CheckEntry):
+    """Options: perturbations (names of deliveries or specs such as ``blur:2``) and the sample size."""
+
+    deliveries: tuple[str, ...] = ("q96", "320q90", "q75")
+    sample: int = Field(default=0, ge=0)
+    max_fpr: float = Field(default=0.01, gt=0, le=0.5)
+
+    @property
+    def specs(self) -> dict[str, str]:
+        return {name: DELIVERIES.get(name, name) for name in self.deliveries}
+
+
+def _chosen(names: np.ndarray, entry: Any) -> tuple[list[str], dict[str, int]]:
+    """Names that are judged and the small ones that are not, with their counts."""
+    found, counts = np.unique(names, return_counts=True)
+    table = {str(n): int(c) for n, c in zip(found, counts, strict=True) if n and n in (entry.only or found)}
+    judged = [n for n, c in table.items() if c >= entry.smallest]
+    return judged, {n: c for n, c in table.items() if c < entry.smallest}
+
+
+class SliceCheck(Check):
+    """Base of checks that judge every slice of one evidence table."""
+
+    Options: ClassVar[type[CheckEntry]] = Sliced
+
+    def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
+        yield Request(entry.evidence, entry.spec, limit=entry.sample)
+
+    def measure(self, entry: Any, context: Context) -> Measured:
+        scored = context.library.scores(entry.evidence, entry.spec, limit=entry.sample)
+        names = np.array([self.name_of(item) for item in scored.items], dtype=str)
+        judged, small = _chosen(names[scored.labels == self.label], entry)
+        short = context.short_of(scored, entry.evidence)
+        if not judged:
+            short = f"No slice has {entry.smallest} images."
+        slices = tuple(Slice(name, self.slice(scored, names == name, entry, context)) for name in judged)
+        return Measured(slices=slices, short=short, detail={"too_small": small, "delivery": entry.delivery})
+
+    label: ClassVar[int]
+
+    def name_of(self, item: Any) -> str:
+        raise TypeError(f"{self.id} names no slices.")
+
+    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> intervals.Estimate:
+        raise TypeError(f"{self.id} measures no slices.")
+
+
+@register
+class WorstGenerator(SliceCheck):
+    id = "detector.worst-generator"
+    title = "Ranks the images of every generator above real ones"
+    unit = "AUROC"
+    formula = "smallest AUROC of one generator's images against all real images"
+    source = "intersection-union test (Berger 1982) to pass; Holm 1979 to fail"
+    claims = DETECTABLE
+    label = 1
+
+    def name_of(self, item: Any) -> str:
+        return str(item.generator)
+
+    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> intervals.Estimate:
+        part = scored.subset(mask | (scored.labels == 0))
+        return context.estimate(part, partial(intervals.auroc, part.labels, part.scores))
+
+
+@register
+class WorstSource(SliceCheck):
+    id = "detector.worst-source"
+    title = "Leaves photographs of every source alone"
+    direction = "at-most"
+    formula = "largest false-positive rate of one source of real images, at the threshold for max_fpr"
+    source = "Clopper & Pearson 1934 on the effective sample size; Holm 1979"
+    claims = RELIABLE
+    label = 0
+    Options = SlicedAtRate
+
+    def name_of(self, item: Any) -> str:
+        return str(item.source)
+
+    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> intervals.Estimate:
+        likely = float(context.library.detector().thresholds(entry.max_fpr).likely)
+        keep = mask & (scored.labels == 0)
+        clusters = scored.clusters[keep]
+        single = len(set(clusters)) == 1
+        return context.proportion(scored.scores[keep] >= likely, None if single else clusters)
+
+
+@register
+class HeldOut(WorstGenerator):
+    id = "detector.held-out-generator"
+    title = "Ranks images of generators that it was not trained on above real ones"
+    formula = "smallest AUROC over the generators named in 'only'"
+
+    def measure(self, entry: Any, context: Context) -> Measured:
+        training = " ".join(context.library.detector().card.training_data)
+        seen = [name for name in entry.only if name and name in training]
+        if seen:
+            sentence = f"The card names {', '.join(seen)} as training data; nothing is held out there."
+            return Measured(outcome=_fail(), sentence=sentence, detail={"trained_on": seen})
+        return super().measure(entry, context)
+
+
+def _fail() -> Any:
+    from countermark.core.results import Outcome
+
+    return Outcome.FAIL
+
+
+class PerturbedCheck(Check):
+    """Base of checks that compare or judge several perturbations of the same images."""
+
+    Options: ClassVar[type[CheckEntry]] = Under
+    claims: ClassVar[tuple[str, ...]] = ROBUST
+    native: ClassVar[bool] = False
+
+    def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
+        for spec in [*entry.specs.values(), *(["none"] if self.native else [])]:
+            yield Request(entry.evidence, spec, limit=entry.sample)
+
+    def measure(self, entry: Any, context: Context) -> Measured:
+        scores = {
+            name: context.library.scores(entry.evidence, spec, limit=entry.sample)
+            for name, spec in entry.specs.items()
+        }
+        before = context.library.scores(entry.evidence, limit=entry.sample) if self.native else None
+        slices = tuple(Slice(n, self.one(s, before, entry, context)) for n, s in scores.items())
+        first = next(iter(scores.values()), None)
+        short = context.short_of(first, entry.evidence) if first is not None else "No delivery is named."
+        return Measured(slices=slices, short=short)
+
+    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> intervals.Estimate:
+        raise TypeError(f"{self.id} measures nothing.")
+
+
+@register
+class WorstDelivery(PerturbedCheck):
+    id = "detector.worst-delivery"
+    title = "Ranks synthetic images above real ones under every delivery and perturbation"
+    unit = "AUROC"
+    formula = "smallest AUROC over the named deliveries (JPEG, resize, crop, blur, noise, screenshot, …)"
+    source = "intersection-union test (Berger 1982) to pass; Holm 1979 to fail"
+
+    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> intervals.Estimate:
+        return context.estimate(after, partial(intervals.auroc, after.labels, after.scores))
+
+
+@register
+class Drop(PerturbedCheck):
+    id = "detector.drop"
+    title = "Loses little when images are delivered in another way"
+    unit = "AUROC"
+    direction = "at-most"
+    formula = "largest (AUROC as made - AUROC as delivered), paired over the same images"
+    source = "paired cluster bootstrap; Holm 1979"
+    native = True
+
+    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> intervals.Estimate:
+        if before is None or before.items != after.items:
+            raise TypeError("Both scores must be of the same images.")
+
+        def drop(weights: np.ndarray) -> np.ndarray:
+            native = intervals.auroc(before.labels, before.scores, weights)
+            return native - intervals.auroc(after.labels, after.scores, weights)
+
+        return context.estimate(after, drop, bounds=(-1.0, 1.0))
+
+
+@register
+class Flips(PerturbedCheck):
+    id = "detector.flips"
+    title = "Keeps its verdict on real images when they are delivered in another way"
+    direction = "at-most"
+    formula = "largest share of real images that reach the likely threshold only after delivery"
+    source = "Clopper & Pearson 1934 on the effective sample size; Holm 1979"
+    native = True
+
+    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> intervals.Estimate:
+        if before is None:
+            raise TypeError("Flips need the native scores.")
+        likely = float(context.library.detector().thresholds(entry.max_fpr).likely)
+        real = after.labels == 0
+        flipped = (after.scores[real] >= likely) & (before.scores[real] < likely)
+        return context.proportion(flipped, after.clusters[real])
