@@ -9,20 +9,22 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, JsonValue
 
+from countermark.app import marking
 from countermark.app.service.context import Context, Shared, image_body, read_body, require
 from countermark.app.service.errors import refuse, responses
+from countermark.app.verify import read_mark
 from countermark.core.images import read_image
 from countermark.provenance import fingerprint as fp
-from countermark.provenance.recovery import Known, recover_all
+from countermark.provenance.recovery import Known, Recovered, recover_all
 from countermark.provenance.repository import extract_manifest
 from countermark.provenance.repository.store import MAX_RESULTS
 
-WATERMARK_ALGORITHM = "org.countermark.tile.1"
+WATERMARK_ALGORITHM = marking.ALGORITHM
 FINGERPRINT_ALGORITHM = fp.ALGORITHM
 #: The edition of the specification whose semantics are implemented.
 SPECIFICATION = "2.4.0"
@@ -228,15 +230,15 @@ def _by_content(
     context: Context, body: bytes, alg: str | None, hint: tuple[str, bytes] | None, limit: int
 ) -> Matches:
     pixels = read_image(body, context.settings.limits).pixels
-    marks: list[Any] = []
+    marks: list[Known] = []
     if alg in (None, WATERMARK_ALGORITHM):
-        from countermark.provenance import watermark
-
-        marks.append(watermark.read(pixels))
+        reading, _ = read_mark(pixels)
+        if reading is not None and reading.payload is not None:
+            marks.append(Known(bytes.fromhex(reading.payload), reading.p_value))
     if hint is not None and hint[0] == WATERMARK_ALGORITHM:
         marks.append(Known(hint[1]))
     looks = alg in (None, FINGERPRINT_ALGORITHM) or (hint is not None and hint[0] == FINGERPRINT_ALGORITHM)
-    best: dict[str, Any] = {}
+    best: dict[str, Recovered] = {}
     for mark in marks:
         for found in recover_all(pixels, context.repository, reading=mark, looks=False):
             best.setdefault(found.record.manifest_id, found)
