@@ -1,0 +1,115 @@
+"""Corpora that are made on the spot, from what is installed: for policies that need no data of their own.
+
+``generated-and-photographs``: samples of the shipped generators, and crops of the photographs that
+come with scikit-learn and matplotlib. Both labels get the same treatment: PNG, equal sides, no
+metadata. Photographs are few, so crops are clustered by photograph; wide intervals are the price.
+
+``signed-samples``: samples of a shipped generator that were signed by the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from countermark.app.audit.rooms import Rooms
+from countermark.core.corpus import CorpusRow, write_metadata
+from countermark.core.images import Pixels, read_image, write_image
+from countermark.core.perturb import resize_to
+from countermark.core.registry import Registry
+from countermark.core.seeds import rng
+
+Make = Callable[[Path, int, int, Rooms], None]
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Writes a labelled corpus: ``make(folder, count, seed, rooms)``; ``count`` synthetic images."""
+
+    make: Make
+    summary: str
+
+
+MAKERS: Registry[Maker] = Registry("made corpus")
+
+
+def photographs() -> dict[str, Pixels]:
+    """Photographs that installed packages bring along, by name; uint8 RGB."""
+    import matplotlib
+    from sklearn.datasets import load_sample_images
+
+    bunch = load_sample_images()
+    found = {
+        Path(name).stem: np.ascontiguousarray(image)
+        for name, image in zip(bunch.filenames, bunch.images, strict=True)
+    }
+    portrait = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    if portrait.is_file():
+        found["grace_hopper"] = read_image(portrait).pixels
+    return found
+
+
+def crops(count: int, side: int, seed: int) -> list[tuple[str, Pixels]]:
+    """``count`` square crops of the photographs, in turn, shrunk to ``side``; name and pixels."""
+    pictures = photographs()
+    names = sorted(pictures)
+    rows = []
+    for number in range(count):
+        name = names[number % len(names)]
+        picture, generator = pictures[name], rng(seed, "crop", number)
+        short = min(picture.shape[:2])
+        size = int(generator.integers(max(side, short // 3), short + 1))
+        top = int(generator.integers(picture.shape[0] - size + 1))
+        left = int(generator.integers(picture.shape[1] - size + 1))
+        rows.append((name, resize_to(picture[top : top + size, left : left + size], side, side)))
+    return rows
+
+
+def _generators() -> list[str]:
+    from countermark.generators.models import WEIGHTS
+
+    names = sorted(path.name.removesuffix(".safetensors") for path in WEIGHTS.glob("*.safetensors"))
+    natural = [name for name in names if not name.startswith("digits")]
+    return natural or names
+
+
+def _generated_and_photographs(folder: Path, count: int, seed: int, rooms: Rooms) -> None:
+    rows = []
+    names = _generators()
+    side = 64
+    for place, name in enumerate(names):
+        share = count // len(names) + (place < count % len(names))
+        pictures = rooms.load_generator(name).sample(share, seed=seed) if share else []
+        for number, picture in enumerate(pictures):
+            side = picture.shape[0]
+            file = f"synthetic/{name}-{number:04d}.png"
+            write_image(folder / file, picture)
+            rows.append(CorpusRow(file, "synthetic", generator=name, source="made", seed=str(seed + number)))
+    for number, (name, picture) in enumerate(crops(count, side, seed)):
+        file = f"real/{name}-{number:04d}.png"
+        write_image(folder / file, picture)
+        rows.append(CorpusRow(file, "real", source=name))
+    write_metadata(folder, rows)
+
+
+def _signed_samples(folder: Path, count: int, seed: int, rooms: Rooms) -> None:
+    name = _generators()[0]
+    rows = []
+    for number, picture in enumerate(rooms.load_generator(name).sample(count, seed=seed)):
+        factor = max(1, 256 // picture.shape[0])
+        large = resize_to(picture, picture.shape[1] * factor, picture.shape[0] * factor)
+        source = folder.parent / f"{folder.name}-unsigned" / f"{number:04d}.png"
+        write_image(source, large)
+        rooms.sign(source, folder / f"{number:04d}.png", name)
+        rows.append(CorpusRow(f"{number:04d}.png", "synthetic", generator=name, seed=str(seed + number)))
+    write_metadata(folder, rows)
+
+
+MAKERS.register(
+    "generated-and-photographs",
+    Maker(_generated_and_photographs, "samples of the shipped generators, crops of installed photographs"),
+)
+MAKERS.register("signed-samples", Maker(_signed_samples, "signed samples of a shipped generator"))
