@@ -15,17 +15,36 @@ import binascii
 import re
 from collections.abc import Iterator
 
+from countermark.provenance import codes
 from countermark.provenance.jumbf import MARKER, jpeg_streams
 
 _LONG_HEAD = re.compile(rb"[\x5a\x5b\x7a\x7b\x9a\x9b\xba\xbb]")
 _SVG_MANIFEST = re.compile(rb"<(?:\w+:)?manifest[^>]{0,1000}>([A-Za-z0-9+/=\s]+)</")
 _MAX_STORES = 32
+_MAX_UNPACKED = 64 * 1024 * 1024
 _SIZES = {24: 1, 25: 2, 26: 4, 27: 8}
 
 
-def within_bounds(data: bytes) -> bool:
-    """Whether every CBOR box of the manifest stores in a file (or in a bare store) is plausible."""
-    return all(plausible(content) for store in _stores(data) for content in _cbor_boxes(store))
+def out_of_bounds(data: bytes) -> str | None:
+    """Why the manifest stores in a file (or a bare store) must not be read, or None when they may.
+
+    Returns:
+        ``countermark.manifest.bounds`` when a CBOR box is not plausible, or a compressed manifest
+        (C2PA 2.x, "Compressed manifests") unpacks to more than 64 MB;
+        ``countermark.manifest.compressed`` when there is one and the brotli package is missing.
+    """
+    for store in _stores(data):
+        parts = [store]
+        for packed in _boxes(store, b"brob"):
+            unpacked = _unpack(packed)
+            if unpacked is None:
+                return codes.COMPRESSED
+            if len(unpacked) > _MAX_UNPACKED or b"brob" in unpacked:
+                return codes.OUT_OF_BOUNDS
+            parts.append(unpacked)
+        if not all(plausible(content) for part in parts for content in _boxes(part, b"cbor")):
+            return codes.OUT_OF_BOUNDS
+    return None
 
 
 def plausible(content: bytes) -> bool:
@@ -57,9 +76,22 @@ def plausible(content: bytes) -> bool:
     return True
 
 
-def _cbor_boxes(store: bytes) -> Iterator[bytes]:
+def _unpack(packed: bytes) -> bytes | None:
+    """At most a little more than ``_MAX_UNPACKED`` bytes; empty for damaged data; None without brotli."""
+    try:
+        import brotli
+
+        return bytes(brotli.Decompressor().process(packed, output_buffer_limit=_MAX_UNPACKED + 1))
+    except (ImportError, TypeError):  # versions before 1.2 know no limit
+        return None
+    except brotli.error:
+        return b""
+
+
+def _boxes(store: bytes, kind: bytes) -> Iterator[bytes]:
+    """The contents of every box of a kind, wherever it stands."""
     position = 0
-    while (position := store.find(b"cbor", position)) >= 0:
+    while (position := store.find(kind, position)) >= 0:
         head = store[max(0, position - 4) : position]
         if head != b"jumd":  # else it is the type of a description box
             size = int.from_bytes(head, "big")

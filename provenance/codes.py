@@ -19,6 +19,7 @@ SOFT_BINDING_UNKNOWN = "countermark.softBinding.unknown"
 UNREADABLE = "countermark.manifest.unreadable"
 REMOTE = "manifest.inaccessible"
 OUT_OF_BOUNDS = "countermark.manifest.bounds"
+COMPRESSED = "countermark.manifest.compressed"
 INGREDIENT_UNVERIFIED = "countermark.chain.truncated"
 
 SENTENCES = {
@@ -34,6 +35,7 @@ SENTENCES = {
     ),
     UNREADABLE: "There is a credential in the file, but it is damaged and cannot be read.",
     OUT_OF_BOUNDS: "The credential claims to hold more data than the file does, so it was not read.",
+    COMPRESSED: "There is a compressed credential, which is not unpacked without the package brotli.",
     INGREDIENT_UNVERIFIED: "The history is longer than is walked; what lies beyond was not looked at.",
     REVOKED: "The signing certificate was revoked on this computer.",
     # claim and manifest

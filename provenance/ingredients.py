@@ -13,7 +13,8 @@ from typing import Any
 
 from countermark.core.errors import ProvenanceError
 from countermark.core.images import read_bytes
-from countermark.provenance.bounds import within_bounds
+from countermark.provenance import codes
+from countermark.provenance.bounds import out_of_bounds
 from countermark.provenance.claims import COMPONENT_ID, PARENT_ID
 from countermark.provenance.contexts import require_mime
 from countermark.provenance.jumbf import carries_store
@@ -45,9 +46,10 @@ def add_ingredient(builder: Any, facts: dict[str, Any], mime: str, content: byte
     """
     import c2pa
 
-    if not within_bounds(content):
+    reason = out_of_bounds(content)
+    if reason is not None:
         raise ProvenanceError(
-            f"The earlier credentials of {facts['title']} claim to hold more data than the file does.",
+            f"The earlier credentials of {facts['title']} are not read. {codes.sentence(reason)}",
             code="history.unreadable",
             hint="Sign an undamaged copy, or forget the history on purpose with keep_history=False.",
         )

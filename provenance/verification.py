@@ -25,7 +25,7 @@ from countermark.core.images import read_bytes
 from countermark.core.results import ChainLink, Problem, Verification, VerificationState
 from countermark.provenance import chain as chains
 from countermark.provenance import codes
-from countermark.provenance.bounds import within_bounds
+from countermark.provenance.bounds import out_of_bounds
 from countermark.provenance.contexts import context, mime_of
 from countermark.provenance.guards import guard
 from countermark.provenance.jumbf import has_credential
@@ -71,8 +71,11 @@ def verify_image(
     if mime is None and manifest is None:
         return _absent_or_unknown(data, path, digest)
     blank = Verification(path, VerificationState.ABSENT, sha256=digest)
-    if not within_bounds(data) or (manifest is not None and not within_bounds(manifest)):
-        problem = Problem(codes.OUT_OF_BOUNDS, codes.sentence(codes.OUT_OF_BOUNDS))
+    reason = out_of_bounds(data) or (out_of_bounds(manifest) if manifest is not None else None)
+    if reason == codes.COMPRESSED:
+        return _finish(replace(blank, problems=(Problem(reason, codes.sentence(reason), "notice"),)))
+    if reason is not None:
+        problem = Problem(reason, codes.sentence(reason))
         return _finish(replace(blank, state=VerificationState.INVALID, problems=(problem,)))
     try:
         store = read_store(data, mime or "application/octet-stream", trusted, manifest)
