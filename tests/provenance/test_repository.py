@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from sqlalchemy import inspect
 from countermark.core.errors import ConfigError, OutputError, ProvenanceError
 from countermark.core.seeds import rng
 from countermark.provenance.fingerprint.regions import REGION_BYTES
-from countermark.provenance.repository import ManifestRecord, Repository, open_repository
+from countermark.provenance.repository import ManifestRecord, Repository, extract_manifest, open_repository
 from countermark.provenance.repository.index import HammingIndex
 from countermark.provenance.repository.records import MAX_STORE_BYTES
 from countermark.provenance.repository.schema import HEAD, metadata
@@ -367,3 +368,56 @@ def test_exports_are_plain_json_lines(repository: Repository, tmp_path: Path) ->
     lines = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert lines[0] == {"schema": "countermark.manifests/1"}
     assert lines[1]["record"]["manifest_id"] == "urn:c2pa:1"
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """One JUMBF box."""
+    return (len(content) + 8).to_bytes(4, "big") + kind + content
+
+
+def manifest_box(label: str, content: bytes) -> bytes:
+    """A superbox with a description box that carries ``label``."""
+    return box(b"jumb", box(b"jumd", bytes(16) + b"\x03" + label.encode() + b"\0") + content)
+
+
+INNER = [manifest_box(f"urn:c2pa:{k}", box(b"cbor", bytes([k]))) for k in range(3)]
+STORE = manifest_box("c2pa", b"".join(INNER))
+    "c2pa", b"".join(manifest_box(f"urn:c2pa:{k}", box(b"cbor", bytes([k]))) for k in range(3))
+)
+
+
+def test_one_manifest_is_taken_out_of_a_store() -> None:
+    for k in range(3):
+        expected = manifest_box("c2pa", INNER[k])
+        assert extract_manifest(STORE, f"urn:c2pa:{k}") == expected
+        assert extract_manifest(expected, f"urn:c2pa:{k}") == expected
+    assert extract_manifest(STORE, "urn:c2pa:9") == STORE
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(STORE) - 1), st.integers(0, 255)), max_size=6),
+    st.integers(0, len(STORE)),
+)
+def test_damaged_stores_are_never_made_larger(changes: list[tuple[int, int]], length: int) -> None:
+    damaged = bytearray(STORE)
+    for place, value in changes:
+        damaged[place] = value
+    result = extract_manifest(bytes(damaged[:length]), "urn:c2pa:1")
+    assert len(result) <= length
+    assert result == damaged[:length] or int.from_bytes(result[:4], "big") == len(result)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200), st.booleans())
+def test_imports_of_anything_are_refused_with_a_typed_error(content: bytes, headed: bool) -> None:
+    repository = open_repository("sqlite://")
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as stream:
+        stream.write((b'{"schema": "countermark.manifests/1"}\n' if headed else b"") + content)
+        stream.flush()
+        try:
+            repository.import_(stream.name)
+        except ProvenanceError as error:
+            assert error.code == "repository.import"
+    assert len(repository) == 0
+    repository.close()
