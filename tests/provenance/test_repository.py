@@ -382,8 +382,6 @@ def manifest_box(label: str, content: bytes) -> bytes:
 
 INNER = [manifest_box(f"urn:c2pa:{k}", box(b"cbor", bytes([k]))) for k in range(3)]
 STORE = manifest_box("c2pa", b"".join(INNER))
-    "c2pa", b"".join(manifest_box(f"urn:c2pa:{k}", box(b"cbor", bytes([k]))) for k in range(3))
-)
 
 
 def test_one_manifest_is_taken_out_of_a_store() -> None:
