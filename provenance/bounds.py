@@ -10,17 +10,12 @@ first; a string, array or map that is longer than its box ends the matter.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Iterator
 
 from countermark.provenance import codes
-from countermark.provenance.jumbf import MARKER, jpeg_streams
+from countermark.provenance.jumbf import contents_of, stores
 
 _LONG_HEAD = re.compile(rb"[\x5a\x5b\x7a\x7b\x9a\x9b\xba\xbb]")
-_SVG_MANIFEST = re.compile(rb"<(?:\w+:)?manifest[^>]{0,1000}>([A-Za-z0-9+/=\s]+)</")
-_MAX_STORES = 32
 _MAX_UNPACKED = 64 * 1024 * 1024
 _SIZES = {24: 1, 25: 2, 26: 4, 27: 8}
 
@@ -33,16 +28,15 @@ def out_of_bounds(data: bytes) -> str | None:
         (C2PA 2.x, "Compressed manifests") unpacks to more than 64 MB;
         ``countermark.manifest.compressed`` when there is one and the brotli package is missing.
     """
-    for store in _stores(data):
+    for store in stores(data):
         parts = [store]
-        for packed in _boxes(store, b"brob"):
-            unpacked = _unpack(packed)
+        for unpacked in unpacked_of(store):
             if unpacked is None:
                 return codes.COMPRESSED
             if len(unpacked) > _MAX_UNPACKED or b"brob" in unpacked:
                 return codes.OUT_OF_BOUNDS
             parts.append(unpacked)
-        if not all(plausible(content) for part in parts for content in _boxes(part, b"cbor")):
+        if not all(plausible(content) for part in parts for content in contents_of(part, b"cbor")):
             return codes.OUT_OF_BOUNDS
     return None
 
@@ -76,6 +70,11 @@ def plausible(content: bytes) -> bool:
     return True
 
 
+def unpacked_of(store: bytes) -> list[bytes | None]:
+    """What the compressed manifests of a store hold; None for each where brotli is missing."""
+    return [_unpack(packed) for packed in contents_of(store, b"brob")]
+
+
 def _unpack(packed: bytes) -> bytes | None:
     """At most a little more than ``_MAX_UNPACKED`` bytes; empty for damaged data; None without brotli."""
     try:
@@ -86,56 +85,3 @@ def _unpack(packed: bytes) -> bytes | None:
         return None
     except brotli.error:
         return b""
-
-
-def _boxes(store: bytes, kind: bytes) -> Iterator[bytes]:
-    """The contents of every box of a kind, wherever it stands."""
-    position = 0
-    while (position := store.find(kind, position)) >= 0:
-        head = store[max(0, position - 4) : position]
-        if head != b"jumd":  # else it is the type of a description box
-            size = int.from_bytes(head, "big")
-            start = position + (12 if size == 1 else 4)
-            stop = position - 4 + size
-            yield store[start : stop if start <= stop <= len(store) else len(store)]
-        position += 4
-
-
-def _stores(data: bytes) -> Iterator[bytes]:
-    """Every manifest store in a file, with the rest of the file when its size makes no sense."""
-    if data.startswith(b"\xff\xd8\xff"):
-        yield from jpeg_streams(data)
-        return
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        yield from _gif_streams(data)
-        return
-    if b"<svg" in data[:4096]:
-        for match in _SVG_MANIFEST.finditer(data):
-            try:
-                yield base64.b64decode(match.group(1))
-            except binascii.Error:
-                continue
-    position = 0
-    for _ in range(_MAX_STORES):
-        position = data.find(MARKER, position)
-        if position < 0:
-            return
-        start = max(0, position - 12)
-        size = int.from_bytes(data[start : start + 4], "big")
-        yield data[start : start + size] if 24 <= size <= len(data) - start else data[start:]
-        position += len(MARKER)
-
-
-def _gif_streams(data: bytes) -> Iterator[bytes]:
-    """The contents of GIF application extensions named for C2PA, blocks of 255 bytes put together."""
-    position = 0
-    for _ in range(_MAX_STORES):
-        position = data.find(b"\x21\xff\x0bC2PA_GIF", position)
-        if position < 0:
-            return
-        position += 14
-        parts: list[bytes] = []
-        while position < len(data) and data[position]:
-            parts.append(data[position + 1 : position + 1 + data[position]])
-            position += 1 + data[position]
-        yield b"".join(parts)

@@ -19,6 +19,7 @@ from countermark.provenance.source_types import term_of
 MAX_LINKS = 256
 MAX_DEPTH = 32
 ORDER = ("invalid", "intact", "trusted")  # weakest first; "absent" does not weigh
+_ONLY_TRUST = (codes.UNTRUSTED, codes.SIGNER_UNSEEN)  # say nothing against the signature itself
 _LABEL = re.compile(r"self#jumbf=/c2pa/([^/]+)")
 
 
@@ -32,9 +33,9 @@ class Findings:
 
     def state(self) -> str:
         """``invalid``, ``intact`` or ``trusted``."""
-        if any(code != codes.UNTRUSTED for code in self.failure):
+        if any(code not in _ONLY_TRUST for code in self.failure):
             return "invalid"
-        trusted = codes.TRUSTED in self.success and codes.UNTRUSTED not in self.failure
+        trusted = codes.TRUSTED in self.success and not self.failure
         return "trusted" if trusted else "intact"
 
     def problems(self, where: str) -> tuple[Problem, ...]:

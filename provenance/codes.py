@@ -13,6 +13,7 @@ from __future__ import annotations
 UNTRUSTED = "signingCredential.untrusted"
 TRUSTED = "signingCredential.trusted"
 REVOKED = "signingCredential.revoked"
+SIGNER_UNSEEN = "countermark.signer.unseen"
 TIMESTAMP_ONLY = "countermark.signer.timestampOnly"
 SOURCE_TYPE_UNKNOWN = "countermark.digitalSourceType.unknown"
 SOFT_BINDING_UNKNOWN = "countermark.softBinding.unknown"
@@ -27,6 +28,7 @@ SENTENCES = {
     TIMESTAMP_ONLY: (
         "The signing certificate is for time-stamps only and must not sign images, whoever issued it."
     ),
+    SIGNER_UNSEEN: "The signing certificate was not found in the file, so what it may sign is unknown.",
     SOURCE_TYPE_UNKNOWN: (
         "An action names a digital source type that neither IPTC nor C2PA knows; it is ignored."
     ),

@@ -13,7 +13,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from countermark.provenance import chain, codes
-from countermark.provenance.jumbf import certificates_of, manifest_store
+from countermark.provenance.bounds import unpacked_of
+from countermark.provenance.jumbf import certificates_of, stores
 from countermark.provenance.lifecycle import revoked
 from countermark.provenance.softbinding import known_algorithm
 
@@ -31,7 +32,7 @@ def guard(store: Mapping[str, Any], findings: dict[str, chain.Findings], carrier
     manifests = store.get("manifests")
     if not isinstance(manifests, dict):
         return
-    certificates = _leaves(carrier)
+    certificates = _certificates(carrier)
     barred = revoked()
     for label, manifest in manifests.items():
         if not isinstance(manifest, dict):
@@ -42,11 +43,13 @@ def guard(store: Mapping[str, Any], findings: dict[str, chain.Findings], carrier
             found.notice[codes.SOURCE_TYPE_UNKNOWN] = unknown[0]
         if any(not known_algorithm(alg) for alg in _soft_binding_algorithms(manifest)):
             found.notice[codes.SOFT_BINDING_UNKNOWN] = ""
-        leaf = certificates.get(label)
-        if leaf is not None and _service_only(leaf):
-            found.failure[codes.TIMESTAMP_ONLY] = ""
         signature = manifest.get("signature_info")
         serial = str(signature.get("cert_serial_number", "")) if isinstance(signature, dict) else ""
+        leaves = [der for der in certificates.get(label, ()) if _serial(der) == serial]
+        if any(_service_only(der) for der in leaves):
+            found.failure[codes.TIMESTAMP_ONLY] = ""
+        if not leaves and found.state() == "trusted":
+            found.failure[codes.SIGNER_UNSEEN] = ""
         entry = barred.get(serial)
         if entry is not None and not _stamped_before(found, signature, entry):
             found.failure[codes.REVOKED] = entry.get("reason", "")
@@ -68,11 +71,22 @@ def _soft_binding_algorithms(manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _leaves(carrier: bytes) -> dict[str, bytes]:
-    store = manifest_store(carrier)
-    if store is None:
-        return {}
-    return {label: chain_[0] for label, chain_ in certificates_of(store).items() if chain_}
+def _certificates(carrier: bytes) -> dict[str, list[bytes]]:
+    """Every certificate in the signature boxes of a carrier, by manifest label."""
+    found: dict[str, list[bytes]] = {}
+    for store in stores(carrier):
+        for part in (store, *unpacked_of(store)):
+            for label, certificates in certificates_of(part or b"").items():
+                found.setdefault(label, []).extend(certificates)
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _serial(der: bytes) -> str:
+    try:
+        return str(x509.load_der_x509_certificate(der).serial_number)
+    except ValueError:
+        return ""
 
 
 @functools.lru_cache(maxsize=256)

@@ -135,7 +135,7 @@ def now() -> str:
 def stamp_of(folder: Path) -> tuple[int, ...] | None:
     """What changes when a stored identity changes."""
     try:
-        files = [os.stat(folder / name) for name in ("identity.json", "key.pem")]
+        files = [os.stat(f"{folder}/{name}") for name in ("identity.json", "key.pem")]
     except OSError:
         return None
     return tuple(number for each in files for number in (each.st_mtime_ns, each.st_size, each.st_ino))

@@ -6,14 +6,18 @@ and to hand the store to the manifest repository. Every walk is bounded.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from collections.abc import Iterator
-from typing import Literal
 
 C2PA_TYPE = b"c2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
 SIGNATURE_TYPE = b"c2cs\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
 MARKER = b"jumd" + C2PA_TYPE
 _MAX_BOXES = 4096
 _MAX_DEPTH = 16
+_MAX_STORES = 32
+_SVG_MANIFEST = re.compile(rb"<(?:\w+:)?manifest[^>]{0,1000}>([A-Za-z0-9+/=\s]+)</")
 
 
 def has_credential(data: bytes) -> bool:
@@ -29,40 +33,63 @@ def carries_store(data: bytes) -> bool:
     """
     if data.startswith(b"\xff\xd8\xff"):
         return any(marker == 0xEB for marker, _ in _jpeg_markers(data)) and has_credential(data)
-    if data.startswith(b"\x89PNG"):
-        return _has_chunk(data, 8, "big", 12, b"caBX")
-    if data.startswith(b"RIFF"):
-        return _has_chunk(data, 12, "little", 8, b"C2PA")
+    if data.startswith((b"\x89PNG", b"RIFF")):
+        return any(True for _ in _chunks(data))
     return has_credential(data)
 
 
-def _has_chunk(data: bytes, position: int, order: Literal["big", "little"], extra: int, name: bytes) -> bool:
-    """Whether a chunk of this name is there; damage counts as a search of the whole file."""
-    while position + 8 <= len(data):
-        size, kind = data[position : position + 4], data[position + 4 : position + 8]
-        if order == "little":
-            size, kind = kind, size
-        if kind == name:
-            return True
-        length = int.from_bytes(size, order)
-        position += extra + length + (length % 2 if order == "little" else 0)
-    return position > len(data) + 1 and has_credential(data)
-
-
 def manifest_store(data: bytes) -> bytes | None:
-    """The manifest store's bytes from a JPEG, PNG, WebP, TIFF, AVIF, HEIC or ``.c2pa`` file.
+    """The manifest store's bytes from an image (any format) or a ``.c2pa`` file.
 
     Returns:
         The ``jumb`` superbox with its header, or None when there is none or it is cut off.
     """
-    if data.startswith(b"\xff\xd8"):
-        data = _jpeg_segments(data)
-    at = data.find(C2PA_TYPE)
-    if at < 16 or data[at - 4 : at] != b"jumd" or data[at - 12 : at - 8] != b"jumb":
-        return None
-    start = at - 16
-    size = int.from_bytes(data[start : start + 4], "big")
-    return data[start : start + size] if 24 <= size <= len(data) - start else None
+    for store in stores(data):
+        size = int.from_bytes(store[:4], "big")
+        if 24 <= size <= len(store) and store[4:8] == b"jumb" and C2PA_TYPE in store[:128]:
+            return store[:size]
+    return None
+
+
+def stores(data: bytes) -> Iterator[bytes]:
+    """Every manifest store in a file, with the rest of the file when its size makes no sense."""
+    if data.startswith(b"\xff\xd8\xff"):
+        yield from _jpeg_streams(data)
+        return
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        yield from _gif_streams(data)
+        return
+    if data.startswith((b"\x89PNG", b"RIFF")):
+        yield from _chunks(data)
+        return
+    if b"<svg" in data[:4096]:
+        for match in _SVG_MANIFEST.finditer(data):
+            try:
+                yield base64.b64decode(match.group(1))
+            except binascii.Error:
+                continue
+    position = 0
+    for _ in range(_MAX_STORES):
+        position = data.find(MARKER, position)
+        if position < 0:
+            return
+        start = max(0, position - 12)
+        size = int.from_bytes(data[start : start + 4], "big")
+        yield data[start : start + size] if 24 <= size <= len(data) - start else data[start:]
+        position += len(MARKER)
+
+
+def contents_of(store: bytes, kind: bytes) -> Iterator[bytes]:
+    """The contents of every box of a kind, wherever it stands in a store."""
+    position = 0
+    while (position := store.find(kind, position)) >= 0:
+        head = store[max(0, position - 4) : position]
+        if head != b"jumd":  # else it is the type of a description box
+            size = int.from_bytes(head, "big")
+            start = position + (12 if size == 1 else 4)
+            stop = position - 4 + size
+            yield store[start : stop if start <= stop <= len(store) else len(store)]
+        position += 4
 
 
 def boxes(data: bytes, depth: int = 0) -> Iterator[tuple[str, bytes, bytes]]:
@@ -96,12 +123,9 @@ def certificates_of(store: bytes) -> dict[str, list[bytes]]:
 
 
 def _manifests(store: bytes) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yields (manifest label, box type, content) of every box directly inside a manifest."""
-    outer = next(boxes(store), None)
-    if outer is None:
-        return
+    """Yields (manifest label, box type, content) of every box inside a manifest."""
     current = ""
-    for label, kind, content in boxes(outer[2]):
+    for label, kind, content in boxes(store):
         if kind[:4] in (b"c2ma", b"c2um", b"c2cm"):
             current = label
         else:
@@ -123,11 +147,41 @@ def _der_sequences(cose: bytes) -> list[bytes]:
     return [each for each in found if each]
 
 
-def _jpeg_segments(data: bytes) -> bytes:
-    return next((stream for stream in jpeg_streams(data) if C2PA_TYPE in stream[:128]), b"")
+def _chunks(data: bytes) -> Iterator[bytes]:
+    """The contents of C2PA chunks of a PNG or RIFF file; the rest of the file where it is damaged."""
+    png = data.startswith(b"\x89PNG")
+    name, position = (b"caBX", 8) if png else (b"C2PA", 12)
+    while position + 8 <= len(data):
+        first, second = data[position : position + 4], data[position + 4 : position + 8]
+        kind, length = (
+            (second, int.from_bytes(first, "big")) if png else (first, int.from_bytes(second, "little"))
+        )
+        if kind == name:
+            yield data[position + 8 : position + 8 + length]
+        before = position
+        position += length + (12 if png else 8 + length % 2)
+        if position > len(data) + 1:
+            rest = data.find(MARKER, before + 8)
+            if rest >= 12:
+                yield data[rest - 12 :]
 
 
-def jpeg_streams(data: bytes) -> list[bytes]:
+def _gif_streams(data: bytes) -> Iterator[bytes]:
+    """The contents of GIF application extensions named for C2PA, blocks of 255 bytes put together."""
+    position = 0
+    for _ in range(_MAX_STORES):
+        position = data.find(b"\x21\xff\x0bC2PA_GIF", position)
+        if position < 0:
+            return
+        position += 14
+        parts: list[bytes] = []
+        while position < len(data) and data[position]:
+            parts.append(data[position + 1 : position + 1 + data[position]])
+            position += 1 + data[position]
+        yield b"".join(parts)
+
+
+def _jpeg_streams(data: bytes) -> list[bytes]:
     """The JUMBF streams of a JPEG: APP11 segments of one box, put together in order."""
     parts: dict[int, list[tuple[int, bytes]]] = {}
     for marker, position in _jpeg_markers(data):

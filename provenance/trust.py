@@ -13,8 +13,10 @@ By default the user's own development authority and every list in ``<config>/tru
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from countermark.provenance.identities import authority_path, authority_pem
 
 SCHEMA = "countermark/trust-list/1"
 _OID = re.compile(r"\d+(\.\d+){2,20}")
+_ENDINGS = (".pem", ".crt", ".json")
 _MAX_BYTES = 8 * 1024 * 1024
 
 
@@ -108,23 +111,23 @@ Trust = TrustList | Path | str | bytes
 def default_trust() -> TrustList:
     """The development authority of this user and the lists in ``<config>/trust``, merged."""
     own, folder = authority_path(), config_dir() / "trust"
-    files: list[Path] = []
-    if folder.is_dir():
-        files = sorted(each for each in folder.iterdir() if each.suffix in (".pem", ".crt", ".json"))
-    return _default(own, tuple(files), tuple(_stamp(each) for each in (own, *files)))
+    files: list[str] = []
+    with contextlib.suppress(FileNotFoundError):
+        files = sorted(each.path for each in os.scandir(folder) if each.name.endswith(_ENDINGS))
+    return _default(str(own), tuple(files), tuple(_stamp(each) for each in (str(own), *files)))
 
 
 @functools.lru_cache(maxsize=8)
-def _default(own: Path, files: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> TrustList:
+def _default(own: str, files: tuple[str, ...], _stamps: tuple[tuple[int, int], ...]) -> TrustList:
     """The merged lists, read again when a file changes."""
     pem = authority_pem()
-    lists = [TrustList("development authority", pem, str(own))] if pem else []
+    lists = [TrustList("development authority", pem, own)] if pem else []
     return merge([*lists, *(TrustList.load(each) for each in files)])
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: str) -> tuple[int, int]:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return 0, 0
     return status.st_mtime_ns, status.st_size

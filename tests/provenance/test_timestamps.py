@@ -18,7 +18,7 @@ from cryptography import x509
 from countermark.core.errors import ProvenanceError
 from countermark.core.results import VerificationState as State
 from countermark.provenance import certificates as certs
-from countermark.provenance.contexts import context
+from countermark.provenance.contexts import MIME, context
 from countermark.provenance.identities import authority_pem, create_identity
 from countermark.provenance.identity import Identity
 from countermark.provenance.lifecycle import revoke_identity
@@ -164,17 +164,18 @@ def test_soft_bindings_are_text_then_and_that_is_said(encoded, tsa):
     assert verify_image(signed.data).state is State.TRUSTED
 
 
-def test_time_stamping_certificate_may_not_sign_images(encoded, tsa):
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "gif", "tiff", "avif"])
+def test_time_stamping_certificate_may_not_sign_images(encoded, tsa, format):
     """The library calls this Trusted; the guard does not."""
     identity = Identity("clock", "es256", tsa.chain, _key=certs.load_key(tsa.key))
     with pytest.raises(ProvenanceError, match="must not sign images"):
-        sign_bytes(encoded("png"), identity=identity)
+        sign_bytes(encoded(format), identity=identity)
     action = {"action": "c2pa.created", "digitalSourceType": expand("digitalArt")}
     manifest = {"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}]}
     output = io.BytesIO()
     with c2pa.Builder(manifest, context=context()) as builder:
-        builder.sign(identity.native_signer(), "image/png", io.BytesIO(encoded("png")), output)
-    with c2pa.Reader("image/png", io.BytesIO(output.getvalue()), context=context(tsa.anchor)) as reader:
+        builder.sign(identity.native_signer(), MIME[format], io.BytesIO(encoded(format)), output)
+    with c2pa.Reader(MIME[format], io.BytesIO(output.getvalue()), context=context(tsa.anchor)) as reader:
         assert reader.get_validation_state() == "Trusted"
     result = verify_image(output.getvalue(), trust=tsa.anchor)
     assert result.state is State.INVALID
