@@ -63,6 +63,7 @@ def fit(
     progress: bool = True,
     fabric: Fabric | None = None,
     on_preview: Callable[[nn.Module, Progress], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Fitted:
     """Trains ``generator`` against ``critic`` until the recipe's images or minutes are used up.
 
@@ -71,6 +72,7 @@ def fit(
     Args:
         latent: Length of z.
         on_preview: Called with the averaged generator whenever a sample grid is due.
+        clock: Seconds that count for the budget; ``time.process_time`` counts CPU time.
 
     Raises:
         TrainingError: ``training.diverged`` (says what to lower; the last good checkpoint stays),
@@ -92,7 +94,7 @@ def fit(
     at = load_checkpoint(out, modules, optimisers, identity) if resume else Progress()
     labels = None if pictures.labels is None else torch.from_numpy(pictures.labels)
     history: list[dict[str, float]] = []
-    begun, before, first_images = time.monotonic(), at.seconds, at.images
+    begun, before, first_images = clock(), at.seconds, at.images
     saved, previewed = at.seconds, at.images // recipe.preview_images
     batch = settings.batch * fabric.world_size
 
@@ -158,7 +160,7 @@ def fit(
             at.step += 1
             at.images += batch * settings.critic_steps
             ema.update(generator, batch * settings.critic_steps, at.images)
-            at.seconds = before + time.monotonic() - begun
+            at.seconds = before + clock() - begun
             share = _share(recipe, at)
             if at.step % 10 == 0 or share >= 1:
                 rate = (at.images - first_images) / max(at.seconds - before, 1e-9)
