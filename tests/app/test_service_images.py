@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import jsonschema
@@ -144,13 +145,29 @@ def test_a_mark_can_be_left_out_and_records_too(client: TestClient) -> None:
     assert Image.open(io.BytesIO(answer.content)).format == "JPEG"
 
 
+class Half:
+    """A detector that cannot decide; the real ones have their own tests and take long to load."""
+
+    name = "half"
+    card = None
+
+    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        return np.full(len(images), 0.5)
+
+    def thresholds(self, max_fpr: float = 0.01) -> SimpleNamespace:
+        return SimpleNamespace(likely=1 - max_fpr, unsure=0.4)
+
+
 def test_scanning_says_what_the_library_says(client: TestClient, signed: bytes) -> None:
+    client.app.state.context._detector = Half()
     answer = client.post("/v1/scan", content=signed)
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert found["schema"] == "countermark.scan-result/1" and found["verdict"] == "declared-synthetic"
     assert {item["kind"] for item in found["evidence"]} >= {"credential", "mark"}
-    assert found["width"] == 512 and found["path"] == ""
+    assert found["width"] == 512 and found["path"] == "" and found["score"] == 0.5
+    plain = client.post("/v1/scan", content=encode_image(picture(4), "jpeg"), params={"max_fpr": 0.3}).json()
+    assert plain["verdict"] == "unsure" and plain["thresholds"] == {"likely": 0.7, "unsure": 0.4}
 
 
 def test_nothing_stays_behind_and_the_own_repository_is_untouched(home: Path, signed: bytes) -> None:
