@@ -1,0 +1,104 @@
+"""Solving for the mark: the least change of the picture after which the reader sees every code bit.
+
+Informed embedding: the embedder computes what the reader would see in the unmarked picture, and
+adds to each code bit and pilot only what that lacks to reach a common margin. The margin is raised
+until the permitted mean squared error is used up. All of this happens on one folded tile, where the
+reader is a linear map: ``fold(gain * mask * tile)`` is ``tile * fold(gain * mask)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+
+from countermark.provenance.watermark import perception, spectrum
+from countermark.provenance.watermark.layout import PARTS, TILE, Layout
+
+ROUNDS = 14
+#: Margin of the pilots over that of the code bits.
+PILOT_MARGIN = 1.1
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A mark for one picture.
+
+    Attributes:
+        plane: float32, the change of luma in the working frame.
+        margin: What every code bit reaches, in standard deviations of the picture's own noise.
+    """
+
+    plane: np.ndarray
+    margin: float
+
+
+def solve(plane: np.ndarray, bits: np.ndarray, layout: Layout, mse: float) -> Solved:
+    """Finds the mark of ``bits`` with mean squared error ``mse`` (in luma) for a working plane."""
+    high = perception.high_pass(plane)
+    local = perception.contrast(high)
+    limit = perception.CLIP * np.maximum(local, perception.FLAT)
+    gain = perception.reader_gain(local)
+    carrier = perception.mask(high)
+    host = spectrum.transform(spectrum.fold(np.clip(high, -limit, limit) * gain))
+    noise = spectrum.noise(host)
+    response = spectrum.fold(gain * carrier)
+    energy = spectrum.fold(carrier * carrier) / plane.size
+    tile, margin = _solve_tile(host, noise, response, energy, bits, layout, mse)
+    return Solved(carrier * tiled(tile, plane.shape), margin)
+
+
+def tiled(tile: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The tile repeated over a plane; float32."""
+    rows, columns = -(-shape[0] // TILE), -(-shape[1] // TILE)
+    return np.tile(tile.astype(np.float32), (rows, columns))[: shape[0], : shape[1]]
+
+
+def _solve_tile(
+    host: np.ndarray,
+    noise: np.ndarray,
+    response: np.ndarray,
+    energy: np.ndarray,
+    bits: np.ndarray,
+    layout: Layout,
+    mse: float,
+) -> tuple[np.ndarray, float]:
+    wanted = np.where(bits, 1.0, -1.0)
+    line_noise = noise[layout.lines[:, 1], layout.lines[:, 0]]
+    part_noise = np.repeat(line_noise, 2)[layout.chips]
+    pilot_noise = noise[layout.pilots[:, 1], layout.pilots[:, 0]]
+    # A line of amplitude a answers with a * gain in its bin: the mean of the response, halved
+    # because half of a real cosine lies at the opposite frequency.
+    gain = float(response.sum()) / 2
+    spread = 1 / part_noise
+    chip_step = np.sqrt(PARTS) / (gain * (spread / part_noise).sum(axis=1))
+    pilot_step = pilot_noise / gain
+    chip_level = np.zeros(len(bits))
+    pilot_level = np.zeros(len(layout.pilots))
+    margin = 1.0
+    tile = np.zeros((TILE, TILE), np.float32)
+    for _ in range(ROUNDS):
+        seen = (host + spectrum.transform(response * tile)) / noise
+        chips = spectrum.chip_values(seen, layout) * wanted
+        pilots = spectrum.pilot_values(seen, layout).real
+        chip_level = np.maximum(0, chip_level + 0.9 * (margin - chips) * chip_step)
+        pilot_level = np.maximum(0, pilot_level + 0.9 * (PILOT_MARGIN * margin - pilots) * pilot_step)
+        tile = _synthesise(chip_level * wanted, spread, pilot_level, layout)
+        used = float((energy * tile * tile).sum())
+        factor = float(np.clip(np.sqrt(mse / max(used, 1e-12)), 0.5, 2.0))
+        margin *= factor
+    chip_level *= factor
+    pilot_level *= factor
+    return _synthesise(chip_level * wanted, spread, pilot_level, layout), margin
+
+
+def _synthesise(chips: np.ndarray, spread: np.ndarray, pilots: np.ndarray, layout: Layout) -> np.ndarray:
+    """The tile with these signed amplitudes; float32, 128 x 128."""
+    parts = np.zeros(2 * len(layout.lines))
+    parts[layout.chips] = chips[:, None] * spread * layout.signs
+    half = np.zeros((TILE, TILE), np.complex64)
+    half[layout.lines[:, 1], layout.lines[:, 0]] = parts[0::2] + 1j * parts[1::2]
+    half[layout.pilots[:, 1], layout.pilots[:, 0]] = pilots * layout.pilot_phase
+    tile: np.ndarray = scipy.fft.ifft2(half).real * (TILE * TILE)
+    return tile.astype(np.float32)

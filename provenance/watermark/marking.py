@@ -1,0 +1,114 @@
+"""Putting a mark into a picture: solve, apply, read again, and refuse what cannot be read.
+
+>>> import numpy as np
+>>> picture = np.random.default_rng(0).integers(60, 190, (300, 400, 3), np.uint8)
+>>> embed(picture, b"8 bytes!").shape
+(300, 400, 3)
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from countermark.provenance.watermark import coding, embedding, perception
+from countermark.provenance.watermark.layout import Layout, layout_for
+from countermark.provenance.watermark.reading import attempt
+from countermark.provenance.watermark.records import WatermarkError
+from countermark.provenance.watermark.significance import MAX_P, p_value
+
+#: Peak signal-to-noise ratio (dB over RGB) of strength 1 and of the strongest mark that is tried.
+PSNR = 42.4
+WEAKEST_PSNR = 39.3
+#: Smallest side, and smallest area, of a picture that carries a mark.
+MIN_SIDE = 160
+MIN_PIXELS = 200 * 200
+#: Margin, in standard deviations of the picture's own noise, that the mark should reach.
+MARGIN = 2.0
+#: The mark's colour: more green, less blue than grey, so that luma changes most for a given error.
+COLOUR = np.array([0.95, 1.15, 0.6], np.float32) / np.float32(0.95 * 0.299 + 1.15 * 0.587 + 0.6 * 0.114)
+#: Rows that are changed at a time, so that a large picture is never copied as floating point.
+STRIP = 256
+
+
+def embed(
+    image: np.ndarray, payload: bytes, *, strength: float = 1.0, key: bytes | str | None = None
+) -> np.ndarray:
+    """Returns a copy of ``image`` that carries ``payload``.
+
+    Args:
+        image: uint8, H x W x 3, RGB; at least 160 pixels on the shorter side and 40,000 in all.
+        payload: 8 bytes.
+        strength: Amplitude relative to the default, 0.25 to 2: 1 is 42.4 dB. A picture in which
+            that would not be readable after handling gets up to 39.3 dB.
+        key: Secret of the mark; the same one reads it. None: the public key.
+
+    Returns:
+        uint8, H x W x 3. A grey picture stays grey.
+
+    Raises:
+        WatermarkError: see its docstring; ``watermark.unreadable`` when reading it again fails.
+    """
+    perception.check_image(image)
+    if not isinstance(payload, bytes | bytearray) or len(payload) != coding.PAYLOAD_BYTES:
+        raise WatermarkError(
+            "The watermark's payload is not 8 bytes.",
+            code="watermark.bad-payload",
+            hint="Use countermark's record identifier, or 8 bytes of your own.",
+        )
+    if not (isinstance(strength, int | float) and 0.25 <= strength <= 2):
+        raise WatermarkError("The strength is not between 0.25 and 2.", code="watermark.bad-strength")
+    height, width = image.shape[:2]
+    if min(height, width) < MIN_SIDE or height * width < MIN_PIXELS:
+        raise WatermarkError(
+            f"A picture of {width} x {height} pixels is too small to carry a mark.",
+            code="watermark.too-small",
+            hint=f"At least {MIN_SIDE} pixels a side and {MIN_PIXELS:,} in all are needed.",
+        )
+    layout = layout_for(key)
+    payload = bytes(payload)
+    bits = coding.encode(payload)
+    plane = perception.working_frame(image)
+    colour = _colour(image)
+    psnr = PSNR - 20 * float(np.log10(strength))
+    while True:
+        solved = embedding.solve(plane, bits, layout, _luma_error(psnr, colour))
+        marked = apply_mark(image, solved.plane, colour)
+        last = psnr <= WEAKEST_PSNR
+        if (solved.margin >= MARGIN or last) and _readable(marked, payload, layout):
+            return marked
+        if last:
+            raise WatermarkError(
+                "The mark cannot be read again in this picture, not even at the highest strength.",
+                code="watermark.unreadable",
+                hint="It is mostly blank, saturated or strictly periodic: sign it without a watermark.",
+            )
+        psnr = max(WEAKEST_PSNR, psnr - 1.05)
+
+
+def apply_mark(image: np.ndarray, plane: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Adds a working plane's change of luma to a picture, strip by strip; uint8, H x W x 3."""
+    height, width = image.shape[:2]
+    if plane.shape != (height, width):
+        plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_CUBIC)
+    marked = np.empty_like(image)
+    for top in range(0, height, STRIP):
+        rows = slice(top, top + STRIP)
+        change = plane[rows, :, None] * colour + np.float32(0.5)
+        marked[rows] = np.clip(image[rows] + change, 0, 255)
+    return marked
+
+
+def _colour(image: np.ndarray) -> np.ndarray:
+    grey = np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2])
+    return np.ones(3, np.float32) if grey else COLOUR
+
+
+def _luma_error(psnr: float, colour: np.ndarray) -> float:
+    return float(255.0**2 / 10 ** (psnr / 10) / np.mean(colour**2))
+
+
+def _readable(marked: np.ndarray, payload: bytes, layout: Layout) -> bool:
+    found = attempt(perception.working_frame(marked), layout)
+    valid = found.decoded.payload == payload
+    return valid and p_value(found.decoded.score, attempts=1, valid=True) <= MAX_P
