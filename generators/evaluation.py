@@ -49,6 +49,7 @@ class GeneratorReport:
     reference: str
     count_real: int
     count_generated: int
+    count_train: int
     seed: int
     kid: Interval
     frechet: float
@@ -79,6 +80,7 @@ def evaluate_generator(
     extractor: str | Extractor = "auto",
     options: DataConfig | None = None,
     gallery: Path | str | None = None,
+    max_train: int = 3000,
 ) -> GeneratorReport:
     """Measures a generator against the images in ``data``.
 
@@ -86,6 +88,7 @@ def evaluate_generator(
         count: Images to generate; as many real ones are used where there are.
         options: How images become pictures; by default what the card's recipe says.
         gallery: Where to write the picture of the closest pairs (it shows training images).
+        max_train: Most training images that copies are looked for among.
 
     Raises:
         CorpusError, UnknownNameError, MissingExtraError, OutputError.
@@ -107,6 +110,7 @@ def evaluate_generator(
         sha256=loaded.sha256,
         seed=seed,
         gallery=gallery,
+        max_train=max_train,
     )
 
 
@@ -148,6 +152,7 @@ def evaluate_images(
         reference="held-out" if enough else "training",
         count_real=len(real),
         count_generated=len(images),
+        count_train=len(train),
         seed=seed,
         kid=kid(real, features, seed=seed),
         frechet=frechet(real, features),
@@ -196,6 +201,7 @@ def card_figures(report: GeneratorReport) -> dict[str, Any]:
             "authentic_heldout": round(c.authentic_heldout, 3),
             "near_duplicates": round(c.near_duplicates, 4),
             "copies": c.copies,
+            "among": f"{report.count_train} training images",
         }
     return figures
 

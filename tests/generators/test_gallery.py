@@ -1,0 +1,34 @@
+"""The gallery page says what the cards say, and the committed page is current."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from countermark.core.images import read_image
+from countermark.core.weights import read_card, shipped_cards
+from countermark.generators import gallery
+from countermark.generators.gallery import gallery_markdown, write_gallery
+from countermark.generators.models import WEIGHTS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_page_and_grids_are_written(tmp_path, monkeypatch):
+    only = {"digits-32": WEIGHTS / "digits-32.safetensors"}
+    monkeypatch.setattr(gallery, "shipped_cards", lambda folder: only)
+    page = write_gallery(tmp_path).read_text("utf-8")
+    card = read_card(only["digits-32"])
+    assert f"{card.metrics['quality']['kid']['value']:.3f}" in page
+    assert card.limits[0] in page
+    assert read_image(tmp_path / "images" / "gallery-digits-32.png").height > 100
+
+
+@pytest.mark.skipif(not (DOCS / "gallery.md").exists(), reason="an installed package has no docs folder")
+def test_the_committed_page_is_current():
+    cards = {name: read_card(path) for name, path in shipped_cards(WEIGHTS).items()}
+    cards = {name: card for name, card in cards.items() if "size" in card.config}
+    assert (DOCS / "gallery.md").read_text("utf-8") == gallery_markdown(cards)
+    for name in cards:
+        assert (DOCS / "images" / f"gallery-{name}.png").is_file()
