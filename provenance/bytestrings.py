@@ -16,10 +16,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from countermark.core.errors import ProvenanceError
+from countermark.provenance.identity import Identity
 from countermark.provenance.softbinding import SoftBinding
+from countermark.provenance.timestamps import stamp
 
 _MAX_GAP = 64
 
@@ -44,17 +46,17 @@ class ByteStrings:
         """The stand-in for a signature of ``size`` bytes."""
         return _repeat(f"{self._unique}/signature", size).encode()
 
-    def finish(self, store: bytes, to_sign: bytes, size: int, sign: Callable[[bytes], bytes]) -> bytes:
-        """The manifest store with values and signature in place.
+    def finish(self, store: bytes, to_sign: bytes, identity: Identity) -> bytes:
+        """The manifest store with values, signature and, if the identity has one, time-stamp in place.
 
         Args:
             store: What the library made.
             to_sign: What it gave to be signed.
-            size: Length of the signature.
-            sign: Signs what it is given.
+            identity: Who signs.
 
         Raises:
-            ProvenanceError: ``softbinding.bytes`` when the library's output is not as expected.
+            ProvenanceError: ``softbinding.bytes`` when the library's output is not as expected;
+                ``signing.timestamp`` when the authority fails.
         """
         for before, after in self._pairs:
             box = _superbox(store, before)
@@ -62,8 +64,11 @@ class ByteStrings:
             old, new = (hashlib.sha256(each[8:]).digest() for each in (box, final))
             to_sign = _swap(to_sign, old, new)
             store = _swap(_swap(store, box, final), old, new)
-        signature = sign(to_sign)
-        return _swap(store, self.signature(size), signature)
+        signature = identity.sign(to_sign)
+        store = _swap(store, self.signature(identity.signature_size), signature)
+        if identity.timestamp_url:
+            store = stamp(store, to_sign, signature, identity.timestamp_url)
+        return store
 
     def for_asset(self, asset: bytes, store: bytes, final: bytes) -> bytes:
         """A signed file with ``final`` where ``store`` is, in however many pieces it lies."""

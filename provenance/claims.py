@@ -7,7 +7,6 @@ update manifest can redact them without touching the rest.
 
 from __future__ import annotations
 
-import base64
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,11 +63,10 @@ class Claim:
     components: int = 0
 
 
-def definition(claim: Claim, *, as_text: bool = False) -> tuple[dict[str, Any], ByteStrings]:
+def definition(claim: Claim) -> tuple[dict[str, Any], ByteStrings]:
     """The manifest definition that c2pa's builder takes, with a fresh manifest id as its label.
 
-    The second part replaces the stand-ins of the soft bindings' values, see ``bytestrings``; with
-    ``as_text`` the values themselves are written, as base64 text.
+    The second part replaces the stand-ins of the soft bindings' values, see ``bytestrings``.
 
     Raises:
         ProvenanceError: ``source-type.unknown``, ``training.unknown`` or ``action.malformed``.
@@ -87,8 +85,7 @@ def definition(claim: Claim, *, as_text: bool = False) -> tuple[dict[str, Any], 
         assertions.append(_created(PROMPT_LABEL, private))
     stand_ins = ByteStrings(claim.soft_bindings, manifest_id)
     for binding, text in zip(claim.soft_bindings, stand_ins.stand_ins, strict=True):
-        value = base64.b64encode(binding.value).decode() if as_text else text
-        assertions.append(to_assertion(binding, value))
+        assertions.append(to_assertion(binding, text))
     assertions += [dict(each) for each in claim.assertions]
     manifest = {
         "label": manifest_id,

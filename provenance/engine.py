@@ -83,7 +83,7 @@ def build(
         raise _refused(identity, error) from error
     signed = buffer.getvalue() if isinstance(buffer, io.BytesIO) else b""
     if strings is not None:
-        final = strings.finish(store, to_sign[-1], identity.signature_size, identity.sign)
+        final = strings.finish(store, to_sign[-1], identity)
         signed = strings.for_asset(signed, store, final) if embed else signed
         store = final
         if output is not None:
@@ -171,7 +171,7 @@ def _signer(
             failures.append(error)
             raise
 
-    with identity.callback_signer(sign) as signer:
+    with identity.callback_signer(sign, timestamp=strings is None) as signer:
         yield signer
 
 

@@ -98,12 +98,13 @@ class Identity:
                 signer = self._signers[self.timestamp_url] = self._make_signer()
             return signer
 
-    def callback_signer(self, sign: SignCallback) -> c2pa.Signer:
+    def callback_signer(self, sign: SignCallback, *, timestamp: bool = True) -> c2pa.Signer:
         """A c2pa signer that calls ``sign`` with the bytes to be signed; for one use."""
         import c2pa
 
         algorithm = c2pa.C2paSigningAlg[self.algorithm.upper()]
-        return c2pa.Signer.from_callback(sign, algorithm, self.chain_pem, self.timestamp_url)
+        url = self.timestamp_url if timestamp else None
+        return c2pa.Signer.from_callback(sign, algorithm, self.chain_pem, url)
 
     def _make_signer(self) -> c2pa.Signer:
         import c2pa

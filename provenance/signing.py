@@ -27,8 +27,6 @@ from countermark.provenance.identity import Identity
 from countermark.provenance.ingredients import Ingredient, Source, collect
 from countermark.provenance.softbinding import SoftBinding
 
-_AS_TEXT = "The soft bindings are written as text, because the time-stamp is taken while signing."
-
 
 @dataclass(frozen=True)
 class Signed:
@@ -178,15 +176,13 @@ def sign_bytes(
         has_parent=any(each[0]["label"] == PARENT_ID for each in ingredients),
         components=sum(each[0]["label"] != PARENT_ID for each in ingredients),
     )
-    as_text = bool(soft_bindings and signer_identity.timestamp_url)
-    manifest, strings = definition(claim, as_text=as_text)
+    manifest, strings = definition(claim)
     signed, store = build(
         data, mime, manifest, ingredients, signer_identity,
         embed=embed, thumbnail=_thumbnail_edge(data, thumbnail), remote_url=remote_url,
-        strings=strings if soft_bindings and not as_text else None, output=output,
+        strings=strings if soft_bindings else None, output=output,
     )  # fmt: skip
-    notes = (_AS_TEXT,) if as_text else ()
-    return Signed(signed, store, manifest["label"], signer_identity.name, notes)
+    return Signed(signed, store, manifest["label"], signer_identity.name)
 
 
 def sidecar_path(image: Path | str) -> Path:

@@ -14,7 +14,7 @@ from countermark.core.errors import ProvenanceError
 from countermark.core.results import VerificationState as State
 from countermark.provenance.bytestrings import ByteStrings, _pieces
 from countermark.provenance.contexts import MIME
-from countermark.provenance.identities import create_identity
+from countermark.provenance.identities import create_identity, get_identity
 from countermark.provenance.jumbf import boxes, manifest_store
 from countermark.provenance.signing import sign_bytes
 from countermark.provenance.softbinding import SoftBinding, known_algorithm
@@ -75,7 +75,6 @@ def test_every_algorithm(home, encoded, algorithm):
 def test_the_library_itself_writes_text(encoded):
     """The reason for all this: should it fail one day, the stand-ins may go."""
     from countermark.provenance.contexts import context
-    from countermark.provenance.identities import get_identity
     from countermark.provenance.softbinding import to_assertion
 
     for value, kind in (("QUJD", 0x60), ([65, 66, 67], 0x80)):
@@ -94,7 +93,7 @@ def test_history_with_byte_strings_holds(encoded):
 def test_unexpected_output_is_refused():
     strings = ByteStrings(BINDINGS[:1], "x")
     with pytest.raises(ProvenanceError) as caught:
-        strings.finish(b"something else", b"", 64, lambda data: data)
+        strings.finish(b"something else", b"", get_identity())
     assert caught.value.code == "softbinding.bytes"
     with pytest.raises(ProvenanceError) as caught:
         strings.for_asset(b"no store in here", b"a store" * 10, b"a store" * 10)

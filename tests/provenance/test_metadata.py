@@ -143,9 +143,9 @@ def test_text_bomb_is_bounded():
     body = b"parameters\0\0" + bomb
     chunk = len(body).to_bytes(4, "big") + b"zTXt" + body + zlib.crc32(b"zTXt" + body).to_bytes(4, "big")
     plain = saved("PNG")
-    start = time.perf_counter()
+    start = time.process_time()
     assert read_metadata(plain[:33] + chunk * 3 + plain[33:]) == []
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_entities_in_xmp_are_not_expanded():
@@ -160,10 +160,10 @@ def test_entities_in_xmp_are_not_expanded():
 )
 def test_no_pattern_runs_away(piece):
     text = piece * (1_000_000 // len(piece))
-    start = time.perf_counter()
+    start = time.process_time()
     read_metadata(saved("PNG") + b"<x:xmpmeta" + text.encode() + b"</x:xmpmeta>", "png")
     read_metadata(png(Description=text[:900_000]), "png")
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @settings(max_examples=60, deadline=None)

@@ -154,14 +154,51 @@ def test_authority_that_is_down_is_named(encoded):
     assert caught.value.code == "signing.timestamp" and "127.0.0.1:9" in caught.value.message
 
 
-def test_soft_bindings_are_text_then_and_that_is_said(encoded, tsa):
+@pytest.mark.parametrize("algorithm", ["es256", "ps256", "ed25519"])
+@pytest.mark.parametrize("format", ["png", "jpeg"])
+def test_soft_bindings_and_a_time_stamp(home, encoded, tsa, algorithm, format):
+    create_identity("one", algorithm=algorithm, timestamp_url=tsa.url)
+    before = len(tsa.requests)
     signed = sign_bytes(
-        encoded("png"),
-        timestamp_url=tsa.url,
-        soft_bindings=[SoftBinding("org.countermark.tile.1", b"12345678")],
+        encoded(format), identity="one", soft_bindings=[SoftBinding("org.countermark.tile.1", b"12345678")]
     )
-    assert "written as text" in signed.notes[0]
-    assert verify_image(signed.data).state is State.TRUSTED
+    assert len(tsa.requests) == before + 1
+    assert b"\x65value\x4812345678" in signed.manifest
+    result = verify_image(signed.data, trust=[authority_pem(), tsa.anchor])
+    assert result.state is State.TRUSTED and result.problems == ()
+    assert result.chain[0].time is not None
+    with c2pa.Reader(MIME[format], io.BytesIO(signed.data), context=context(tsa.anchor)) as reader:
+        codes = [each["code"] for each in reader.get_validation_results()["activeManifest"]["success"]]
+    assert "timeStamp.validated" in codes and "timeStamp.trusted" in codes
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"", b"hello", b"\x30\x05\x30\x03\x02\x01\x02", b"\x30\x08\x30\x03\x02\x01\x00\x30\x01\x00", None],
+)
+def test_answers_that_are_no_time_stamps(encoded, reply):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200 if reply is not None else 302)
+            self.send_header("Location", "http://127.0.0.1:9/")
+            self.send_header("Content-Length", str(len(reply or b"")))
+            self.end_headers()
+            self.wfile.write(reply or b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/"
+    try:
+        for bindings in ((), (SoftBinding("org.countermark.tile.1", b"12345678"),)):
+            with pytest.raises(ProvenanceError) as caught:
+                sign_bytes(encoded("png"), timestamp_url=url, soft_bindings=bindings)
+            assert caught.value.code in ("signing.timestamp", "signing.refused")
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp", "gif", "tiff", "avif"])
