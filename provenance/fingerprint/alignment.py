@@ -94,23 +94,23 @@ def compare(stored: bytes, image: Pixels, *, turns: bool = False) -> Comparison:
 
 def _compare(target: np.ndarray, grey: np.ndarray) -> Comparison:
     query = _shrink(grey, SIDE)
-    starts = [np.array([[1, 0, 0], [0, 1, 0]], np.float32), _locate(target, grey)]
-    tried = [(_correlation(target, grey, warp), k, warp) for k, warp in enumerate(starts)]
-    for _, k, warp in sorted(tried, reverse=True, key=_by_score):
-        if max(tried, key=_by_score)[0][0] >= _SURE:
+    starts = [np.eye(2, 3, dtype=np.float32), _locate(target, grey)]
+    tried = [(_correlation(target, grey, warp), warp) for warp in starts]
+    for _, warp in sorted(tried, reverse=True, key=_score):
+        if max(tried, key=_score)[0][0] >= _SURE:
             break
         refined = _refine(target, query, warp, _COARSE)
         if refined is not None:
-            tried.append((_correlation(target, grey, refined), k, refined))
-    best = max(tried, key=_by_score)
+            tried.append((_correlation(target, grey, refined), refined))
+    best = max(tried, key=_score)
     if best[0][0] < _SURE:
-        refined = _refine(target, query, best[2], _FINE)
+        refined = _refine(target, query, best[1], _FINE)
         if refined is not None:
-            tried.append((_correlation(target, grey, refined), 0, refined))
-    return Comparison(*max(tried, key=_by_score)[0])
+            tried.append((_correlation(target, grey, refined), refined))
+    return Comparison(*max(tried, key=_score)[0])
 
 
-def _by_score(entry: tuple[tuple[float, float], int, np.ndarray]) -> float:
+def _score(entry: tuple[tuple[float, float], np.ndarray]) -> float:
     return entry[0][0]
 
 
