@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from countermark.app.audit.checks import CHECKS
-    from countermark.app.audit.explain import explain
+    from countermark.app.audit.explaining import explain
     from countermark.app.audit.policy import Policy, load_policy
     from countermark.app.audit.runner import audit, audit_with_images, combine
     from countermark.app.audit.starters import starter
@@ -25,7 +25,7 @@ _HOMES = {
     "audit_with_images": "runner",
     "combine": "runner",
     "CHECKS": "checks",
-    "explain": "explain",
+    "explain": "explaining",
     "Policy": "policy",
     "load_policy": "policy",
     "starter": "starters",

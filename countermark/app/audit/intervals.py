@@ -62,7 +62,7 @@ def estimate(
     weights: np.ndarray,
     *,
     confidence: float,
-    effective: int,
+    effective: float | None,
     clusters: int | None = None,
     bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Estimate:
@@ -70,9 +70,10 @@ def estimate(
 
     Args:
         statistic: Matrix of weights to one value a row.
-        effective: Independent units behind the rarer class. Where every draw gives the same value
+        effective: Independent images of the class that has fewer. Where every draw gives the same value
             (perfect separation) the bootstrap knows no spread; the interval is then widened by the
-            exact binomial bound for ``effective`` successes out of as many.
+            exact binomial bound for ``effective`` successes out of as many. None: there is no spread
+            to know, as when two equal sets of scores are compared.
         bounds: Range that the statistic can take.
     """
     value = float(statistic(np.ones((1, weights.shape[1]), np.float32))[0])
@@ -83,7 +84,7 @@ def estimate(
         return Estimate(nothing, draws)
     tail = (1 - confidence) / 2
     low, high = (float(q) for q in np.quantile(draws, [tail, 1 - tail]))
-    if np.ptp(draws) < 1e-12:
+    if effective is not None and np.ptp(draws) < 1e-12:
         slack = 1 - tail ** (1 / max(effective, 1))
         low, high = low - slack, high + slack
     low, high = max(low, bounds[0]), min(high, bounds[1])
@@ -112,8 +113,7 @@ def proportion(events: np.ndarray, clusters: np.ndarray | None, *, confidence: f
     if groups is not None and number < count:
         sizes = np.bincount(groups)
         if share in (0.0, 1.0):
-            mean_size = float((sizes**2).sum() / sizes.sum())
-            effect = 1 + (mean_size - 1) * INTRACLUSTER
+            effect = count / effective_size(groups)
         else:
             residual = np.bincount(groups, weights=events) - share * sizes
             variance = number / max(number - 1, 1) * float((residual**2).sum()) / count**2
@@ -126,6 +126,13 @@ def proportion(events: np.ndarray, clusters: np.ndarray | None, *, confidence: f
     high = 1.0 if hits >= effective else float(distributions.beta.ppf(1 - tail, hits + 1, effective - hits))
     known = None if groups is None else number
     return Estimate(Interval(share, low, high, count, known, confidence), np.array([]))
+
+
+def effective_size(clusters: np.ndarray) -> float:
+    """Independent images that clustered ones are worth at a correlation of ``INTRACLUSTER`` (Kish 1965)."""
+    sizes = np.unique(clusters, return_counts=True)[1]
+    mean_size = float((sizes**2).sum() / sizes.sum())
+    return float(sizes.sum()) / (1 + (mean_size - 1) * INTRACLUSTER)
 
 
 def _t_ratio(count: int, clusters: int, confidence: float) -> float:

@@ -72,7 +72,7 @@ def _measure(entry: CheckEntry, policy: Policy, context: Context) -> Measured:
         )
     except TypeError as error:
         raise ConfigError(f"{entry.id} cannot be compared: {error}", code="policy.baseline") from error
-    estimate: Estimate = context.estimate(now, statistic, bounds=(-1.0, 1.0))
+    estimate: Estimate = context.estimate(now, statistic, bounds=(-1.0, 1.0), before=before)
     figures = {
         "baseline": float(check.statistic(before, entry, library.detector(name))(_ones(len(now.items)))[0]),
         "subject": float(check.statistic(now, entry, library.detector())(_ones(len(now.items)))[0]),

@@ -125,8 +125,8 @@ def _prefetch(policy: Policy, library: Library) -> str:
             requests += [r._replace(detector=policy.baseline.detector) for r in asked]
     try:
         library.prefetch(requests)
-    except CountermarkError as error:
-        return str(error)  # each check meets the same error and reports it
+    except Exception as error:  # each check meets the same error and reports it
+        return str(error)
     return ""
 
 
@@ -148,6 +148,9 @@ def _check(entry: CheckEntry, policy: Policy, context: Context) -> CheckResult:
         measured = check.measure(entry, context)
     except CountermarkError as error:
         return replace(blank, sentence=str(error), detail={"code": error.code})
+    except Exception as error:  # a model that breaks is a finding about it, not the end of the audit
+        sentence = f"The check broke off: {type(error).__name__}: {error}."
+        return replace(blank, sentence=sentence, detail={"code": "audit.broke-off"})
     return judge(blank, measured, policy)
 
 

@@ -6,7 +6,7 @@ from importlib import resources
 
 from countermark.core.errors import UnknownNameError
 
-NAMES = ("demo",)
+NAMES = ("detector", "generator", "pipeline", "demo")
 
 
 def starter(kind: str) -> str:

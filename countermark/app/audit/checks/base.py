@@ -70,15 +70,18 @@ class Context:
         scored: Scored,
         statistic: Weighted,
         bounds: tuple[float, float] = (0.0, 1.0),
+        before: Scored | None = None,
     ) -> Estimate:
-        """A bootstrap interval over the images of ``scored``."""
-        counts = [len(set(scored.clusters[scored.labels == label])) for label in (0, 1)]
+        """A bootstrap interval over the images of ``scored``; ``before``: what they are compared with."""
+        parts = [scored.clusters[scored.labels == label] for label in (0, 1)]
+        sizes = [intervals.effective_size(part) for part in parts if len(part)]
+        same = before is not None and np.array_equal(before.scores, scored.scores)
         return intervals.estimate(
             statistic,
             self.weights(scored),
             confidence=self.policy.statistics.confidence,
-            effective=min(c for c in counts if c) if any(counts) else 1,
-            clusters=sum(counts),
+            effective=None if same else min(sizes, default=1.0),
+            clusters=sum(len(set(part)) for part in parts),
             bounds=bounds,
         )
 

@@ -199,7 +199,7 @@ class Drop(PerturbedCheck):
             native = intervals.auroc(before.labels, before.scores, weights)
             return native - intervals.auroc(after.labels, after.scores, weights)
 
-        return context.estimate(after, drop, bounds=(-1.0, 1.0))
+        return context.estimate(after, drop, bounds=(-1.0, 1.0), before=before)
 
 
 @register
