@@ -197,9 +197,9 @@ def _failures(chain_pem: str, ekus: tuple[str, ...], _minute: int) -> tuple[str,
 
 def _refused(identity: Identity, error: Exception) -> ProvenanceError:
     """The library's refusal, which it seldom explains."""
-    if identity.timestamp_url and "http" in str(error):
+    if identity.timestamp_url and any(word in str(error).lower() for word in ("http", "stamp")):
         return ProvenanceError(
-            f"The time-stamp authority {identity.timestamp_url} did not answer ({error}).",
+            f"The time-stamp authority {identity.timestamp_url} gave no time-stamp ({error}).",
             code="signing.timestamp",
             hint="Try again later, or sign without a time-stamp.",
         )

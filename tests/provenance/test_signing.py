@@ -159,3 +159,34 @@ def test_thumbnail_edge_is_never_enlarged(encoded):
     assert signing._thumbnail_edge(encoded("png"), 1024) == 128
     assert signing._thumbnail_edge(encoded("png"), 64) == 64
     assert signing._thumbnail_edge(encoded("png"), 0) == 0
+
+
+PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>endobj\nxref\n0 4\n0000000000 65535 f \n"
+    b"0000000009 00000 n \n0000000053 00000 n \n0000000103 00000 n \n"
+    b"trailer<</Size 4/Root 1 0 R>>\nstartxref\n164\n%%EOF\n"
+)
+WAV = (
+    b"RIFF\x88\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data\x64\0\0\0"
+    + bytes(100)
+)
+
+
+@pytest.mark.parametrize("data", [PDF, WAV], ids=["pdf", "wav"])
+@pytest.mark.parametrize("bindings", [(), (SoftBinding("org.countermark.tile.1", b"12345678"),)])
+def test_other_carriers(data, bindings):
+    signed = sign_bytes(data, soft_bindings=bindings)
+    assert verify_image(signed.data).state is VerificationState.TRUSTED
+    assert verify_image(sign_bytes(signed.data).data).state is VerificationState.TRUSTED
+
+
+def test_heic(pixels):
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    from PIL import Image
+
+    heif.register_heif_opener()
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "HEIF")
+    signed = sign_bytes(stream.getvalue(), soft_bindings=[SoftBinding("org.countermark.tile.1", b"12345678")])
+    assert verify_image(signed.data).state is VerificationState.TRUSTED
