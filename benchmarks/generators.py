@@ -3,7 +3,7 @@
     python benchmarks/generators.py --data FOLDER --minutes 10
 
 Each system trains in a process of its own on one thread until its CPU time (not the clock on the
-wall) is used up, then makes as many images as are held out of training (at most 1,000). Peers are
+wall) is used up, then makes as many images as are held out of training (at most 500). Peers are
 trained by this project's loop with the published settings:
 
 - SNGAN as in mimicry (Lee & Town 2020): residual networks of 256 and 128 channels, hinge loss,
@@ -129,11 +129,11 @@ def measure(name: str, data: str, size: int, minutes: float, seed: int, extracto
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     network = fitted.average
     finish(network, pictures, config.latent, seed)
-    count = max(min(len(pictures.heldout), 1000), 50)
+    count = max(min(len(pictures.heldout), 500), 50)
     with torch.no_grad():
         z = torch.randn(count, config.latent, generator=torch.Generator().manual_seed(seed))
         images = to_pixels(torch.cat([network(part, None) for part in z.split(50)]))
-    report = evaluate_images(images, pictures, extractor=extractor, name=name, seed=seed, max_train=2000)
+    report = evaluate_images(images, pictures, extractor=extractor, name=name, seed=seed, max_train=500)
     return {
         "system": name,
         "parameters_m": round(sum(p.numel() for p in generator.parameters()) / 1e6, 2),

@@ -13,6 +13,7 @@ torch.Size([2, 3, 64, 64])
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -41,7 +42,7 @@ class GatedUp(nn.Module):
 
     noise: Tensor
 
-    def __init__(self, source: int, target: int, side: int, padding: str) -> None:
+    def __init__(self, source: int, target: int, side: int, padding: Literal["zeros", "circular"]) -> None:
         super().__init__()
         self.conv = nn.Conv2d(source, target * 2, 3, padding=1, padding_mode=padding, bias=False)
         self.norm = nn.BatchNorm2d(target * 2)
