@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from countermark.core.errors import ConfigError, ProvenanceError
@@ -28,7 +28,12 @@ BUSY_SECONDS = 30
 
 def default_url() -> URL:
     """The repository in the user's data folder (or ``$COUNTERMARK_HOME``)."""
-    return URL.create("sqlite", database=str(private_dir(data_dir()) / "manifests.db"))
+    folder = data_dir()
+    try:
+        private_dir(folder)
+    except OSError as error:
+        raise _no_place(folder, error) from error
+    return URL.create("sqlite", database=str(folder / "manifests.db"))
 
 
 def make_engine(url: str | None) -> Engine:
@@ -103,13 +108,22 @@ def _translated(engine: Engine) -> Iterator[None]:
         yield
     except IntegrityError:
         raise
-    except DBAPIError as error:
-        where = engine.url.render_as_string(hide_password=True)
-        raise ProvenanceError(
-            f"The manifest repository {where} failed: {error.orig}.",
-            code="repository.unavailable",
-            hint="Check that it exists, that it may be written to, and that it is a repository.",
-        ) from error
+    except SQLAlchemyError as error:
+        raise _unavailable(engine, getattr(error, "orig", None) or error) from error
+    except Exception as error:
+        driver = engine.dialect.dbapi
+        if driver is None or not isinstance(error, driver.Error):
+            raise
+        raise _unavailable(engine, error) from error  # from the driver's own cursor, see ``mirror``
+
+
+def _unavailable(engine: Engine, reason: BaseException) -> ProvenanceError:
+    where = engine.url.render_as_string(hide_password=True)
+    return ProvenanceError(
+        f"The manifest repository {where} failed: {reason}.",
+        code="repository.unavailable",
+        hint="Check that it exists, that it may be written to, and that it is a repository.",
+    )
 
 
 def _sqlite(url: URL) -> Engine:
@@ -142,8 +156,12 @@ def _create_private(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise ProvenanceError(
-            f"The manifest repository {path} cannot be opened: {error.strerror}.",
-            code="repository.unavailable",
-            hint="Choose another place with --repository or COUNTERMARK_HOME.",
-        ) from error
+        raise _no_place(path, error) from error
+
+
+def _no_place(path: Path, error: OSError) -> ProvenanceError:
+    return ProvenanceError(
+        f"The manifest repository cannot be opened at {path}: {error.strerror}.",
+        code="repository.unavailable",
+        hint="Choose another place with --repository or COUNTERMARK_HOME.",
+    )

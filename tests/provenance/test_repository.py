@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import inspect
 
@@ -256,6 +256,35 @@ def test_what_is_no_repository_is_refused(tmp_path: Path) -> None:
         open_repository(f"sqlite:///{tmp_path / 'notes.db' / 'below.db'}")
 
 
+def test_a_place_that_cannot_be_written_to_is_a_typed_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("COUNTERMARK_HOME", str(tmp_path / "file"))
+    with pytest.raises(ProvenanceError) as caught:
+        open_repository()
+    assert caught.value.code == "repository.unavailable" and caught.value.hint
+
+
+def test_a_damaged_repository_is_a_typed_error(repository: Repository, url: str) -> None:
+    for k in range(40):
+        repository.add(record(k))
+    repository.close()
+    path = Path(url.removeprefix("sqlite:///"))
+    data = path.read_bytes()
+    failed = 0
+    for place in range(4096, len(data), 4096):
+        path.write_bytes(data[:place] + b"\xff" * 4096 + data[place + 4096 :])
+        try:
+            with open_repository(url) as broken:
+                broken.by_fingerprint(bytes(32))
+                broken.by_region(0)
+                list(broken)
+        except ProvenanceError:
+            failed += 1
+    assert failed > 3
+
+
 @pytest.mark.parametrize("bad", ["", "nonsense", "mysql://u:secret@h/d", "oracle://x"])
 def test_other_urls_are_refused_without_showing_passwords(bad: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -406,10 +435,11 @@ def test_damaged_stores_are_never_made_larger(changes: list[tuple[int, int]], le
     assert result == damaged[:length] or int.from_bytes(result[:4], "big") == len(result)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.binary(max_size=200), st.booleans())
-def test_imports_of_anything_are_refused_with_a_typed_error(content: bytes, headed: bool) -> None:
-    repository = open_repository("sqlite://")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=200), headed=st.booleans())
+def test_imports_of_anything_are_refused_with_a_typed_error(
+    repository: Repository, content: bytes, headed: bool
+) -> None:
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as stream:
         stream.write((b'{"schema": "countermark.manifests/1"}\n' if headed else b"") + content)
         stream.flush()
@@ -418,4 +448,3 @@ def test_imports_of_anything_are_refused_with_a_typed_error(content: bytes, head
         except ProvenanceError as error:
             assert error.code == "repository.import"
     assert len(repository) == 0
-    repository.close()
