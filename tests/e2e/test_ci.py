@@ -1,0 +1,171 @@
+"""CI plumbing: the shell steps of the action run here, with the installed command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from countermark.core.images import write_image
+
+ROOT = Path(__file__).parents[2]
+BASH = shutil.which("bash")
+pytestmark = pytest.mark.skipif(BASH is None, reason="the steps are bash")
+POLICY = """
+schema = "countermark.policy/1"
+name = "Weights only"
+[subject]
+kind = "generator"
+name = "digits-32"
+{sha256}
+[[checks]]
+id = "weights.checksum"
+"""
+
+
+def steps() -> dict[str, dict]:
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    return {step["name"]: step for step in action["runs"]["steps"] if "run" in step}
+
+
+@pytest.fixture
+def job(tmp_path: Path):
+    """Runs one shell step as GitHub does: ``bash -e -o pipefail``, inputs in the environment."""
+    (tmp_path / "repo").mkdir()
+    environ = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+        "COUNTERMARK_HOME": str(tmp_path / "home"),
+    }
+
+    def run(name: str, **inputs: str) -> subprocess.CompletedProcess[str]:
+        step = steps()[name]
+        assert set(inputs) == set(step["env"])
+        command = [BASH, "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]]
+        return subprocess.run(
+            command,
+            cwd=tmp_path / "repo",
+            env={**environ, **inputs},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    run.root = tmp_path
+    return run
+
+
+def inputs(command: str, paths: str, **more: str) -> dict[str, str]:
+    defaults = {"COMMAND": command, "PATHS": paths, "FAIL_ON": "likely-synthetic", "MAX_FPR": "0.01"}
+    return {**defaults, "ARGUMENTS": "", "REPORTS": "reports", **more}
+
+
+def output(job) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in (job.root / "output").read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("sha256", "code", "word"), [("", 0, "passed"), (f'sha256 = "{"0" * 64}"', 1, "failed")]
+)
+def test_audit_step(job, sha256: str, code: int, word: str) -> None:
+    (job.root / "repo" / "a policy; echo hacked.toml").write_text(POLICY.format(sha256=sha256))
+    done = job("Run", **inputs("audit", "a policy; echo hacked.toml"))
+    assert done.returncode == 0, done.stderr
+    assert "hacked\n" not in done.stdout
+    assert output(job) == {"exit-code": str(code), "reports": "reports"}
+    assert f"Audit {word}" in (job.root / "summary").read_text()
+    reports = {p.name for p in (job.root / "repo" / "reports").iterdir()}
+    assert reports == {f"report.{s}" for s in ("json", "html", "sarif", "xml", "md")}
+    result = job("Result", CODE=str(code))
+    assert result.returncode == code
+
+
+def test_scan_step(job) -> None:
+    ramp = np.tile(np.arange(96, dtype=np.uint8)[:, None, None], (1, 128, 3))
+    write_image(job.root / "repo" / "art" / "ramp.png", ramp)
+    (job.root / "repo" / "art" / "broken.jpg").write_bytes(b"\xff\xd8\xff no image")
+    done = job("Run", **inputs("scan", "art", FAIL_ON="never", ARGUMENTS="--no-marks"))
+    assert done.returncode == 0, done.stderr
+    assert output(job)["exit-code"] == "0"
+    document = json.loads((job.root / "repo" / "reports" / "report.json").read_text())
+    assert [(r["path"], r["error"] is None) for r in document["results"]] == [
+        ("art/broken.jpg", False),
+        ("art/ramp.png", True),
+    ]
+    assert "Countermark scan: 2 images" in (job.root / "summary").read_text()
+
+
+def test_wrong_command_and_empty_folder(job) -> None:
+    assert job("Run", **inputs("delete", ".")).returncode == 4
+    (job.root / "repo" / "empty").mkdir()
+    done = job("Run", **inputs("scan", "empty"))
+    assert done.returncode == 0 and output(job)["exit-code"] == "3"
+    assert job("Result", CODE="3").returncode == 0 and job("Result", CODE="2").returncode == 2
+
+
+def test_inputs_are_never_pasted_into_shell() -> None:
+    for step in steps().values():
+        assert "${{" not in step["run"]
+        assert subprocess.run([BASH, "-n", "-c", step["run"]], check=False).returncode == 0
+
+
+def test_every_input_is_used_and_described() -> None:
+    text = (ROOT / "action.yml").read_text()
+    action = yaml.safe_load(text)
+    for name, value in action["inputs"].items():
+        assert value["description"] and f"inputs.{name}" in text
+
+
+def options_of(command: str) -> str:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "countermark", command, "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "300", "TERM": "dumb"},
+        check=True,
+    )
+    return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+
+def test_hooks_and_template_call_what_there_is() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert {h["id"] for h in hooks} == {"countermark-scan", "countermark-signed"}
+    for hook in hooks:
+        _, command, *arguments = shlex.split(hook["entry"])
+        assert all(a in options_of(command) for a in arguments if a.startswith("--"))
+    spec, jobs = yaml.safe_load_all((ROOT / "templates" / "countermark.yml").read_text())
+    assert set(spec["spec"]["inputs"]["command"]["options"]) == {"scan", "audit"}
+    (content,) = jobs.values()
+    assert content["artifacts"]["reports"]["junit"].endswith("report.xml")
+    for name in spec["spec"]["inputs"]:
+        assert f"inputs.{name} ]]" in (ROOT / "templates" / "countermark.yml").read_text()
+
+
+def test_signed_hook_refuses_an_unsigned_asset(tmp_path: Path) -> None:
+    write_image(tmp_path / "made.png", np.zeros((64, 64, 3), np.uint8))
+    hook = next(
+        h for h in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text()) if "signed" in h["id"]
+    )
+    command = [str(Path(sys.executable).parent / "countermark"), *shlex.split(hook["entry"])[1:]]
+    environ = {**os.environ, "COUNTERMARK_HOME": str(tmp_path / "home")}
+    done = subprocess.run([*command, "made.png"], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+
+
+def test_the_image_runs_without_rights() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert "USER countermark" in lines and lines.index("USER countermark") < lines.index(
+        'ENTRYPOINT ["countermark"]'
+    )
+    assert sum(line.startswith("FROM ") for line in lines) == 2
