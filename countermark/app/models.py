@@ -7,23 +7,22 @@
 from __future__ import annotations
 
 from countermark.core.errors import UnknownNameError
-from countermark.core.weights import WeightsCard
+from countermark.core.weights import WeightsCard, read_card, shipped_cards
 
 KINDS = ("detector", "generator")
 
 
 def list_models(kind: str | None = None) -> list[WeightsCard]:
     """Cards of the shipped models, detectors first; ``kind`` picks one kind."""
-    from countermark.detectors import list_detectors
-    from countermark.generators import list_generators
+    from countermark.detectors.library import WEIGHTS as DETECTORS
+    from countermark.generators.models import WEIGHTS as GENERATORS
 
     if kind not in (None, *KINDS):
         raise UnknownNameError(f"There is no kind {kind!r}.", hint=f"Known: {', '.join(KINDS)}.")
     cards: list[WeightsCard] = []
-    if kind in (None, "detector"):
-        cards += list_detectors()
-    if kind in (None, "generator"):
-        cards += list_generators()
+    for name, folder in (("detector", DETECTORS), ("generator", GENERATORS)):
+        if kind in (None, name):
+            cards += [read_card(path) for path in shipped_cards(folder).values()]
     return cards
 
 

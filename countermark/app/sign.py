@@ -19,7 +19,6 @@ from countermark.core.results import SignedImage
 if TYPE_CHECKING:
     from countermark.provenance.repository import Repository
 
-SOURCE_TYPE = "trainedAlgorithmicMedia"
 SIGNABLE = ("jpeg", "png", "webp", "avif", "tiff", "gif", "heif")
 MARKABLE = ("jpeg", "png", "webp", "avif", "tiff")
 
@@ -33,7 +32,7 @@ def sign(
     parents: Sequence[Path | str] = (),
     watermark: bool = True,
     record: bool = True,
-    digital_source_type: str = SOURCE_TYPE,
+    digital_source_type: str | None = None,
     model: str | None = None,
     seed: int | str | None = None,
     prompt: str | None = None,
@@ -53,7 +52,10 @@ def sign(
         watermark: Embed an identifier into the pixels (which encodes the image again). An image
             that cannot carry one is signed without, and ``notes`` says why.
         record: Keep the manifest, mark and fingerprint, so that a stripped credential is found again.
-        digital_source_type: IPTC term, such as ``compositeWithTrainedAlgorithmicMedia``.
+        digital_source_type: IPTC term, such as ``compositeWithTrainedAlgorithmicMedia``. By default
+            a new image is ``trainedAlgorithmicMedia``, and one that was signed before keeps what
+            its history says; without a ``generator`` it then gets no mark, which would declare it
+            generated.
         model, seed, prompt: Go into the credential, where they can be redacted later.
         repository: Where the record goes; None for the user's own.
         options: Passed to ``countermark.provenance.signing.sign_image``.
@@ -63,6 +65,7 @@ def sign(
         ImageError: the source is not an image.
         ProvenanceError: the identity cannot sign; the certificate doctor's findings are in the text.
     """
+    from countermark.provenance.jumbf import carries_store
     from countermark.provenance.signing import sign_image
     from countermark.provenance.softbinding import SoftBinding
 
@@ -75,7 +78,10 @@ def sign(
         )
     image = read_image(source, limits)
     format = _output_format(destination, image)
-    marked = _prepare(image, format, watermark)
+    resigned = digital_source_type is None and generator is None and carries_store(image.data)
+    marked = _prepare(image, format, watermark and not resigned)
+    if watermark and resigned:
+        marked = replace(marked, notes=(*marked.notes, "Not marked: nothing says that it was generated."))
     bindings = [SoftBinding(ALGORITHM, marked.payload)] if marked.payload else []
     signed = sign_image(
         source,
@@ -137,7 +143,7 @@ def _prepare(image: LoadedImage, format: str, watermark: bool) -> Marked:
 def _record(
     marked: Marked,
     signed: SignedImage,
-    source_type: str,
+    source_type: str | None,
     generator: str | None,
     repository: Repository | None,
 ) -> None:

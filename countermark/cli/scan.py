@@ -7,20 +7,7 @@ from pathlib import Path
 
 import typer
 
-from countermark.cli.output import (
-    ERROR,
-    FAIL,
-    FORMAT,
-    JSON,
-    NOTHING,
-    OUTPUT,
-    PASS,
-    progress,
-    show,
-    write_all,
-)
-
-STDIN_LIMIT = 64 * 1024 * 1024
+from countermark.cli.output import FORMAT, JSON, NOTHING, OUTPUT, progress, show, write_all
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,16 +17,18 @@ def add_to(app: typer.Typer) -> None:
 
 def scan(
     paths: list[str] = typer.Argument(None, help="Images and folders; - reads a list from standard input."),
-    max_fpr: float = typer.Option(
-        0.01, "--max-fpr", help="Share of photographs that may be called likely-synthetic."
+    max_fpr: float | None = typer.Option(
+        None, "--max-fpr", help="Share of photographs that may be called likely-synthetic [default: 0.01]."
     ),
-    stress: bool = typer.Option(False, "--stress", help="Score altered copies too; a flip means unsure."),
-    detector: str = typer.Option("default", "--detector", "-d", help="A shipped detector, or weights."),
-    fail_on: str = typer.Option(
-        "never",
-        "--fail-on",
-        help="Exit 1 from this verdict on: declared-synthetic, likely-synthetic, unsure.",
+    stress: bool | None = typer.Option(
+        None, "--stress/--no-stress", help="Score altered copies too; a flip means unsure."
     ),
+    detector: str | None = typer.Option(None, "--detector", "-d", help="A shipped detector, or weights."),
+    fail_on: str | None = typer.Option(
+        None, "--fail-on", help="Exit 1 from this verdict on: declared-synthetic, likely-synthetic, unsure."
+    ),
+    baseline: str | None = typer.Option(None, "--baseline", help="Earlier JSON report; those don't count."),
+    ignore: str | None = typer.Option(None, "--ignore", help="TOML list of accepted findings, with expiry."),
     no_marks: bool = typer.Option(False, "--no-marks", help="Don't look for watermarks (faster)."),
     workers: int = typer.Option(2, "--workers", min=1, max=64, help="Decoding threads."),
     format: str = FORMAT,
@@ -47,24 +36,38 @@ def scan(
     as_json: bool = JSON,
 ) -> int:
     """Scan images for synthetic origin. Nothing leaves this machine."""
+    from countermark.app import gate
     from countermark.app.scan import scan_stream
     from countermark.app.thumbnails import Collector
     from countermark.core.images import iter_image_paths
     from countermark.detectors import load_detector
     from countermark.reports import scan_document
 
+    config = gate.scan_config(
+        {
+            "max_fpr": max_fpr,
+            "stress": stress,
+            "detector": detector,
+            "fail_on": fail_on,
+            "baseline": baseline,
+            "ignore": ignore,
+            "output": tuple(output),
+        }
+    )
+    known = gate.read_baseline(config.baseline) if config.baseline else None
+    ignored = _ignored(config.ignore)
     files = list(iter_image_paths(_sources(paths)))
     if not files:
         typer.echo("No images found.", err=True)
         return NOTHING
-    model = load_detector(detector)
-    collector = Collector(model) if any(_is_html(spec) for spec in output) else None
+    model = load_detector(config.detector)
+    collector = Collector(model) if any(_is_html(spec) for spec in config.output) else None
     results = []
     with progress("Scanning", len(files), quiet=as_json) as advance:
         for result in scan_stream(
             files,
-            max_fpr=max_fpr,
-            stress=stress,
+            max_fpr=config.max_fpr,
+            stress=config.stress,
             detector=model,
             marks=not no_marks,
             workers=workers,
@@ -73,32 +76,34 @@ def scan(
             results.append(result)
             advance(1)
     settings = {
-        "max_fpr": max_fpr,
-        "stress": stress,
-        "fail_on": fail_on,
+        "max_fpr": config.max_fpr,
+        "stress": config.stress,
+        "fail_on": config.fail_on,
         "detector": {"name": model.name, "sha256": model.card.sha256},
     }
-    document = scan_document(results, settings=settings)
+    suppressed = gate.suppressions(results, ignore=ignored, baseline=known)
+    document = scan_document(results, settings=settings, suppressed=suppressed)
     show(document, format=format, as_json=as_json)
-    write_all(document, output, collector.images if collector else None)
-    if all(result.verdict is None for result in results):
-        return ERROR
-    return FAIL if document["counts"]["failing"] else PASS
+    write_all(document, config.output, collector.images if collector else None)
+    return gate.scan_exit_code(document)
+
+
+def _ignored(path: str) -> list:
+    from countermark.app.gate import IGNORE_FILE, read_ignore
+
+    if path:
+        return read_ignore(path)
+    return read_ignore(IGNORE_FILE) if Path(IGNORE_FILE).is_file() else []
 
 
 def _sources(paths: list[str] | None) -> list[Path]:
     """The named paths; ``-`` stands for a list on standard input, one path a line (or NUL)."""
-    found: list[Path] = []
+    from countermark.app.gate import expand, read_list
+
+    found: list[str] = []
     for path in paths or ["."]:
-        if path == "-":
-            text = sys.stdin.read(STDIN_LIMIT)
-            lines = text.split("\0") if "\0" in text else text.splitlines()
-            found += [Path(line) for line in lines if line.strip()]
-        elif any(c in path for c in "*?[") and not Path(path).exists():
-            found += sorted(Path().glob(path)) if not Path(path).is_absolute() else [Path(path)]
-        else:
-            found.append(Path(path))
-    return found
+        found += read_list(sys.stdin.buffer) if path == "-" else expand([path])
+    return [Path(path) for path in found]
 
 
 def _is_html(spec: str) -> bool:

@@ -26,8 +26,8 @@ def sign(
     model: str | None = typer.Option(None, "--model", help="Model name or weights hash."),
     seed: str | None = typer.Option(None, "--seed", help="The image's seed."),
     prompt: str | None = typer.Option(None, "--prompt", help="The prompt; it can be redacted later."),
-    source_type: str = typer.Option(
-        "trainedAlgorithmicMedia", "--source-type", help="IPTC digital source type."
+    source_type: str | None = typer.Option(
+        None, "--source-type", help="IPTC digital source type; trainedAlgorithmicMedia for new images."
     ),
     parent: list[Path] = typer.Option([], "--parent", help="An image it was made from."),
     watermark: bool = typer.Option(True, "--watermark/--no-watermark", help="Embed an identifier."),

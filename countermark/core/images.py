@@ -26,6 +26,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from countermark.core.errors import ImageError, OutputError
 from countermark.core.files import atomic_write, sha256_bytes
+from countermark.core.headers import header_size
 
 try:  # HEIC is read where the library is there
     import pillow_heif
@@ -112,8 +113,11 @@ def read_image(source: Path | str | bytes, limits: Limits = DEFAULT_LIMITS) -> L
         raise ImageError(
             f"{name} is HEIC, and the library that reads it is not installed.",
             code="image.unsupported",
-            hint="pip install 'countermark[heif]'",
+            hint="Install the package pillow-heif.",
         )
+    claimed = header_size(kind, data)
+    if claimed is not None:
+        _check_dimensions(name, claimed, limits)
     pixels, notes = _decode(name, data, kind, limits)
     return LoadedImage(pixels, kind, sha256_bytes(data), data, notes)
 

@@ -160,9 +160,9 @@ def _rotate(pixels: Pixels, value: float, rng: np.random.Generator) -> Pixels:
         return np.rot90(pixels, int(turns) % 4)
     height, width = pixels.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), value, 1)
-    return cv2.warpAffine(
-        pixels, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-    )
+    # Reflecting about the edge of a single row never ends in OpenCV.
+    border = cv2.BORDER_REFLECT_101 if min(height, width) > 1 else cv2.BORDER_REPLICATE
+    return cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=border)
 
 
 @_add("flip", 0, "unused; left and right change places")

@@ -1,0 +1,62 @@
+"""Width and height from a file's first bytes, before any decoder sees the file.
+
+>>> header_size("gif", b"GIF89a" + bytes([4, 0, 3, 0]))
+(4, 3)
+"""
+
+from __future__ import annotations
+
+import struct
+
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MAX_SEGMENTS = 4096
+
+
+def header_size(format: str, data: bytes) -> tuple[int, int] | None:
+    """(width, height) in pixels as PNG, GIF, BMP, JPEG or WebP headers claim; None if unclear."""
+    try:
+        if format == "png" and data[12:16] == b"IHDR":
+            return struct.unpack(">II", data[16:24])
+        if format == "gif":
+            return struct.unpack("<HH", data[6:10])
+        if format == "bmp":
+            width, height = struct.unpack("<ii", data[18:26])
+            return abs(width), abs(height)
+        if format == "jpeg":
+            return _jpeg(data)
+        if format == "webp":
+            return _webp(data)
+    except (struct.error, IndexError):
+        pass
+    return None
+
+
+def _jpeg(data: bytes) -> tuple[int, int] | None:
+    position = 2
+    for _ in range(_MAX_SEGMENTS):
+        while data[position] == 0xFF and data[position + 1] == 0xFF:
+            position += 1
+        marker = data[position + 1]
+        if data[position] != 0xFF or marker in (0xD9, 0xDA):
+            return None
+        if marker in _FRAME_MARKERS:
+            height, width = struct.unpack(">HH", data[position + 5 : position + 9])
+            return width, height
+        standalone = 0xD0 <= marker <= 0xD8 or marker == 0x01
+        size = 0 if standalone else struct.unpack(">H", data[position + 2 : position + 4])[0]
+        position += 2 + size
+    return None
+
+
+def _webp(data: bytes) -> tuple[int, int] | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width = 1 + int.from_bytes(data[24:27], "little")
+        return width, 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack("<HH", data[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    return None

@@ -1,0 +1,32 @@
+"""Header dimensions agree with Pillow's, and no bytes break the readers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from countermark.core.headers import header_size
+from countermark.core.images import encode_image
+
+FORMATS = ("png", "gif", "bmp", "jpeg", "webp")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("size", [(7, 5), (300, 21)])
+def test_sizes_agree_with_the_encoder(format: str, size: tuple[int, int]) -> None:
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    assert header_size(format, encode_image(pixels, format)) == size
+
+
+@given(st.sampled_from(FORMATS), st.binary(max_size=80))
+def test_any_bytes_give_a_size_or_none(format: str, data: bytes) -> None:
+    found = header_size(format, data)
+    assert found is None or (len(found) == 2 and min(found) >= 0)
+
+
+@given(st.sampled_from(FORMATS), st.integers(0, 60))
+def test_cut_headers_are_none_or_right(format: str, length: int) -> None:
+    data = encode_image(np.zeros((5, 7, 3), np.uint8), format)[:length]
+    assert header_size(format, data) in (None, (7, 5))
