@@ -7,7 +7,7 @@ each leaves its figures in ``--work`` and ``report`` puts them together.
 
 FOLDER holds any pictures, at least as many as are signed and unsigned together. The pictures are
 drawn with a seed; pictures that the folder holds twice are set aside first (mean difference below
-8 grey levels at 128 x 128), since finding those would be right. Writes ``docs/recovery-figures.md``.
+8 grey levels at 32 x 32), since finding those would be right. Writes ``docs/recovery-figures.md``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def draw_pictures(folder: Path, count: int, seed: int) -> tuple[list[Path], int]
     paths = list(iter_image_paths([folder]))
     paths = [paths[k] for k in rng(seed, "pictures").permutation(len(paths))]
     chosen: list[Path] = []
-    small = np.zeros((count, 128 * 128), np.uint8)
+    small = np.zeros((count, 32 * 32), np.int16)
     doubles = 0
     for path in paths:
         try:
@@ -67,9 +67,9 @@ def draw_pictures(folder: Path, count: int, seed: int) -> tuple[list[Path], int]
             continue
         if min(pixels.shape[:2]) < 200:
             continue
-        grey = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (128, 128), interpolation=cv2.INTER_AREA)
-        seen = small[: len(chosen)].astype(np.int16)
-        if len(chosen) and np.abs(seen - grey.ravel().astype(np.int16)).mean(1).min() < SAME_PICTURE:
+        grey = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
+        gaps = np.abs(small[: len(chosen)] - grey.ravel()).mean(1)
+        if len(chosen) and gaps.min() < SAME_PICTURE:
             doubles += 1
             continue
         small[len(chosen)] = grey.ravel()
@@ -84,11 +84,15 @@ def sign(repository: Repository, paths: list[Path], seed: int, marked: bool) -> 
     pictures = []
     for k, path in enumerate(paths):
         pixels = read_image(path).pixels
-        payload = rng(seed, "payload", k).bytes(8)
+        payload: bytes | None = None
         if marked:
             from countermark.provenance import watermark
 
-            pixels = watermark.embed(pixels, payload)
+            try:
+                payload = rng(seed, "payload", k).bytes(8)
+                pixels = watermark.embed(pixels, payload)
+            except CountermarkError:  # nearly blank: signed without a mark
+                payload = None
         record = record_for(
             pixels,
             manifest_id=f"urn:c2pa:{k}",
@@ -110,13 +114,17 @@ def look(
     budget: float | None,
     counts: dict[str, Counts],
 ) -> None:
-    """Looks one picture up in every way and counts; ``budget``: seconds for reading a mark."""
+    """Looks one picture up in every way and counts.
+
+    ``budget``: seconds for the full search for a mark; 0: only where it would lie in an image that
+    was not cropped or turned; None: no mark is read.
+    """
     reading = None
     started = time.perf_counter()
     if budget is not None:
         from countermark.provenance import watermark
 
-        reading = watermark.read(pixels, time_budget=budget)
+        reading = watermark.read(pixels, search=budget > 0, time_budget=budget)
     read_seconds = time.perf_counter() - started
     for way in WAYS if budget is not None else ("looks only",):
         started = time.perf_counter()
@@ -198,7 +206,8 @@ def measure_signed(arguments: argparse.Namespace, paths: list[Path]) -> dict[str
             look(repository, copy, name, paths[k].parent.name, arguments.budget, counts)
         print(condition, {way: (c.right, c.wrong, c.missed) for way, c in counts.items()}, flush=True)
     sizes = f"shorter side {sides[0]} to {sides[-1]} px, median {sides[len(sides) // 2]}"
-    return {"sizes": sizes, "count": len(pictures), "table": summary(table)}
+    unmarked = sum(record.payload is None for record in repository)
+    return {"sizes": sizes, "count": len(pictures), "unmarked": unmarked, "table": summary(table)}
 
 
 def measure_unsigned(arguments: argparse.Namespace, paths: list[Path]) -> dict[str, Any]:
@@ -206,10 +215,12 @@ def measure_unsigned(arguments: argparse.Namespace, paths: list[Path]) -> dict[s
     repository = open_repository("sqlite://")
     sign(repository, paths[: arguments.signed], arguments.seed, not arguments.no_watermark)
     counts: dict[str, Counts] = {}
+    budget = None if arguments.no_watermark else arguments.unsigned_budget
     for path in paths[arguments.signed :]:
-        look(repository, read_image(path).pixels, None, path.parent.name, arguments.budget, counts)
+        look(repository, read_image(path).pixels, None, path.parent.name, budget, counts)
     print("not signed", {way: (c.wrong, c.related, c.missed) for way, c in counts.items()}, flush=True)
-    return {"count": len(paths) - arguments.signed, "table": summary({"not signed": counts})}
+    table = summary({"not signed": counts})
+    return {"count": len(paths) - arguments.signed, "table": table, "budget": budget}
 
 
 def summary(table: dict[str, dict[str, Counts]]) -> list[dict[str, Any]]:
@@ -238,7 +249,8 @@ def report(arguments: argparse.Namespace) -> str:
     if signed:
         lines += [
             f"{signed['count']} pictures ({signed['sizes']}) were recorded and copies of them looked up, "
-            f"seed {signed['seed']}. Marks were {_effort(signed)} in each. {where}",
+            f"seed {signed['seed']}; {signed['unmarked']} could carry no mark. Marks were {_effort(signed)} "
+            f"in each. {where}",
             "",
             "| copies | way | right | of | wrong | not found | median ms |",
             "|---|---|---|---|---|---|---|",
@@ -281,7 +293,11 @@ def report(arguments: argparse.Namespace) -> str:
 
 
 def _effort(part: dict[str, Any]) -> str:
-    return "not looked for" if part["budget"] is None else f"looked for up to {part['budget']} s"
+    if part["budget"] is None:
+        return "not looked for"
+    if part["budget"] == 0:
+        return "looked for without the search over scales and turns"
+    return f"looked for up to {part['budget']:g} s"
 
 
 def main() -> None:
@@ -294,6 +310,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", type=float, default=5.0, help="seconds for reading one mark")
+    parser.add_argument("--unsigned-budget", type=float, default=5.0, help="the same where there is none")
     parser.add_argument("--no-watermark", action="store_true")
     parser.add_argument("--work", type=Path, default=Path("recovery-benchmark"))
     parser.add_argument("--out", type=Path, default=docs / "recovery-figures.md")
@@ -313,7 +330,7 @@ def main() -> None:
         facts = {"seed": arguments.seed, "budget": arguments.budget, "doubles": doubles}
         for name, measure in (("signed", measure_signed), ("unsigned", measure_unsigned)):
             if name in chosen:
-                found = json.dumps(measure(arguments, paths) | facts, indent=1)
+                found = json.dumps(facts | measure(arguments, paths), indent=1)
                 (arguments.work / f"{name}.json").write_text(found)
     if "lookups" in chosen:
         rows = time_lookups(arguments.entries)
