@@ -1,8 +1,8 @@
 """Training pictures in memory: image folders, zip archives, torchvision sets and bundled digits.
 
 >>> pictures = load_pictures("digits", size=32, channels=1)
->>> pictures.images.shape, pictures.classes[:3]
-((1617, 32, 32, 1), ('0', '1', '2'))
+>>> pictures.images.shape, pictures.heldout.shape
+((1623, 32, 32, 1), (174, 32, 32, 1))
 
 Sources: a folder of images, a ``.zip`` of one, ``torchvision:NAME`` (downloaded by torchvision
 if it is not there) or ``digits`` (scikit-learn's, works offline). Files that cannot be read are

@@ -37,7 +37,7 @@ class TrainingBar:
     ) -> None:
         self._bar.stop()
 
-    def show(self, share: float, rate: float, left: float, losses: tuple[float, float]) -> None:
+    def show(self, share: float, rate: float, left: float, losses: tuple[float, ...]) -> None:
         """Updates the bar: images per second, seconds left, losses of critic and generator."""
         minutes, seconds = divmod(int(max(left, 0)), 60)
         note = f"{rate:.0f} img/s  {minutes}:{seconds:02d} left  critic {losses[0]:.2f}  gen {losses[1]:.2f}"

@@ -75,7 +75,8 @@ def train_generator(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialise"))
         generator, critic = family.build_generator(config), family.build_critic(config)
-    atomic_write(folder / "recipe.json", chosen.model_dump_json(indent=2) + "\n", overwrite=True)
+    if fabric.is_global_zero:
+        atomic_write(folder / "recipe.json", chosen.model_dump_json(indent=2) + "\n", overwrite=True)
     fitted = fit(
         generator, critic, pictures, chosen, folder,
         latent=config.latent, seed=seed, resume=resume, progress=progress, fabric=fabric,
@@ -85,7 +86,10 @@ def train_generator(
         name or Path(pictures.name).stem, family.name, config.model_dump(), pictures, chosen,
         fitted.progress, seed, licence=licence,
     )  # fmt: skip
-    return save_weights(folder, half(fitted.average), card)
+    if fabric.is_global_zero:
+        save_weights(folder, half(fitted.average), card)
+    fabric.barrier()
+    return folder / f"{card.name}.safetensors"
 
 
 def finish(network: nn.Module, pictures: Pictures, latent: int, seed: int, count: int = 2048) -> None:

@@ -154,13 +154,14 @@ def fit(
                 value_g = generator_loss(real, fake, classes)
                 _step(fabric, optimisers["optimiser-g"], generator, value_g)
                 critic.requires_grad_(True)
-            losses = (value_d.item(), value_g.item())
+            losses = _together(fabric, value_d, value_g)
             if not all(map(math.isfinite, losses)):
                 raise _diverged(recipe, at, out)
             at.step += 1
             at.images += batch * settings.critic_steps
             ema.update(generator, batch * settings.critic_steps, at.images)
-            at.seconds = before + clock() - begun
+            # Every process must see the same time and the same wish to stop, or they wait forever.
+            at.seconds, asked = fabric.broadcast((before + clock() - begun, stop.asked))
             share = _share(recipe, at)
             if at.step % 10 == 0 or share >= 1:
                 rate = (at.images - first_images) / max(at.seconds - before, 1e-9)
@@ -176,7 +177,7 @@ def fit(
             if at.seconds - saved > recipe.checkpoint_minutes * 60:
                 checkpoint()
                 saved = at.seconds
-            if stop.asked:
+            if asked:
                 checkpoint()
                 raise TrainingError(
                     f"Training was stopped after {at.images:,} images.",
@@ -222,6 +223,14 @@ def _step(fabric: Fabric, optimiser: torch.optim.Optimizer, network: nn.Module, 
             if parameter.grad is not None:
                 parameter.grad = fabric.all_reduce(parameter.grad, reduce_op="mean")  # type: ignore[assignment]
     optimiser.step()
+
+
+def _together(fabric: Fabric, *values: Tensor) -> tuple[float, ...]:
+    """Losses averaged over processes, so that all of them stop at one that is not a number."""
+    stacked = torch.stack([value.detach() for value in values])
+    if fabric.world_size > 1:
+        stacked = fabric.all_reduce(stacked, reduce_op="mean")  # type: ignore[assignment]
+    return tuple(stacked.tolist())
 
 
 def _preview(

@@ -9,7 +9,7 @@ every row tagged with the recipe, so that data can be split by architecture.
 >>> [s.seed for s in species] == [s.seed for s in draw_species(3, seed=1)]
 True
 >>> sorted(species[0].tags)[:3]
-['averaged', 'family', 'kernel']
+['averaged', 'family', 'loss']
 """
 
 from __future__ import annotations
