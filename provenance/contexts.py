@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from countermark.core.errors import ProvenanceError
@@ -71,6 +72,10 @@ def context(anchors: str = "", ekus: str = "", *, thumbnail: int = 0, host: str 
     if ekus:
         settings["trust"]["trust_config"] = ekus
     return c2pa.Context.from_json(json.dumps(settings))
+
+
+if hasattr(os, "register_at_fork"):  # the library's objects are not valid in a forked child
+    os.register_at_fork(after_in_child=context.cache_clear)
 
 
 def mime_of(data: bytes) -> str | None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class Identity:
     timestamp_url: str | None = None
     _key: PrivateKey | None = field(default=None, repr=False)
     _callback: SignCallback | None = field(default=None, repr=False)
-    _signers: dict[str | None, Any] = field(default_factory=dict, repr=False, compare=False)
+    _signers: dict[tuple[int, str | None], Any] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
@@ -93,9 +94,10 @@ class Identity:
     def native_signer(self) -> c2pa.Signer:
         """A c2pa signer with the key inside (fast), shared by threads; made once."""
         with self._lock:
-            signer = self._signers.get(self.timestamp_url)
+            key = (os.getpid(), self.timestamp_url)  # the library's objects do not survive a fork
+            signer = self._signers.get(key)
             if signer is None:
-                signer = self._signers[self.timestamp_url] = self._make_signer()
+                signer = self._signers[key] = self._make_signer()
             return signer
 
     def callback_signer(self, sign: SignCallback, *, timestamp: bool = True) -> c2pa.Signer:

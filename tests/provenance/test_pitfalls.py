@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -212,6 +214,19 @@ def test_9_threads_share_an_identity(encoded):
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(cycle, range(64))) == {State.TRUSTED}
+
+
+def _forked(data: bytes) -> str:
+    return str(verify_image(sign_bytes(data).data).state)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_9_forked_workers_sign_and_verify(encoded):
+    """The library's objects are not valid in a forked child, so none may be carried into one."""
+    assert _forked(encoded("png")) == "trusted"
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.map_async(_forked, [encoded("png")] * 2).get(60) == ["trusted", "trusted"]
+    assert _forked(encoded("png")) == "trusted"
 
 
 def test_10_cawg_signer_settings_are_ignored_by_the_library(encoded):
