@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         evaluation_document,
         scan_document,
         verify_document,
+        with_baseline,
     )
     from countermark.reports.formats import FORMATS, render, write_report
     from countermark.reports.modelcard import model_card
@@ -29,6 +30,7 @@ _HOMES = {
     "verify_document": "documents",
     "audit_document": "documents",
     "evaluation_document": "documents",
+    "with_baseline": "documents",
     "FORMATS": "formats",
     "render": "formats",
     "write_report": "formats",
@@ -46,6 +48,7 @@ __all__ = [
     "render",
     "scan_document",
     "verify_document",
+    "with_baseline",
     "write_report",
 ]
 

@@ -149,6 +149,14 @@ def _outcome(report: AuditReport) -> str:
     return outcome
 
 
+def with_baseline(document: Mapping[str, Any], before: Mapping[str, Any]) -> Document:
+    """The audit document with an earlier one beside it; Markdown then shows the differences."""
+    if kind_of(document) != "audit" or kind_of(before) != "audit":
+        raise ConfigError("Only audits are compared with audits.", code="report.baseline")
+    kept = {key: before[key] for key in ("policy", "subject", "outcome", "checks")}
+    return {**document, "baseline": kept}
+
+
 def evaluation_document(
     title: str,
     figures: Sequence[Mapping[str, Any]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countermark.app.audit.policy import load_policy, parse_policy
@@ -97,6 +97,7 @@ def test_missing_and_oversized_files(tmp_path: Path) -> None:
         load_policy(tmp_path / "binary.toml")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_a_typed_error(text: str) -> None:
     with pytest.raises(CountermarkError):

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 from sklearn.metrics import roc_auc_score
@@ -36,6 +36,7 @@ def gate(labels, scores, threshold: float, seed: int, clusters=None, resamples: 
     return decide(found.interval, threshold, "at-least")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 40), st.integers(1, 5))
 def test_weighted_statistics_equal_their_references(seed: int, count: int, levels: int) -> None:
     generator = np.random.default_rng(seed)
@@ -187,6 +188,7 @@ def test_holm_against_its_definition() -> None:
     assert holm([], 0.05) == []
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 1))
 def test_decisions_are_consistent(value: float, below: float, above: float, threshold: float) -> None:
     interval = Interval(value, value - below, value + above, 100)

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countermark.app.gate import (
@@ -142,6 +142,7 @@ def test_lists_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert expand(["none*.png"]) == []
 
 
+@settings(deadline=None)
 @given(st.text(max_size=120))
 def test_any_ignore_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(ConfigError):

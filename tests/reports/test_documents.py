@@ -8,7 +8,7 @@ import random
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countermark.core.errors import ConfigError
@@ -101,6 +101,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_canonical_json_is_a_fixed_point(value: object) -> None:
     once = dumps(value)

@@ -8,14 +8,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 import xmlschema
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from countermark.core.errors import ConfigError, OutputError, UnknownNameError
 from countermark.core.results import ScanResult
 from countermark.reports.canonical import Document
-from countermark.reports.documents import scan_document
+from countermark.reports.documents import load_schema, scan_document, with_baseline
 from countermark.reports.formats import FORMATS, parse_output, render, write_report
 from countermark.reports.text import code_span, figure, markdown_text, visible
 
@@ -96,6 +96,7 @@ def test_junit_keeps_errors_failures_and_skips_apart(documents) -> None:
     assert (suite.get("failures"), suite.get("errors")) == ("2", "1")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_name_gives_valid_xml_and_json(name: str, sentence: str) -> None:
     import defusedxml.ElementTree as tree
@@ -123,6 +124,7 @@ def test_markdown_holds_no_mark_up_of_others(kind: str, documents) -> None:
     assert "\x1b" not in text and "\u202e" not in text and "@x" not in text
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="`|\\<>[]()!*_&@#ab/: \n~", max_size=40))
 def test_any_text_stays_text_in_markdown(value: str) -> None:
     for cell in (code_span(value), markdown_text(value)):
@@ -145,8 +147,12 @@ def test_markdown_shows_the_difference_to_a_baseline(documents) -> None:
     audit = documents["audit"]
     before = json.loads(json.dumps(audit))
     before["checks"][0]["interval"]["value"] = 0.97
-    text = render({**audit, "baseline": before}, "markdown")
+    compared = with_baseline(audit, before)
+    jsonschema.validate(json.loads(render(compared, "json")), load_schema("audit"))
+    text = render(compared, "markdown")
     assert "0.970 (-0.02, worse)" in text and "5.0 % (+0, =)" in text
+    with pytest.raises(ConfigError, match="audits"):
+        with_baseline(audit, documents["scan"])
 
 
 @pytest.mark.parametrize(("kind", "message", "colour"), [
