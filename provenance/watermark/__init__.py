@@ -13,7 +13,17 @@ nor a generative model that redraws the picture. See ``docs/watermark.md`` for w
 from __future__ import annotations
 
 from countermark.provenance.watermark.marking import embed
+from countermark.provenance.watermark.public_marks import KnownMark, known_marks, read_public
 from countermark.provenance.watermark.reading import read
 from countermark.provenance.watermark.records import Geometry, Reading, WatermarkError
 
-__all__ = ["Geometry", "Reading", "WatermarkError", "embed", "read"]
+__all__ = [
+    "Geometry",
+    "KnownMark",
+    "Reading",
+    "WatermarkError",
+    "embed",
+    "known_marks",
+    "read",
+    "read_public",
+]

@@ -9,14 +9,21 @@ reader is a linear map: ``fold(gain * mask * tile)`` is ``tile * fold(gain * mas
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+import cv2
 import numpy as np
 import scipy.fft
 
 from countermark.provenance.watermark import perception, spectrum
 from countermark.provenance.watermark.layout import PARTS, TILE, Layout
 
-ROUNDS = 14
+ROUNDS = 12
+#: Noise (grey levels, rms) that re-coding is expected to add everywhere. It keeps the solver from
+#: trusting the very faint carriers that a smooth picture would allow.
+CODING_NOISE = 2.5
+MIDDLE = 12.0
+TILT = 2.0
 #: Margin of the pilots over that of the code bits.
 PILOT_MARGIN = 1.1
 
@@ -27,26 +34,46 @@ class Solved:
 
     Attributes:
         plane: float32, the change of luma in the working frame.
-        margin: What every code bit reaches, in standard deviations of the picture's own noise.
+        margin: What every code bit reaches, in standard deviations of picture and coding noise.
     """
 
     plane: np.ndarray
     margin: float
 
 
-def solve(plane: np.ndarray, bits: np.ndarray, layout: Layout, mse: float) -> Solved:
-    """Finds the mark of ``bits`` with mean squared error ``mse`` (in luma) for a working plane."""
+def solve(
+    plane: np.ndarray, bits: np.ndarray, layout: Layout, margin: float, errors: tuple[float, float]
+) -> Solved:
+    """Finds the mark of ``bits`` for a working plane.
+
+    Args:
+        plane: float32 luma, H x W.
+        bits: bool, 248.
+        layout: The key's carriers.
+        margin: What every code bit should reach.
+        errors: Lowest and highest mean squared error (of luma) that is used for it. The margin rises
+            until the lowest is used, and gives way when the highest is reached.
+    """
     high = perception.high_pass(plane)
     local = perception.contrast(high)
     limit = perception.CLIP * np.maximum(local, perception.FLAT)
     gain = perception.reader_gain(local)
     carrier = perception.mask(high)
     host = spectrum.transform(spectrum.fold(np.clip(high, -limit, limit) * gain))
-    noise = spectrum.noise(host)
+    coding_noise = CODING_NOISE**2 / 2 * float(cv2.sumElems(gain * gain)[0])
+    noise = np.sqrt(spectrum.noise(host) ** 2 + np.float32(coding_noise) * _tilt())
     response = spectrum.fold(gain * carrier)
     energy = spectrum.fold(carrier * carrier) / plane.size
-    tile, margin = _solve_tile(host, noise, response, energy, bits, layout, mse)
+    tile, margin = _solve_tile(host, noise, response, energy, bits, layout, margin, errors)
     return Solved(carrier * tiled(tile, plane.shape), margin)
+
+
+@lru_cache(maxsize=1)
+def _tilt() -> np.ndarray:
+    """Coding noise of every bin, relative: it grows with frequency, as codecs' tables do."""
+    cycles = np.abs(np.fft.fftfreq(TILE, 1 / TILE))
+    squared: np.ndarray = (np.hypot(cycles[:, None], cycles[None, :]) / MIDDLE) ** TILT
+    return squared.astype(np.float32)
 
 
 def tiled(tile: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -62,7 +89,8 @@ def _solve_tile(
     energy: np.ndarray,
     bits: np.ndarray,
     layout: Layout,
-    mse: float,
+    margin: float,
+    errors: tuple[float, float],
 ) -> tuple[np.ndarray, float]:
     wanted = np.where(bits, 1.0, -1.0)
     line_noise = noise[layout.lines[:, 1], layout.lines[:, 0]]
@@ -76,7 +104,7 @@ def _solve_tile(
     pilot_step = pilot_noise / gain
     chip_level = np.zeros(len(bits))
     pilot_level = np.zeros(len(layout.pilots))
-    margin = 1.0
+    factor = 1.0
     tile = np.zeros((TILE, TILE), np.float32)
     for _ in range(ROUNDS):
         seen = (host + spectrum.transform(response * tile)) / noise
@@ -86,7 +114,9 @@ def _solve_tile(
         pilot_level = np.maximum(0, pilot_level + 0.9 * (PILOT_MARGIN * margin - pilots) * pilot_step)
         tile = _synthesise(chip_level * wanted, spread, pilot_level, layout)
         used = float((energy * tile * tile).sum())
-        factor = float(np.clip(np.sqrt(mse / max(used, 1e-12)), 0.5, 2.0))
+        # At most a factor of two a round: the first rounds are far from the solution.
+        low, high = (float(np.sqrt(error / max(used, 1e-12))) for error in errors)
+        factor = float(np.clip(1.0, np.clip(low, 0.5, 2.0), np.clip(high, 0.5, 2.0)))
         margin *= factor
     chip_level *= factor
     pilot_level *= factor

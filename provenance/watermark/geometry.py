@@ -37,7 +37,7 @@ COARSE = 48
 REFINED = 10
 #: Peak of the pilots' sum (standard deviations) below which a candidate is not worth decoding.
 LEAST_PEAK = 4.6
-_GRID = 64
+_GRID = 48
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,10 @@ def prepare(image: np.ndarray) -> SearchPlane:
 
 def candidates(plane: SearchPlane, layout: Layout, aspect: float = 1.0) -> list[Candidate]:
     """The likeliest lattices at one aspect (horizontal over vertical), best first."""
-    found = []
-    for lattice in _coarse(plane.power, aspect):
-        peak = _peaks(plane.values, lattice[None], layout)[0]
-        found.append(Candidate(lattice, float(peak)))
-    found.sort(key=lambda c: -c.peak)
-    refined = [_refine(plane.values, c, layout) for c in found[:REFINED]]
+    lattices = np.stack(list(_coarse(plane.power, aspect)))
+    peaks = _peaks(plane.values, lattices, layout)
+    order = np.argsort(-peaks)[:REFINED]
+    refined = _refine(plane.values, lattices[order], peaks[order], layout)
     refined.sort(key=lambda c: -c.peak)
     return [c for c in refined if c.peak >= LEAST_PEAK]
 
@@ -129,28 +127,36 @@ def _coarse(power: np.ndarray, aspect: float) -> Iterator[np.ndarray]:
             return
 
 
-def _refine(values: np.ndarray, candidate: Candidate, layout: Layout) -> Candidate:
-    """Climbs over scale, angle, aspect and shear until the pilots' peak is highest."""
-    lattice, peak = candidate.lattice, candidate.peak
-    step = STEP * 0.75
-    for _ in range(14):
-        trials = np.stack([(np.eye(2) + sign * step * move) @ lattice for move in _MOVES for sign in (1, -1)])
-        peaks = _peaks(values, trials, layout)
-        best = int(np.argmax(peaks))
-        if peaks[best] > peak:
-            lattice, peak = trials[best], float(peaks[best])
-        else:
-            step /= 2
-            if step < STEP / 12:
-                break
-    return Candidate(lattice, peak)
+def _refine(values: np.ndarray, lattices: np.ndarray, peaks: np.ndarray, layout: Layout) -> list[Candidate]:
+    """Climbs over scale, angle, aspect and shear, all candidates abreast, until peaks are highest."""
+    lattices, peaks = lattices.copy(), peaks.copy()
+    steps = np.full(len(lattices), STEP * 0.75)
+    which = np.arange(len(lattices))
+    moves = np.concatenate([_MOVES, -_MOVES])
+    for _ in range(12):
+        active = which[steps >= STEP / 12]
+        if not len(active):
+            break
+        turns = np.eye(2) + steps[active, None, None, None] * moves
+        trials = turns @ lattices[active, None]
+        heights = _peaks(values, trials.reshape(-1, 2, 2), layout).reshape(len(active), -1)
+        best = heights.argmax(axis=1)
+        rows = np.arange(len(active))
+        better = heights[rows, best] > peaks[active]
+        steps[active[~better]] /= 2
+        winners = active[better]
+        lattices[winners] = trials[rows, best][better]
+        peaks[winners] = heights[rows, best][better]
+    return [Candidate(lattice, float(peak)) for lattice, peak in zip(lattices, peaks, strict=True)]
 
 
-_MOVES = (
-    np.eye(2),
-    np.array([[0.0, -1.0], [1.0, 0.0]]),
-    np.diag([1.0, -1.0]),
-    np.array([[0.0, 1.0], [1.0, 0.0]]),
+_MOVES = np.array(
+    [
+        [[1.0, 0.0], [0.0, 1.0]],
+        [[0.0, -1.0], [1.0, 0.0]],
+        [[1.0, 0.0], [0.0, -1.0]],
+        [[0.0, 1.0], [1.0, 0.0]],
+    ]
 )
 
 
@@ -158,15 +164,17 @@ def _peaks(values: np.ndarray, lattices: np.ndarray, layout: Layout) -> np.ndarr
     """Highest sum of the pilots over all positions of the tile, for n lattices; float64, n."""
     places = np.einsum("nij,pj->npi", lattices, layout.pilots.astype(np.float64)) * FFT + FFT // 2
     maps = np.clip(places, 0, FFT - 2).astype(np.float32)
-    real = cv2.remap(values.real, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR)
-    imaginary = cv2.remap(values.imag, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR)
-    turned = (real + 1j * imaginary) * layout.pilot_phase.conj()
+    read = cv2.remap(
+        values.view(np.float32).reshape(FFT, FFT, 2), maps[..., 0], maps[..., 1], cv2.INTER_LINEAR
+    )
+    turned = (read[..., 0] + 1j * read[..., 1]) * layout.pilot_phase.conj()
     turned *= np.minimum(1, 2.5 / np.maximum(np.abs(turned), 1e-9))
-    sparse = np.zeros((len(lattices), _GRID, _GRID), np.complex64)
-    sparse[:, layout.pilots[:, 1], layout.pilots[:, 0]] = turned
-    surface = scipy.fft.ifft2(sparse, axes=(1, 2)).real
+    # Only the real part of the sum is wanted, and no pilot has v < 1: a real transform does.
+    sparse = np.zeros((len(lattices), _GRID, _GRID // 2 + 1), np.complex64)
+    sparse[:, layout.pilots[:, 0], layout.pilots[:, 1]] = turned
+    surface = scipy.fft.irfft2(sparse, s=(_GRID, _GRID), axes=(1, 2))
     # A part of a complex Gaussian of unit power has variance 1/2.
-    height: np.ndarray = surface.max(axis=(1, 2)) * (_GRID * _GRID) * np.sqrt(2 / len(layout.pilots))
+    height: np.ndarray = surface.max(axis=(1, 2)) * (_GRID * _GRID / 2) * np.sqrt(2 / len(layout.pilots))
     return height
 
 

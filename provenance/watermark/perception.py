@@ -86,7 +86,10 @@ def normalise(plane: np.ndarray, unit: float = 1.0) -> np.ndarray:
     high = high_pass(plane, unit)
     local = contrast(high, unit)
     limit = CLIP * np.maximum(local, FLAT)
-    return np.clip(high, -limit, limit) * reader_gain(local)
+    np.minimum(high, limit, out=high)
+    np.maximum(high, -limit, out=high)
+    high *= reader_gain(local)
+    return high
 
 
 def mask(high: np.ndarray) -> np.ndarray:

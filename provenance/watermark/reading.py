@@ -25,8 +25,8 @@ from countermark.provenance.watermark.significance import MAX_P, p_value
 MIN_SIDE = 48
 #: Horizontal over vertical scale, in the order in which they are tried.
 ASPECTS = (1.0, 1.025, 0.975, 1.05, 0.95, 1.075, 0.925, 1.1, 0.9)
-#: Candidates of each aspect that are decoded at most.
-DECODED = 6
+#: Candidates that are decoded at most: of the first aspect, of each other.
+DECODED = (6, 3)
 #: Longest side of a rectified picture.
 MAX_SIDE = 2048
 
@@ -142,7 +142,8 @@ def search_geometries(image: np.ndarray, layout: Layout, clock: Clock) -> Iterat
     for aspect in ASPECTS:
         if clock.out():
             return
-        for candidate in geometry.candidates(plane, layout, aspect)[:DECODED]:
+        count = DECODED[0] if aspect == 1 else DECODED[1]
+        for candidate in geometry.candidates(plane, layout, aspect)[:count]:
             if clock.out():
                 return
             yield TILE * candidate.lattice.T @ np.diag(plane.ratio)

@@ -1,0 +1,280 @@
+"""Watermarks side by side: Countermark's, dwtDct, dwtDctSvd, rivaGan and blind-watermark, one run.
+
+    python benchmarks/watermark.py FOLDER [FOLDER ...] --count 104 --peers 12 --out docs
+
+Takes pictures from the folders in turn (scaled down to ``--megapixels`` where larger), embeds with every scheme, applies
+every attack to the same marked pictures and writes ``watermark-benchmark.json``, ``.md`` and ``.png``.
+Peers that are not installed are left out. Times are CPU seconds of one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from countermark.core.errors import ImageError
+from countermark.core.images import iter_image_paths, read_image
+from countermark.core.perturb import perturb, resize_to
+from countermark.core.seeds import rng
+from countermark.provenance import watermark
+
+ATTACKS = (
+    "none jpeg:90 jpeg:75 jpeg:50 jpeg:30 webp:75 resize:0.5 roundtrip:0.5 resize:2 crop:0.75 crop:0.5 "
+    "crop:0.25 rotate:1 rotate:-1 rotate:5 rotate:10 rotate:90 rotate:180 flip noise:10 blur:2 "
+    "brightness:1.3 brightness:0.7 contrast:1.3 contrast:0.7 gamma:1.3 screenshot border caption "
+    "stretch:1.05 resize:0.25 rotate:3+crop:0.75+resize:0.7+jpeg:60"
+).split()
+BITS = 64
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """``embed`` and ``read`` work on RGB; ``read`` gives bits, or None when nothing was found."""
+
+    bits: int
+    embed: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    read: Callable[[np.ndarray, tuple[int, ...]], np.ndarray | None]
+
+
+def _ours() -> Scheme:
+    def read(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+        payload = watermark.read(image, time_budget=None).payload
+        return None if payload is None else np.unpackbits(np.frombuffer(payload, np.uint8))
+
+    return Scheme(BITS, lambda image, bits: watermark.embed(image, np.packbits(bits).tobytes()), read)
+
+
+@lru_cache(maxsize=8)
+def _invisible(method: str, bits: int) -> Scheme:
+    from imwatermark import WatermarkDecoder, WatermarkEncoder
+
+    if method == "rivaGan":
+        WatermarkEncoder.loadModel()
+        WatermarkDecoder.loadModel()
+
+    def embed(image: np.ndarray, message: np.ndarray) -> np.ndarray:
+        encoder = WatermarkEncoder()
+        encoder.set_watermark("bits", message.tolist())
+        return encoder.encode(np.ascontiguousarray(image[..., ::-1]), method)[..., ::-1]
+
+    def read(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+        if image.shape[0] * image.shape[1] < 256 * 256:
+            return None
+        decoded = WatermarkDecoder("bits", bits).decode(np.ascontiguousarray(image[..., ::-1]), method)
+        return np.array(decoded).astype(np.uint8)
+
+    return Scheme(bits, embed, read)
+
+
+def _blind() -> Scheme:
+    from blind_watermark import WaterMark, bw_notes
+
+    bw_notes.close()
+
+    def embed(image: np.ndarray, message: np.ndarray) -> np.ndarray:
+        mark = WaterMark(password_wm=1, password_img=1)
+        mark.read_img(img=np.ascontiguousarray(image[..., ::-1]))
+        mark.read_wm(message.astype(bool).tolist(), mode="bit")
+        return np.clip(mark.embed(), 0, 255).astype(np.uint8)[..., ::-1]
+
+    def read(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+        mark = WaterMark(password_wm=1, password_img=1)
+        found = mark.extract(embed_img=np.ascontiguousarray(image[..., ::-1]), wm_shape=BITS, mode="bit")
+        return (np.asarray(found) > 0.5).astype(np.uint8)
+
+    return Scheme(BITS, embed, read)
+
+
+MAKERS: dict[str, Callable[[], Scheme]] = {
+    "countermark": _ours,
+    "dwtDct": lambda: _invisible("dwtDct", 64),
+    "dwtDctSvd": lambda: _invisible("dwtDctSvd", 64),
+    "rivaGan": lambda: _invisible("rivaGan", 32),
+    "blind-watermark": _blind,
+}
+
+
+def judge(job: tuple[str, str, int, float]) -> dict[str, object] | None:
+    """One scheme on one picture under all attacks."""
+    from skimage.metrics import structural_similarity
+
+    cv2.setNumThreads(1)
+    name, path, seed, largest = job
+    image = prepare(path, largest)
+    try:
+        scheme = MAKERS[name]()
+    except Exception as error:
+        return {"scheme": name, "path": path, "error": f"{type(error).__name__}: {error}"}
+    bits = rng(seed, name, Path(path).name).integers(0, 2, scheme.bits).astype(np.uint8)
+    megapixels = image.shape[0] * image.shape[1] / 1e6
+    start = time.process_time()
+    try:
+        marked = np.ascontiguousarray(scheme.embed(image, bits))
+    except Exception as error:
+        return {"scheme": name, "path": path, "error": f"{type(error).__name__}: {error}"}
+    embedding = time.process_time() - start
+    mse = max(1e-9, float(np.mean((marked.astype(float) - image) ** 2)))
+    row: dict[str, object] = {
+        "scheme": name,
+        "path": f"{Path(path).parent.name}/{Path(path).name}",
+        "psnr": 10 * np.log10(255**2 / mse),
+        "ssim": float(structural_similarity(image, marked, channel_axis=2)),
+        "encode_ms_mp": 1e3 * embedding / megapixels,
+    }
+    accuracy, exact, times = {}, {}, {}
+    for attack in ATTACKS:
+        attacked = perturb(attack, marked, rng(seed, attack, Path(path).name))
+        start = time.process_time()
+        try:
+            found = scheme.read(attacked, image.shape)
+        except Exception:
+            found = None
+        area = attacked.shape[0] * attacked.shape[1] / 1e6
+        times[attack] = 1e3 * (time.process_time() - start) / area
+        accuracy[attack] = 0.5 if found is None else float(np.mean(found == bits))
+        exact[attack] = found is not None and bool(np.array_equal(found, bits))
+    return {**row, "accuracy": accuracy, "exact": exact, "decode_ms_mp": times}
+
+
+def prepare(path: str, megapixels: float) -> np.ndarray:
+    """The picture, at most that large."""
+    image = read_image(path).pixels
+    factor = np.sqrt(megapixels * 1e6 / (image.shape[0] * image.shape[1]))
+    if factor < 1:
+        image = resize_to(image, round(image.shape[1] * factor), round(image.shape[0] * factor))
+    return np.ascontiguousarray(image)
+
+
+def choose(folders: list[Path], count: int, seed: int) -> list[str]:
+    """Pictures of at least 256 pixels a side, from the folders in turn."""
+    queues = []
+    for folder in folders:
+        queue = [str(path) for path in iter_image_paths([folder])]
+        random.Random(seed).shuffle(queue)
+        queues.append(queue)
+    chosen: list[str] = []
+    while len(chosen) < count and any(queues):
+        for queue in queues:
+            while queue and len(chosen) < count:
+                path = queue.pop()
+                try:
+                    if min(read_image(path).pixels.shape[:2]) < 256:
+                        continue
+                except ImageError:
+                    continue
+                chosen.append(path)
+                break
+    return chosen
+
+
+def summarise(rows: list[dict]) -> dict[str, dict]:
+    """Means by scheme."""
+    table = {}
+    for name in MAKERS:
+        mine = [row for row in rows if row["scheme"] == name]
+        good = [row for row in mine if "error" not in row]
+        if not good:
+            continue
+        fast = [row["decode_ms_mp"]["none"] for row in good]
+        turned = [row["decode_ms_mp"]["rotate:5"] for row in good if row["exact"]["rotate:5"]]
+        table[name] = {
+            "n": len(good),
+            "refused": len(mine) - len(good),
+            "psnr": float(np.mean([row["psnr"] for row in good])),
+            "psnr_min": float(np.min([row["psnr"] for row in good])),
+            "ssim": float(np.mean([row["ssim"] for row in good])),
+            "encode_ms_mp": float(np.median([row["encode_ms_mp"] for row in good])),
+            "decode_ms_mp": float(np.median(fast)),
+            "search_ms_mp": float(np.median(turned)) if turned else None,
+            "accuracy": {a: float(np.mean([row["accuracy"][a] for row in good])) for a in ATTACKS},
+            "exact": {a: float(np.mean([row["exact"][a] for row in good])) for a in ATTACKS},
+        }
+    return table
+
+
+def markdown(table: dict[str, dict]) -> str:
+    """Bit accuracy and exact payloads, in per cent, as a table."""
+    names = list(table)
+    lines = [
+        "| | " + " | ".join(f"{name} ({table[name]['n']})" for name in names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+
+    def line(title: str, cell: Callable[[dict], str]) -> None:
+        lines.append(f"| {title} | " + " | ".join(cell(table[name]) for name in names) + " |")
+
+    line("PSNR mean / min, dB", lambda t: f"{t['psnr']:.1f} / {t['psnr_min']:.1f}")
+    line("SSIM", lambda t: f"{t['ssim']:.4f}")
+    line("refused", lambda t: str(t["refused"]))
+    line("encode, ms/MP", lambda t: f"{t['encode_ms_mp']:.0f}")
+    line("decode, ms/MP", lambda t: f"{t['decode_ms_mp']:.0f}")
+    line("decode after rotation, ms/MP", lambda t: f"{t['search_ms_mp']:.0f}" if t["search_ms_mp"] else "-")
+    for attack in ATTACKS:
+        line(
+            f"`{attack}`",
+            lambda t, a=attack: f"{100 * t['accuracy'][a]:.0f} / {100 * t['exact'][a]:.1f}",
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(table: dict[str, dict], path: Path) -> None:
+    """Exact payloads by attack and scheme."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    grid = np.array([[100 * entry["exact"][a] for a in ATTACKS] for entry in table.values()])
+    figure, axes = pyplot.subplots(figsize=(14, 4))
+    image = axes.imshow(grid, aspect="auto", vmin=0, vmax=100, cmap="viridis")
+    axes.set_xticks(range(len(ATTACKS)), ATTACKS, rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(len(table)), [f"{name} (n={entry['n']})" for name, entry in table.items()])
+    figure.colorbar(image, label="exact payload, %")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--count", type=int, default=104, help="pictures for Countermark and dwtDct")
+    parser.add_argument("--peers", type=int, default=12, help="pictures for the slow peers")
+    parser.add_argument("--megapixels", type=float, default=1.0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--partial", type=Path, help="file that is kept up to date while it runs")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    arguments = parser.parse_args()
+    paths = choose(arguments.folders, arguments.count, arguments.seed)
+    jobs = [("countermark", path, arguments.seed, arguments.megapixels) for path in paths]
+    for name in list(MAKERS)[1:]:
+        few = paths[: arguments.peers]
+        jobs += [(name, path, arguments.seed, arguments.megapixels) for path in few]
+    rows = []
+    with ProcessPoolExecutor(arguments.workers) as pool:
+        for row in pool.map(judge, jobs):
+            rows.append(row)
+            missed = [attack for attack, hit in row.get("exact", {}).items() if not hit]
+            print(row["scheme"], row["path"], row.get("error") or f"{row['psnr']:.1f}", *missed, flush=True)
+            if arguments.partial:
+                arguments.partial.write_text(json.dumps(rows))
+    table = summarise(rows)
+    stem = arguments.out / "watermark-benchmark"
+    stem.with_suffix(".json").write_text(json.dumps({"summary": table, "rows": rows}, indent=1) + "\n")
+    stem.with_suffix(".md").write_text(markdown(table))
+    plot(table, stem.with_suffix(".png"))
+    print(markdown(table))
+
+
+if __name__ == "__main__":
+    main()
