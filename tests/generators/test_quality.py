@@ -94,6 +94,14 @@ def test_held_out_images_pass(sets):
         assert not report.copies and abs(report.c_t) < 3
 
 
+@pytest.mark.parametrize("spread", [0.3, 0.5, 0.8])
+def test_too_little_variety_is_not_called_copying(sets, spread):
+    narrow = np.random.default_rng(3).normal(0, spread, size=(400, 6))
+    report = copying(sets["train"], sets["held"], narrow)
+    assert report.c_t < -3 and not report.copies
+    assert "variety" in report.sentence
+
+
 def test_mirrored_copies_are_caught_with_mirrored_features(sets):
     mirrored = -sets["train"]
     made = mirrored[:300] + 1e-3
