@@ -19,7 +19,7 @@ from countermark.core.images import Pixels
 from countermark.core.seeds import rng
 from countermark.detectors.augment import random_history
 from countermark.detectors.base import DetectorNetwork, FitSettings, Sample, require_both_classes
-from countermark.detectors.calibration import balanced_weights
+from countermark.detectors.heads import fit_linear_head
 from countermark.detectors.quantise import pack_state, unpack_state
 from countermark.detectors.towers import load_trunk
 from countermark.detectors.views import SIDE, ViewPlan, crop_aspect, make_views, resize_short
@@ -156,17 +156,11 @@ class ProbeDetector(DetectorNetwork):
         return {"images": len(samples), "histories_per_image": settings.views}
 
     def fit_head(self, features: Tensor, labels: np.ndarray, groups: Sequence[str]) -> None:
-        """Fits the head on features [N, 3, blocks, pools, 768]; each source and generator counts alike."""
-        from sklearn.linear_model import LogisticRegression
-
+        """Fits the head on features [N, 3, blocks, pools, 768]; see ``fit_linear_head``."""
         x = features.float().reshape(len(features), -1).numpy()
-        mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
-        weights = np.sqrt(balanced_weights(labels, groups))
-        model = LogisticRegression(C=float(self.config["C"]), max_iter=300)
-        model.fit((x - mean) / scale, labels, sample_weight=weights)
-        weight = model.coef_[0] / scale
+        weight, bias = fit_linear_head(x, labels, groups, C=float(self.config["C"]))
         self.weight = torch.from_numpy(weight).float().reshape(self.weight.shape)
-        self.bias = torch.tensor(float(model.intercept_[0] - mean @ weight))
+        self.bias = torch.tensor(bias)
 
 
 def check_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +171,7 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
         "pools": ["class", "mean"],
         "views": {"whole": 1, "middle": 1, "native": 1},
         "trunk": "clip-vit-b16",
-        "C": 1e-3,
+        "C": 1e-2,
     }
     extra = sorted(set(config) - set(known))
     if extra:
