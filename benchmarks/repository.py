@@ -155,8 +155,11 @@ def fill(path: Path, entries: int) -> None:
             keys = range(start + 1, start + count + 1)
             connection.executemany(
                 "INSERT INTO manifests (id, manifest_id, sha256, payload, created, signer, store) "
-                "VALUES (?, ?, '', ?, '2026', '', x'00')",
-                [(k, f"urn:c2pa:{k}", h[:8].tobytes()) for k, h in zip(keys, hashes, strict=True)],
+                "VALUES (?, ?, ?, ?, '2026', '', x'00')",
+                [
+                    (k, f"urn:c2pa:{k}", f"{k:064x}", h[:8].tobytes())
+                    for k, h in zip(keys, hashes, strict=True)
+                ],
             )
             rows = [(k, h.tobytes()) for k, h in zip(keys, hashes, strict=True)]
             connection.executemany("INSERT INTO fingerprints VALUES (?, ?)", rows)
