@@ -168,7 +168,7 @@ def _read_zip(path: Path) -> Iterator[tuple[str, Path | bytes]]:
                 fits = member.file_size <= MAX_MEMBER_BYTES
                 try:
                     yield member.filename, archive.read(member) if fits else b""
-                except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError):
+                except (zipfile.BadZipFile, RuntimeError, EOFError, OSError):
                     yield member.filename, b""
     except zipfile.BadZipFile as error:
         raise CorpusError(f"{path} is not a readable zip archive: {error}.") from error
