@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from countermark.detectors.base import DETECTORS, Detector, FitSettings
+    from countermark.detectors.evaluation import evaluate_detector
     from countermark.detectors.library import list_detectors, load_detector
+    from countermark.detectors.recalibration import recalibrate, with_thresholds
     from countermark.detectors.thresholds import Thresholds
     from countermark.detectors.training import train_detector
 
@@ -25,9 +27,12 @@ _HOMES = {
     "Detector": "base",
     "FitSettings": "base",
     "Thresholds": "thresholds",
+    "evaluate_detector": "evaluation",
     "list_detectors": "library",
     "load_detector": "library",
+    "recalibrate": "recalibration",
     "train_detector": "training",
+    "with_thresholds": "recalibration",
 }
 
 __all__ = [
@@ -35,9 +40,12 @@ __all__ = [
     "Detector",
     "FitSettings",
     "Thresholds",
+    "evaluate_detector",
     "list_detectors",
     "load_detector",
+    "recalibrate",
     "train_detector",
+    "with_thresholds",
 ]
 
 

@@ -1,0 +1,113 @@
+"""Thresholds from a user's own photographs, kept in a small data file beside nothing else.
+
+    detector = load_detector()
+    path = recalibrate(detector, ["holiday", "studio"], out="mine.json")
+    detector = with_thresholds(detector, path)
+
+The guarantee is that of split conformal prediction: if a new photograph is exchangeable with those
+given, it is flagged with a probability of at most ``max_fpr`` (Vovk et al. 2005). Photographs of
+another kind are not covered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from countermark.core.errors import ConfigError, CorpusError, ImageError
+from countermark.core.files import atomic_write
+from countermark.core.images import iter_image_paths, read_image
+from countermark.core.perturb import DELIVERIES, perturb
+from countermark.core.seeds import rng
+from countermark.detectors.base import Detector
+from countermark.detectors.thresholds import ThresholdTable
+
+SCHEMA = "countermark-thresholds/1"
+MAX_FILE_BYTES = 4 * 1024**2
+
+
+def recalibrate(
+    detector: Detector,
+    photos: Iterable[Path | str],
+    max_fpr: float = 0.01,
+    *,
+    out: Path | str,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Path:
+    """Scores photographs that are known to be real and writes the thresholds they give.
+
+    Each photograph is scored as it is and under one of the other deliveries; the higher score
+    counts, so that the threshold also holds for re-saved copies.
+
+    Args:
+        photos: Files and folders; every folder named counts as one source.
+        max_fpr: The rate that is wanted; it must be one that so many photographs can show.
+        out: The data file, JSON.
+
+    Raises:
+        CorpusError: no readable photograph.
+        ConfigError: too few photographs for ``max_fpr``.
+        OutputError: ``out`` exists.
+    """
+    scores: list[float] = []
+    sources: list[str] = []
+    specs = [spec for spec in DELIVERIES.values() if spec != "none"]
+    for source in map(Path, photos):
+        for path in iter_image_paths([source]):
+            try:
+                pixels = read_image(path).pixels
+            except ImageError:
+                continue
+            spec = specs[int(rng(seed, path.name).integers(len(specs)))]
+            scores.append(float(detector.score([pixels, perturb(spec, pixels)]).max()))
+            sources.append(source.name if source.is_dir() else "files")
+    if not scores:
+        raise CorpusError("None of the photographs could be read.", code="corpus.empty")
+    if max_fpr * (len(scores) + 1) < 1:
+        raise ConfigError(
+            f"{len(scores)} photographs cannot support a false-positive rate of {max_fpr:g}.",
+            code="calibration.too-few",
+            hint=f"Give at least {int(np.ceil(1 / max_fpr)) - 1}, or choose a higher rate.",
+        )
+    table = ThresholdTable.fit(scores, sources)
+    record = {
+        "schema": SCHEMA,
+        "detector": detector.name,
+        "detector_sha256": detector.card.sha256,
+        "max_fpr": max_fpr,
+        "photographs": len(scores),
+        "thresholds": table.to_config(),
+    }
+    return atomic_write(out, json.dumps(record, indent=1) + "\n", overwrite=overwrite)
+
+
+def with_thresholds(detector: Detector, path: Path | str) -> Detector:
+    """The same detector with the thresholds of a file that ``recalibrate`` wrote.
+
+    Raises:
+        ConfigError: not such a file, or written for other weights.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path} is too large for a threshold file.")
+        record: Any = json.loads(path.read_text("utf-8"))
+        schema, digest = record["schema"], record["detector_sha256"]
+        config = record["thresholds"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is not a threshold file: {error}.") from error
+    if schema != SCHEMA:
+        raise ConfigError(f"{path} has the schema {schema!r}, not {SCHEMA!r}.")
+    if digest != detector.card.sha256:
+        raise ConfigError(
+            f"{path} was made for other weights than those of {detector.name}.",
+            code="calibration.other-weights",
+            hint="Run the calibration again with this detector.",
+        )
+    table = ThresholdTable.from_config(config)
+    return Detector(detector.network, detector.card, detector.calibrator, table)
