@@ -93,7 +93,7 @@ def broken_detector(folder: Path) -> Path:
 
 def test_a_detector_that_calls_everything_synthetic_fails_by_its_fpr(tmp_path: Path) -> None:
     broken_detector(tmp_path)
-    small = (("count = 36", "count = 12"), ("real = 30, synthetic = 30", "real = 10, synthetic = 10"))
+    small = (("count = 24", "count = 12"), ("real = 20, synthetic = 20", "real = 10, synthetic = 10"))
     broken = edited("detector.toml", tmp_path, *small, ('name = "default"', 'name = "./broken.safetensors"'))
     report = audit(broken)
     assert report.exit_code == 1 and "detector.fpr" in failed(report)

@@ -1,0 +1,239 @@
+"""Checks of weights, generators and pipelines, with small models in place of the rooms."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from countermark.app.audit import audit
+from countermark.app.audit.rooms import Rooms
+from countermark.core.images import write_image
+from countermark.core.results import AuditReport, Interval, Outcome, Verification, VerificationState
+from countermark.core.weights import WeightsCard, save_weights
+
+HEAD = """
+schema = "countermark.policy/1"
+name = "Checks"
+[subject]
+kind = "{kind}"
+name = "{name}"
+licences = ["Apache-2.0"]
+{tables}
+"""
+DETECTOR = SimpleNamespace(card=WeightsCard(name="d", kind="detector", family="x", sha256="cd" * 32))
+
+
+def run(
+    folder: Path, checks: str, *, rooms: Rooms | None = None, kind: str = "detector", name: str = "default",
+    tables: str = "", extra: str = "",
+) -> AuditReport:  # fmt: skip
+    path = folder / "policy.toml"
+    path.write_text(HEAD.format(kind=kind, name=name, tables=tables) + checks + extra)
+    return audit(path, rooms=rooms or Rooms(load_detector=lambda name: DETECTOR))
+
+
+def save(folder: Path, **fields) -> Path:
+    card = WeightsCard(
+        name="model", kind="detector", family="x", summary="s", training_data=["d"],
+        trained={"seed": 1}, metrics={"auroc": 0.9}, limits=["l"],
+    )  # fmt: skip
+    return save_weights(folder, {"a": torch.zeros(3)}, card.model_copy(update=fields))
+
+
+WEIGHTS = "".join(f'[[checks]]\nid = "weights.{n}"\n' for n in ("format", "checksum", "card", "licence"))
+
+
+def outcomes(folder: Path, extra: str = "") -> dict[str, Outcome]:
+    report = run(folder, WEIGHTS, name="./model.safetensors", tables="", extra=extra)
+    return {c.id.removeprefix("weights."): c.outcome for c in report.checks}
+
+
+def test_good_weights_pass(tmp_path: Path) -> None:
+    save(tmp_path)
+    assert set(outcomes(tmp_path).values()) == {Outcome.PASS}
+
+
+@pytest.mark.parametrize("name", ["extra.pt", "hidden.dat"])
+def test_a_pickle_beside_the_weights_is_refused_and_named(tmp_path: Path, name: str) -> None:
+    save(tmp_path)
+    (tmp_path / name).write_bytes(b"\x80\x04\x95\x00.")
+    report = run(tmp_path, WEIGHTS, name="./model.safetensors", tables="")
+    assert report.checks[0].outcome == Outcome.FAIL and name in report.checks[0].sentence
+    assert [c.outcome for c in report.checks[1:]] == [Outcome.PASS] * 3
+
+
+def test_a_pickle_called_safetensors_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path)
+    torch.save({"a": 1}, path)
+    assert outcomes(tmp_path)["format"] == Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00" * 7, struct.pack("<Q", 2**60) + b"{}", struct.pack("<Q", 2) + b"[]", None]
+)
+def test_damaged_weights_are_refused(tmp_path: Path, data: bytes | None) -> None:
+    path = save(tmp_path)
+    path.write_bytes(path.read_bytes() + b"tail" if data is None else data)
+    found = outcomes(tmp_path)
+    assert found["format"] == Outcome.FAIL and found["checksum"] == Outcome.FAIL
+
+
+def test_other_weights_than_the_policy_names(tmp_path: Path) -> None:
+    save(tmp_path)
+    path = tmp_path / "policy.toml"
+    text = HEAD.format(kind="detector", name="./model.safetensors", tables="") + WEIGHTS
+    path.write_text(text.replace("licences =", f'sha256 = "{"0" * 64}"\nlicences ='))
+    checks = {c.id: c.outcome for c in audit(path, rooms=Rooms(load_detector=lambda name: DETECTOR)).checks}
+    assert checks["weights.checksum"] == Outcome.FAIL and checks["weights.format"] == Outcome.PASS
+
+
+def test_incomplete_card_and_foreign_licence(tmp_path: Path) -> None:
+    save(tmp_path, limits=[], licence="Apache-2.0 (head); Proprietary (tower)")
+    found = outcomes(tmp_path)
+    assert found["card"] == Outcome.FAIL and found["licence"] == Outcome.FAIL
+
+
+class Generator:
+    """Samples noise, and has the card of a model."""
+
+    card = WeightsCard(name="g", kind="generator", family="x", sha256="ef" * 32)
+
+    def sample(self, count, seed=0):
+        return np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+
+
+class Marks:
+    """A mark in the corner pixels: survives nothing but being copied."""
+
+    def embed(self, pixels, payload):
+        marked = pixels.copy()
+        marked[0, :8, 0] = np.frombuffer(payload, np.uint8)
+        return marked
+
+    def read(self, pixels):
+        return SimpleNamespace(payload=pixels[0, :8, 0].tobytes(), p_value=1e-9)
+
+
+def generator_rooms(**more) -> Rooms:
+    def sign(source: Path, destination: Path, generator: str) -> None:
+        destination.write_bytes(source.read_bytes())
+
+    def verify(path: Path) -> Verification:
+        return Verification(
+            str(path), VerificationState.TRUSTED, digital_source_type="trainedAlgorithmicMedia"
+        )
+
+    rooms = Rooms(
+        load_generator=lambda name: Generator(), embed_mark=Marks().embed, read_mark=Marks().read,
+        sign=sign, verify=verify, evaluate=lambda *arguments: evaluation(),
+    )  # fmt: skip
+    return replace(rooms, **more)
+
+
+def evaluation(**more) -> SimpleNamespace:
+    copied = SimpleNamespace(c_t=0.5, authentic=0.6, near_duplicates=0.01)
+    good = {
+        "data": "d", "extractor": "dct", "reference": "held-out", "count_real": 100, "count_generated": 100,
+        "kid": Interval(0.01, 0.005, 0.015, 100), "frechet": 3.0, "density": 0.9, "coverage": 0.8,
+        "precision": Interval(0.8, 0.7, 0.9, 100), "recall": Interval(0.7, 0.6, 0.8, 100), "copying": copied,
+    }  # fmt: skip
+    return SimpleNamespace(**{**good, **more})
+
+
+QUALITY = """
+[[checks]]
+id = "generator.kid"
+data = "d"
+at_most = 0.02
+[[checks]]
+id = "generator.fid"
+data = "d"
+at_most = 5
+[[checks]]
+id = "generator.coverage"
+data = "d"
+at_least = 0.7
+[[checks]]
+id = "generator.precision"
+data = "d"
+at_least = 0.6
+[[checks]]
+id = "generator.c-t"
+data = "d"
+[[checks]]
+id = "generator.authentic"
+data = "d"
+at_least = 0.5
+[[checks]]
+id = "generator.near-duplicates"
+data = "d"
+at_most = 0.05
+"""
+
+
+def test_generator_quality(tmp_path: Path) -> None:
+    calls = []
+
+    def evaluate(*arguments):
+        calls.append(arguments)
+        return evaluation()
+
+    report = run(tmp_path, QUALITY, kind="generator", tables="", rooms=generator_rooms(evaluate=evaluate))
+    assert [c.outcome for c in report.checks] == [Outcome.PASS] * 7 and len(calls) == 1
+    copying = SimpleNamespace(c_t=-8.0, authentic=0.1, near_duplicates=0.4)
+    bad = generator_rooms(evaluate=lambda *a: evaluation(copying=copying))
+    report = run(tmp_path, QUALITY, kind="generator", tables="", rooms=bad)
+    failed = [c.id for c in report.checks if c.outcome == Outcome.FAIL]
+    assert failed == ["generator.c-t", "generator.authentic", "generator.near-duplicates"]
+    few = generator_rooms(evaluate=lambda *a: evaluation(copying=None))
+    report = run(tmp_path, QUALITY, kind="generator", tables="", rooms=few)
+    assert [c.outcome for c in report.checks[-3:]] == [Outcome.INCONCLUSIVE] * 3
+
+
+def test_mark_recovery_names_the_attack(tmp_path: Path) -> None:
+    check = '[[checks]]\nid = "generator.mark-recovery"\nat_least = 0.5\nattacks = {}\nenlarge = 0\n'
+    options = {"kind": "generator", "tables": "", "rooms": generator_rooms()}
+    assert run(tmp_path, check.format('["native"]'), **options).checks[0].outcome == Outcome.PASS
+    result = run(tmp_path, check.format('["native", "blur:2"]'), **options).checks[0]
+    assert result.outcome == Outcome.FAIL and result.detail["worst"] == "blur:2"
+
+
+def test_generator_signs_its_samples(tmp_path: Path) -> None:
+    check = '[[checks]]\nid = "generator.signed"\ncount = 3\n'
+    options = {"kind": "generator", "tables": ""}
+    assert run(tmp_path, check, rooms=generator_rooms(), **options).checks[0].outcome == Outcome.PASS
+    wrong = generator_rooms(verify=lambda p: Verification(str(p), VerificationState.TRUSTED))
+    result = run(tmp_path, check, rooms=wrong, **options).checks[0]
+    assert result.outcome == Outcome.FAIL and "no source type" in result.sentence
+
+
+PIPELINE = "".join(
+    f'[[checks]]\nid = "pipeline.{name}"\nevidence = "out"\n'
+    for name in ("signed", "trusted", "source-type", "marked", "recoverable", "readable")
+)
+
+
+def test_pipeline_checks_name_the_file(tmp_path: Path) -> None:
+    for number in range(4):
+        write_image(tmp_path / "out" / f"{number}.png", np.full((16, 16, 3), number, np.uint8))
+    (tmp_path / "out" / "broken.png").write_bytes(b"no image")
+
+    def verify(path: Path) -> Verification:
+        state = VerificationState.RECOVERED if path.parent.name == "handled" else VerificationState.TRUSTED
+        if path.name == "3.png":
+            state = VerificationState.INTACT
+        return Verification(str(path), state, digital_source_type="trainedAlgorithmicMedia")
+
+    rooms = generator_rooms(verify=verify)
+    tables = '[evidence.out]\nfolder = "out"\n'
+    report = run(tmp_path, PIPELINE, kind="pipeline", tables=tables, rooms=rooms)
+    found = {c.id: c for c in report.checks}
+    assert found["pipeline.signed"].outcome == Outcome.PASS
+    assert found["pipeline.trusted"].outcome == Outcome.FAIL and "3.png" in found["pipeline.trusted"].sentence
+    assert report.exit_code in (1, 2)
