@@ -24,6 +24,7 @@ STEPS = ("generate", "sign", "launder", "photographs", "scan", "verify", "audit"
 MADE = 8
 LAUNDERED = 2
 MAX_PHOTOS = 12
+MAX_HEATMAPS = 6
 TARGET_SIDE = 512
 
 
@@ -79,7 +80,7 @@ def run_demo(
         real = _photographs(root / "photographs", photos)
         step("photographs")
         detector = load_detector()
-        collector = Collector(detector)
+        collector = Collector(detector, max_heatmaps=MAX_HEATMAPS)
         folders = [root / "photographs", root / "signed", root / "laundered"]
         results = list(scan_stream(folders, detector=detector, watch=collector))
         step("scan")

@@ -65,6 +65,7 @@ def sign(
         ImageError: the source is not an image.
         ProvenanceError: the identity cannot sign; the certificate doctor's findings are in the text.
     """
+    from countermark.provenance import fingerprint
     from countermark.provenance.jumbf import carries_store
     from countermark.provenance.signing import sign_image
     from countermark.provenance.softbinding import SoftBinding
@@ -82,7 +83,9 @@ def sign(
     marked = _prepare(image, format, watermark and not resigned)
     if watermark and resigned:
         marked = replace(marked, notes=(*marked.notes, "Not marked: nothing says that it was generated."))
-    bindings = [SoftBinding(ALGORITHM, marked.payload)] if marked.payload else []
+    bindings = [SoftBinding(fingerprint.ALGORITHM, fingerprint.fingerprint(marked.pixels), "fingerprint")]
+    if marked.payload:
+        bindings.append(SoftBinding(ALGORITHM, marked.payload))
     signed = sign_image(
         source,
         destination,

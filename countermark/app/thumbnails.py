@@ -27,9 +27,10 @@ class Explains(Protocol):
 class Collector:
     """Keeps a small JPEG of every result that a scan hands over; ``images`` is by path."""
 
-    def __init__(self, detector: Explains | Any) -> None:
+    def __init__(self, detector: Explains | Any, *, max_heatmaps: int = MAX_HEATMAPS) -> None:
         self.images: dict[str, Thumbnail] = {}
         self._detector = detector
+        self._max_heatmaps = max_heatmaps
         self._heated = 0
 
     def __call__(self, result: ScanResult, pixels: Pixels | None) -> None:
@@ -38,7 +39,7 @@ class Collector:
         self.images[result.path] = make_thumbnail(pixels, self._heatmap(result, pixels))
 
     def _heatmap(self, result: ScanResult, pixels: Pixels) -> np.ndarray | None:
-        if result.score is None or result.verdict not in HEATED or self._heated >= MAX_HEATMAPS:
+        if result.score is None or result.verdict not in HEATED or self._heated >= self._max_heatmaps:
             return None
         self._heated += 1
         try:

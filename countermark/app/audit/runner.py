@@ -162,6 +162,8 @@ def judge(blank: CheckResult, measured: Measured, policy: Policy) -> CheckResult
     interval = measured.estimate.interval if measured.estimate else None
     if measured.outcome is not None:
         return replace(result, outcome=measured.outcome, sentence=measured.sentence, interval=interval)
+    if interval is None and measured.short:
+        return replace(result, outcome=Outcome.INCONCLUSIVE, sentence=measured.short)
     if interval is None or result.threshold is None:
         return replace(result, outcome=Outcome.ERROR, sentence="The check measured nothing.")
     outcome = decide(interval, result.threshold, result.direction)
