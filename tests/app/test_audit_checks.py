@@ -143,7 +143,7 @@ def test_deliveries_drop_and_flips(folder: Path) -> None:
     )
     worst = one(folder, "detector.worst-delivery", f"at_least = 0.8\n{under}", detector=Fragile())
     assert worst.outcome == Outcome.FAIL and worst.detail["worst"] == "brightness:0.4"
-    flips = one(folder, "detector.flips", 'at_most = 0.3\ndeliveries = ["brightness:1.6"]')
+    flips = one(folder, "detector.flips", 'at_most = 0.3\ndeliveries = ["brightness:1.6"]', tables=ALONE)
     assert flips.outcome == Outcome.FAIL
     sampled = one(folder, "detector.worst-delivery", f"at_least = 0.5\nsample = 40\n{under}")
     assert sampled.interval.n == 40
