@@ -112,7 +112,7 @@ def _solve_tile(
         pilots = spectrum.pilot_values(seen, layout).real
         chip_level = np.maximum(0, chip_level + 0.9 * (margin - chips) * chip_step)
         pilot_level = np.maximum(0, pilot_level + 0.9 * (PILOT_MARGIN * margin - pilots) * pilot_step)
-        tile = _synthesise(chip_level * wanted, spread, pilot_level, layout)
+        tile = synthesise(chip_level * wanted, spread, pilot_level, layout)
         used = float((energy * tile * tile).sum())
         # At most a factor of two a round: the first rounds are far from the solution.
         low, high = (float(np.sqrt(error / max(used, 1e-12))) for error in errors)
@@ -120,10 +120,10 @@ def _solve_tile(
         margin *= factor
     chip_level *= factor
     pilot_level *= factor
-    return _synthesise(chip_level * wanted, spread, pilot_level, layout), margin
+    return synthesise(chip_level * wanted, spread, pilot_level, layout), margin
 
 
-def _synthesise(chips: np.ndarray, spread: np.ndarray, pilots: np.ndarray, layout: Layout) -> np.ndarray:
+def synthesise(chips: np.ndarray, spread: np.ndarray, pilots: np.ndarray, layout: Layout) -> np.ndarray:
     """The tile with these signed amplitudes; float32, 128 x 128."""
     parts = np.zeros(2 * len(layout.lines))
     parts[layout.chips] = chips[:, None] * spread * layout.signs

@@ -24,9 +24,8 @@ BEST_PSNR = 45.0
 WORST_PSNR = 40.0
 #: What a picture gets in which that was not readable.
 LAST_PSNR = 39.3
-#: Smallest side, and smallest area, of a picture that carries a mark.
-MIN_SIDE = 160
-MIN_PIXELS = 200 * 200
+#: Smallest side of a picture that carries a mark.
+MIN_SIDE = 200
 #: The mark's colour: more green, less blue than grey, so that luma changes most for a given error.
 COLOUR = np.array([0.95, 1.15, 0.6], np.float32) / np.float32(0.95 * 0.299 + 1.15 * 0.587 + 0.6 * 0.114)
 #: Quality of the re-coding that a mark has to survive before the picture is handed out.
@@ -41,7 +40,7 @@ def embed(
     """Returns a copy of ``image`` that carries ``payload``.
 
     Args:
-        image: uint8, H x W x 3, RGB; at least 160 pixels on the shorter side and 40,000 in all.
+        image: uint8, H x W x 3, RGB; at least 200 pixels on either side.
         payload: 8 bytes.
         strength: Of the default, 0.25 to 2. At 1 the mark has between 45 dB and 39.3 dB, as much
             as the picture needs; 2 permits 6 dB more change, 0.5 asks for 6 dB less.
@@ -63,11 +62,11 @@ def embed(
     if not (isinstance(strength, int | float) and 0.25 <= strength <= 2):
         raise WatermarkError("The strength is not between 0.25 and 2.", code="watermark.bad-strength")
     height, width = image.shape[:2]
-    if min(height, width) < MIN_SIDE or height * width < MIN_PIXELS:
+    if min(height, width) < MIN_SIDE:
         raise WatermarkError(
             f"A picture of {width} x {height} pixels is too small to carry a mark.",
             code="watermark.too-small",
-            hint=f"At least {MIN_SIDE} pixels a side and {MIN_PIXELS:,} in all are needed.",
+            hint=f"At least {MIN_SIDE} pixels a side are needed.",
         )
     layout = layout_for(key)
     payload = bytes(payload)
@@ -116,10 +115,9 @@ def _luma_error(psnr: float, colour: np.ndarray) -> float:
 def _readable(marked: np.ndarray, payload: bytes, layout: Layout) -> bool:
     """Whether the mark is read, before and after the working frame is re-coded as JPEG."""
     plane = perception.working_frame(marked)
-    recoded = cv2.imdecode(
-        cv2.imencode(".jpg", plane.round().astype(np.uint8), (cv2.IMWRITE_JPEG_QUALITY, CHECK_QUALITY))[1],
-        cv2.IMREAD_GRAYSCALE,
-    ).astype(np.float32)
+    quality = (cv2.IMWRITE_JPEG_QUALITY, CHECK_QUALITY)
+    _, data = cv2.imencode(".jpg", plane.round().astype(np.uint8), quality)
+    recoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.float32)
     for seen in (recoded, plane):
         found = attempt(seen, layout)
         valid = found.decoded.payload == payload

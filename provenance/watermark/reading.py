@@ -17,6 +17,7 @@ import numpy as np
 from scipy.linalg import polar
 
 from countermark.provenance.watermark import coding, geometry, perception, spectrum
+from countermark.provenance.watermark.confidence import confidence_map
 from countermark.provenance.watermark.layout import TILE, Layout, layout_for
 from countermark.provenance.watermark.records import Geometry, Reading
 from countermark.provenance.watermark.significance import MAX_P, p_value
@@ -61,6 +62,7 @@ def read(
     key: bytes | str | None = None,
     search: bool = True,
     time_budget: float | None = 5.0,
+    confidence: bool = False,
 ) -> Reading:
     """Looks for a mark under ``key``.
 
@@ -69,6 +71,7 @@ def read(
         key: The key it was embedded with; None: the public key.
         search: Search scale, rotation, flip and aspect when the fast path finds nothing.
         time_budget: Seconds after which no further candidate is tried; None: no limit.
+        confidence: Also make the map of where the mark was found.
 
     Returns:
         See ``Reading``; a picture too small to hold a mark gives payload None and p-value 1.
@@ -79,15 +82,15 @@ def read(
         return Reading(None, 1.0, attempts=0)
     clock = Clock(time_budget)
     found = attempt(perception.working_frame(image), layout)
-    tally = _Tally()
+    tally = _Tally(image, layout if confidence else None)
     matrix = np.eye(2) / perception.working_scale(*image.shape[:2])
-    result = tally.add(found, matrix, image.shape)
+    result = tally.add(found, matrix)
     if result is not None:
         return result
     if search:
         for matrix in search_geometries(image, layout, clock):
             found = attempt_geometry(image, matrix, layout)
-            result = tally.add(found, matrix, image.shape)
+            result = tally.add(found, matrix)
             if result is not None:
                 return result
     return tally.nothing(search, clock)
@@ -109,11 +112,13 @@ class Clock:
 class _Tally:
     """Counts attempts, and keeps the best score of those without a payload."""
 
-    def __init__(self) -> None:
+    def __init__(self, image: np.ndarray, layout: Layout | None) -> None:
         self.attempts = 0
         self.best = 0.0
+        self._image = image
+        self._layout = layout
 
-    def add(self, found: Attempt, matrix: np.ndarray, shape: tuple[int, ...]) -> Reading | None:
+    def add(self, found: Attempt, matrix: np.ndarray) -> Reading | None:
         self.attempts += 1
         decoded = found.decoded
         if decoded.payload is not None:
@@ -122,13 +127,21 @@ class _Tally:
                 return Reading(
                     decoded.payload,
                     p,
-                    geometry=describe(matrix, found, shape),
+                    geometry=describe(matrix, found, self._image.shape),
                     bit_errors=decoded.errors,
                     attempts=self.attempts,
                     searched="fast" if self.attempts == 1 else "full",
+                    confidence=self._confidence(found, matrix),
                 )
         self.best = max(self.best, decoded.score)
         return None
+
+    def _confidence(self, found: Attempt, matrix: np.ndarray) -> np.ndarray | None:
+        if self._layout is None:
+            return None
+        fast = self.attempts == 1
+        plane = perception.working_frame(self._image) if fast else rectify(self._image, matrix)
+        return confidence_map(plane, found.decoded.codeword, (found.x, found.y), self._layout)
 
     def nothing(self, search: bool, clock: Clock) -> Reading:
         p = p_value(self.best, attempts=self.attempts, valid=False)
