@@ -31,10 +31,9 @@ def load_trunk(name: str, depth: int) -> ClipTrunk:
     tensors, card = load_weights(known[name], family="clip-vit-b16")
     if depth > int(card.config["depth"]):
         raise WeightsError(f"The tower {name} has {card.config['depth']} blocks, not {depth}.")
-    trunk = ClipTrunk(depth)
+    trunk = ClipTrunk(depth, empty=True)
     state = unpack_state(tensors, card.config["packed"])
-    wanted = trunk.vit.state_dict()
-    trunk.vit.load_state_dict({key: state[key] for key in wanted})
+    trunk.vit.load_state_dict({key: state[key] for key in trunk.vit.state_dict()}, assign=True)
     return trunk.eval().requires_grad_(False)
 
 

@@ -27,26 +27,30 @@ POOLS = ("class", "mean", "std")
 
 
 class ClipTrunk(nn.Module):
-    """The first ``depth`` (1-12) blocks. Runs in the dtype of its weights; bf16 is enough."""
+    """The first ``depth`` (1-12) blocks. Runs in the dtype of its weights; bf16 is enough.
+
+    With ``empty`` no weights are drawn or stored: they come by ``load_state_dict(..., assign=True)``.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, depth: int = 12) -> None:
+    def __init__(self, depth: int = 12, *, empty: bool = False) -> None:
         super().__init__()
         self.depth = depth
-        self.vit = VisionTransformer(
-            img_size=224,
-            patch_size=16,
-            embed_dim=WIDTH,
-            depth=depth,
-            num_heads=12,
-            num_classes=0,
-            pre_norm=True,
-            final_norm=False,
-            norm_layer=partial(nn.LayerNorm, eps=1e-5),
-            act_layer="quick_gelu",
-        )
+        with torch.device("meta" if empty else "cpu"):
+            self.vit = VisionTransformer(
+                img_size=224,
+                patch_size=16,
+                embed_dim=WIDTH,
+                depth=depth,
+                num_heads=12,
+                num_classes=0,
+                pre_norm=True,
+                final_norm=False,
+                norm_layer=partial(nn.LayerNorm, eps=1e-5),
+                act_layer="quick_gelu",
+            )
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None] * 255, persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None] * 255, persistent=False)
 
