@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ torch.set_num_threads(1)
 NETWORK = {"width": 4, "max_width": 8}
 
 
-def tiny_recipe(**changes: object) -> Recipe:
+def make_recipe(**changes: object) -> Recipe:
     values: dict[str, object] = {
         "name": "tiny",
         "network": {
@@ -44,3 +45,9 @@ def photos(tmp_path: Path) -> Path:
         size = (20 + index, 30 - index, 3)
         write_image(root / "ab"[index % 2] / f"{index}.png", rng.integers(0, 256, size, np.uint8))
     return root
+
+
+@pytest.fixture
+def tiny_recipe() -> Callable[..., Recipe]:
+    """Makes recipes for networks of a few thousand weights at 16 px."""
+    return make_recipe

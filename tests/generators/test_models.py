@@ -7,7 +7,6 @@ import json
 
 import numpy as np
 import pytest
-from conftest import tiny_recipe
 
 from countermark.core.corpus import read_corpus
 from countermark.core.errors import ConfigError, OutputError, UnknownNameError, WeightsError
@@ -59,7 +58,7 @@ def test_conditions():
         assert caught.value.code == "generator.condition"
 
 
-def test_an_unconditional_generator_takes_no_condition(photos, tmp_path):
+def test_an_unconditional_generator_takes_no_condition(photos, tmp_path, tiny_recipe):
     path = train_generator(photos, tmp_path / "run", recipe=tiny_recipe(), progress=False)
     with pytest.raises(ConfigError, match="no classes"):
         load_generator(path).sample(1, condition="cat")
@@ -78,7 +77,7 @@ def test_unknown_names_and_devices():
         load_generator("digits-32", device="abacus")
 
 
-def test_user_folder_is_searched_by_name(photos, tmp_path, monkeypatch):
+def test_user_folder_is_searched_by_name(photos, tmp_path, monkeypatch, tiny_recipe):
     monkeypatch.setenv("COUNTERMARK_HOME", str(tmp_path))
     train_generator(photos, tmp_path / "generators", recipe=tiny_recipe(), name="own", progress=False)
     assert "own" in list_generators() and "digits-32" in list_generators()

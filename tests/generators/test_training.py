@@ -9,7 +9,6 @@ import signal
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_recipe
 
 from countermark.core.errors import ConfigError, CorpusError, OutputError, TrainingError, WeightsError
 from countermark.core.files import sha256_file
@@ -21,7 +20,7 @@ from countermark.generators.models import load_generator
 from countermark.generators.trainer import train_generator
 
 
-def test_a_run_leaves_weights_card_grid_and_checkpoint(photos, tmp_path):
+def test_a_run_leaves_weights_card_grid_and_checkpoint(photos, tmp_path, tiny_recipe):
     out = tmp_path / "run"
     path = train_generator(photos, out, recipe=tiny_recipe(), name="mine", progress=False)
     assert path == out / "mine.safetensors"
@@ -34,7 +33,7 @@ def test_a_run_leaves_weights_card_grid_and_checkpoint(photos, tmp_path):
     assert load_generator(out).sample(3).shape == (3, 16, 16, 3)
 
 
-def test_the_same_seed_gives_the_same_weights(photos, tmp_path):
+def test_the_same_seed_gives_the_same_weights(photos, tmp_path, tiny_recipe):
     paths = [
         train_generator(photos, tmp_path / str(i), recipe=tiny_recipe(), seed=seed, progress=False)
         for i, seed in enumerate((5, 5, 6))
@@ -44,7 +43,7 @@ def test_the_same_seed_gives_the_same_weights(photos, tmp_path):
 
 
 @pytest.mark.parametrize("augment", [[], ["colour", "cutout"]])
-def test_resuming_gives_what_an_unbroken_run_gives(photos, tmp_path, augment):
+def test_resuming_gives_what_an_unbroken_run_gives(photos, tmp_path, augment, tiny_recipe):
     recipe = tiny_recipe(augment=augment, optimiser={"batch": 8, "decay_after": 1})
     whole = train_generator(photos, tmp_path / "whole", recipe=recipe, progress=False)
     half = recipe.model_copy(update={"images": 32})
@@ -53,7 +52,7 @@ def test_resuming_gives_what_an_unbroken_run_gives(photos, tmp_path, augment):
     assert sha256_file(whole) == sha256_file(resumed)
 
 
-def test_training_does_not_touch_the_global_generator(photos, tmp_path):
+def test_training_does_not_touch_the_global_generator(photos, tmp_path, tiny_recipe):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
@@ -69,13 +68,13 @@ def test_training_does_not_touch_the_global_generator(photos, tmp_path):
         {"loss": "non-saturating", "precision": "bf16", "data": {"classes": True, "holdout": 0}},
     ],
 )
-def test_losses_and_regularisers_train(photos, tmp_path, changes):
+def test_losses_and_regularisers_train(photos, tmp_path, changes, tiny_recipe):
     path = train_generator(photos, tmp_path / "run", recipe=tiny_recipe(**changes), progress=False)
     pixels = load_generator(path).sample(2)
     assert pixels.std() > 0
 
 
-def test_learning_moves_samples_towards_the_data(tmp_path):
+def test_learning_moves_samples_towards_the_data(tmp_path, tiny_recipe):
     """Images of one colour: the mean colour of samples approaches it."""
     from countermark.core.images import write_image
 
@@ -87,7 +86,9 @@ def test_learning_moves_samples_towards_the_data(tmp_path):
     assert mean[0] > 150 and mean[1] < 100 and mean[2] < 100
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(photos, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
+    photos, tmp_path, monkeypatch, tiny_recipe
+):
     out = tmp_path / "run"
     train_generator(photos, out, recipe=tiny_recipe(), progress=False)
     before = sha256_file(out / FILE)
@@ -102,7 +103,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(photos, tmp_
     assert sha256_file(out / FILE) == before
 
 
-def test_a_full_disk_stops_and_keeps_the_checkpoint(photos, tmp_path, monkeypatch):
+def test_a_full_disk_stops_and_keeps_the_checkpoint(photos, tmp_path, monkeypatch, tiny_recipe):
     out = tmp_path / "run"
     train_generator(photos, out, recipe=tiny_recipe(), progress=False)
     before = sha256_file(out / FILE)
@@ -126,7 +127,7 @@ def test_a_full_disk_stops_and_keeps_the_checkpoint(photos, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(photos, tmp_path, monkeypatch, number):
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(photos, tmp_path, monkeypatch, number, tiny_recipe):
     recipe = tiny_recipe()
     whole = train_generator(photos, tmp_path / "whole", recipe=recipe, progress=False)
     out, steps, real = tmp_path / "run", [], training.Ema.update
@@ -145,14 +146,14 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(photos, tmp_path, monkeypat
     assert sha256_file(whole) == sha256_file(resumed)
 
 
-def test_a_run_is_not_overwritten(photos, tmp_path):
+def test_a_run_is_not_overwritten(photos, tmp_path, tiny_recipe):
     train_generator(photos, tmp_path / "run", recipe=tiny_recipe(), progress=False)
     with pytest.raises(OutputError) as caught:
         train_generator(photos, tmp_path / "run", recipe=tiny_recipe(), progress=False)
     assert caught.value.code == "output.exists"
 
 
-def test_a_checkpoint_of_another_family_or_seed_is_refused(photos, tmp_path):
+def test_a_checkpoint_of_another_family_or_seed_is_refused(photos, tmp_path, tiny_recipe):
     out = tmp_path / "run"
     train_generator(photos, out, recipe=tiny_recipe(), progress=False)
     other = tiny_recipe(loss="wasserstein")
@@ -164,20 +165,20 @@ def test_a_checkpoint_of_another_family_or_seed_is_refused(photos, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x08\0\0\0\0\0\0\0{}      "])
-def test_a_damaged_checkpoint_is_a_named_error(photos, tmp_path, content):
+def test_a_damaged_checkpoint_is_a_named_error(photos, tmp_path, content, tiny_recipe):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / FILE).write_bytes(content)
     with pytest.raises(WeightsError, match="not a checkpoint"):
         train_generator(photos, tmp_path / "run", recipe=tiny_recipe(), resume=True, progress=False)
 
 
-def test_nothing_to_resume_is_a_named_error(photos, tmp_path):
+def test_nothing_to_resume_is_a_named_error(photos, tmp_path, tiny_recipe):
     with pytest.raises(WeightsError) as caught:
         train_generator(photos, tmp_path / "run", recipe=tiny_recipe(), resume=True, progress=False)
     assert caught.value.code == "weights.missing"
 
 
-def test_one_image_is_refused_before_anything_is_written(tmp_path, photos):
+def test_one_image_is_refused_before_anything_is_written(tmp_path, photos, tiny_recipe):
     single = tmp_path / "single"
     single.mkdir()
     (single / "x.png").write_bytes(next(photos.rglob("*.png")).read_bytes())
