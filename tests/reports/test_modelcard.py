@@ -10,7 +10,8 @@ from countermark.reports.modelcard import model_card
 
 def card(**fields) -> dict:
     good = {
-        "name": "m", "kind": "detector", "family": "probe", "version": "1", "licence": "Apache-2.0", "sha256": "ab" * 32,
+        "name": "m", "kind": "detector", "family": "probe", "version": "1", "licence": "Apache-2.0",
+        "sha256": "ab" * 32,
         "summary": "Finds things.", "training_data": ["photos, CC0"], "trained": {"seed": 1, "minutes": 3.5},
         "limits": ["Small images."],
     }  # fmt: skip
