@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from countermark.cli import (
     audit,
+    calibrate,
     demo,
     evaluate,
     generate,
@@ -35,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (scan, sign, verify, generate, train, audit, models, serve, demo):
+for module in (scan, sign, verify, generate, train, calibrate, audit, models, serve, demo):
     module.add_to(app)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(keys.app, name="keys")
@@ -69,15 +69,17 @@ def run(arguments: list[str]) -> int:
     except CountermarkError as error:
         explain(error)
         return ERROR
-    except click.exceptions.Abort:
+    except typer.Abort:
         return 130
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return USAGE
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if not (hasattr(error, "format_message") and hasattr(error, "show")):
+            raise
+        error.show()  # wrong usage; typer keeps click's classes in places that differ by version
+        return USAGE

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from countermark.app.gate import Ignored
 
 from countermark.cli.output import FORMAT, JSON, NOTHING, OUTPUT, progress, show, write_all
 
@@ -29,6 +33,7 @@ def scan(
     ),
     baseline: str | None = typer.Option(None, "--baseline", help="Earlier JSON report; those don't count."),
     ignore: str | None = typer.Option(None, "--ignore", help="TOML list of accepted findings, with expiry."),
+    thresholds: Path | None = typer.Option(None, "--thresholds", help="File that calibrate wrote."),
     no_marks: bool = typer.Option(False, "--no-marks", help="Don't look for watermarks (faster)."),
     workers: int = typer.Option(2, "--workers", min=1, max=64, help="Decoding threads."),
     format: str = FORMAT,
@@ -40,7 +45,7 @@ def scan(
     from countermark.app.scan import scan_stream
     from countermark.app.thumbnails import Collector
     from countermark.core.images import iter_image_paths
-    from countermark.detectors import load_detector
+    from countermark.detectors import load_detector, with_thresholds
     from countermark.reports import scan_document
 
     config = gate.scan_config(
@@ -61,6 +66,8 @@ def scan(
         typer.echo("No images found.", err=True)
         return NOTHING
     model = load_detector(config.detector)
+    if thresholds is not None:
+        model = with_thresholds(model, thresholds)
     collector = Collector(model) if any(_is_html(spec) for spec in config.output) else None
     results = []
     with progress("Scanning", len(files), quiet=as_json) as advance:
@@ -88,7 +95,7 @@ def scan(
     return gate.scan_exit_code(document)
 
 
-def _ignored(path: str) -> list:
+def _ignored(path: str) -> list[Ignored]:
     from countermark.app.gate import IGNORE_FILE, read_ignore
 
     if path:

@@ -1,0 +1,40 @@
+"""The demo runs without a network and ends with a report that holds the whole story."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from countermark.app.demo import STEPS, run_demo
+from countermark.core.errors import OutputError
+from countermark.core.images import write_image
+
+
+def test_the_whole_loop(tmp_path, monkeypatch) -> None:
+    def refuse(*arguments, **options):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setenv("COUNTERMARK_HOME", str(tmp_path / "home"))
+    from sklearn.datasets import load_sample_image
+
+    own = tmp_path / "own"
+    write_image(own / "mine.jpg", load_sample_image("china.jpg")[100:300, 100:400])
+    (own / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    steps: list[str] = []
+    result = run_demo(tmp_path / "demo", photos=own, step=steps.append)
+    assert tuple(steps) == STEPS and result.passed
+    record = json.loads((tmp_path / "demo" / "demo.json").read_text())
+    verdicts = {row["path"].rsplit("/", 2)[-2]: row["verdict"] for row in record["scan"]["results"]}
+    assert verdicts["signed"] == verdicts["laundered"] == "declared-synthetic"
+    assert verdicts["photographs"] not in ("declared-synthetic", "declared-captured")
+    states = {row["path"].rsplit("-", 1)[-1]: row["state"] for row in record["verify"]["results"]}
+    assert states["tampered.png"] == "invalid" and states["jpeg75.jpg"] == "recovered"
+    assert {check["id"] for check in record["audit"]["checks"]} >= {"detector.auroc", "pipeline.signed"}
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert "data:image/jpeg;base64," in page and "<script" not in page
+    with pytest.raises(OutputError):
+        run_demo(tmp_path / "demo")
