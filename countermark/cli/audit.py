@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from countermark.cli.output import FORMAT, JSON, OUTPUT, PASS, show, write_all
+from countermark.cli.output import FORMAT, JSON, OUTPUT, PASS, read_document, show, write_all
 from countermark.core.errors import ConfigError
 
 
@@ -22,15 +22,16 @@ def audit(
     evidence: list[str] = typer.Option(
         [], "--evidence", "-e", metavar="NAME=FOLDER", help="A folder that replaces the policy's."
     ),
+    baseline: Path | None = typer.Option(None, "--baseline", help="Earlier JSON report to compare with."),
     cache: Path | None = typer.Option(None, "--cache", help="File that keeps scores between runs."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
     as_json: bool = JSON,
 ) -> int:
     """Audit a detector, a generator or a signing pipeline against a written policy."""
-    from countermark.app.audit import audit as run
-    from countermark.app.audit import combine
+    from countermark.app.audit.runner import audit_with_images, combine
     from countermark.reports import audit_document
+    from countermark.reports.documents import with_baseline
 
     if policies[0] in ("init", "explain") and not Path(policies[0]).exists():
         return _helper(policies)
@@ -40,17 +41,26 @@ def audit(
         if not equals or not path:
             raise ConfigError(f"{item!r} is not NAME=FOLDER.")
         folders[name] = path
-    reports = [run(policy, evidence=folders, cache=cache) for policy in policies]
-    for number, report in enumerate(reports):
+    before = None if baseline is None else read_document(baseline)
+    reports = []
+    for number, policy in enumerate(policies):
+        report, images = audit_with_images(policy, evidence=folders, cache=cache, pictures=bool(output))
+        reports.append(report)
         document = audit_document(report)
+        if before is not None:
+            document = with_baseline(document, before)
         show(document, format=format, as_json=as_json)
-        write_all(document, [_numbered(spec, number) for spec in output])
+        write_all(document, [_numbered(spec, number) for spec in output], images)
     return combine(reports)
 
 
 def _helper(words: list[str]) -> int:
     from countermark.app.audit import explain, starter
+    from countermark.app.audit.explaining import overview
 
+    if words == ["explain"]:
+        typer.echo(overview(), nl=False)
+        return PASS
     if len(words) != 2:
         raise ConfigError(f"Write: countermark audit {words[0]} NAME")
     typer.echo(starter(words[1]) if words[0] == "init" else explain(words[1]))

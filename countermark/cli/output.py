@@ -8,15 +8,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from countermark.core.errors import CountermarkError
+from countermark.core.errors import ConfigError, CountermarkError
 
 if TYPE_CHECKING:
     from countermark.reports import Thumbnail
 
+MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 PASS, FAIL, ERROR, NOTHING, USAGE = 0, 1, 2, 3, 4
 
 JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
@@ -49,6 +51,25 @@ def write_all(
     for output in outputs:
         path = write_report(document, output, images=images, overwrite=True)
         typer.echo(f"Wrote {path}", err=True)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """An earlier JSON report.
+
+    Raises:
+        ConfigError: missing, too large, or not a JSON object.
+    """
+    try:
+        if path.stat().st_size > MAX_DOCUMENT_BYTES:
+            raise ConfigError(f"{path} is too large for a report.")
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{path} is not a JSON report.", hint="Write one with --output json=PATH."
+        ) from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} is not a report.")
+    return document
 
 
 def show_record(record: Any, *, as_json: bool, text: str) -> None:
