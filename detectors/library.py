@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from countermark.core.errors import ConfigError, UnknownNameError, WeightsError
-from countermark.core.weights import WeightsCard, load_weights, read_card, save_weights, shipped_cards
+from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
 from countermark.detectors.base import DETECTORS, Detector, DetectorNetwork
 from countermark.detectors.calibration import Calibrator
 from countermark.detectors.families import register_families
@@ -17,10 +17,9 @@ from countermark.detectors.thresholds import ThresholdTable
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 
-def list_detectors() -> list[WeightsCard]:
-    """Cards of the detectors that ship with the package, ``default`` first."""
-    cards = [read_card(path) for path in shipped_cards(WEIGHTS).values()]
-    return sorted(cards, key=lambda card: (card.name != "default", card.name))
+def list_detectors() -> list[str]:
+    """Names of the detectors that ship with the package, ``default`` first."""
+    return sorted(shipped_cards(WEIGHTS), key=lambda name: (name != "default", name))
 
 
 def load_detector(name: str | Path = "default", device: str | torch.device | None = None) -> Detector:

@@ -22,7 +22,7 @@ Statistic = Callable[..., float]
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve in [0, 1]; NaN if only one class is there. Positive: label 1."""
     labels = np.asarray(labels)
-    if labels.min(initial=1) == labels.max(initial=0):
+    if len(np.unique(labels)) < 2:
         return float("nan")
     return float(roc_auc_score(labels, scores))
 

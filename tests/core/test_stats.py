@@ -27,6 +27,7 @@ def test_auroc_is_scikit_learns() -> None:
     labels, scores = sample(500)
     assert auroc(labels, scores) == pytest.approx(roc_auc_score(labels, scores))
     assert np.isnan(auroc(np.ones(4), np.arange(4)))
+    assert np.isnan(auroc(np.zeros(0), np.zeros(0)))
 
 
 @settings(deadline=None)
