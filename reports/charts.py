@@ -79,7 +79,7 @@ def _word(value: object) -> str:
 
 
 _SCORE = Markup(
-    '<svg class="score" viewBox="0 0 320 34" role="img" aria-label="{label}">'
+    '<svg class="score" viewBox="0 0 400 34" role="img" aria-label="{label}">'
     '<rect class="track" x="0" y="8" width="320" height="8" rx="4"/>'
     '<rect class="fill {verdict}" x="0" y="8" width="{width}" height="8" rx="4"/>{marks}</svg>'
 )
@@ -98,7 +98,9 @@ def score_bar(row: Mapping[str, Any]) -> Markup:
     marks = Markup("").join(
         _MARK.format(
             x=round(320 * min(max(float(v), 0), 1), 2),
-            anchor="start" if float(v) < 0.15 else "end" if float(v) > 0.85 else "middle",
+            # The lower threshold is named to its left, the upper one to its right, so that two that
+            # lie close together stay legible.
+            anchor="end" if k == "unsure" and float(v) > 0.2 else "start",
             name=f"{visible(k, 20)} {figure(v)}",
         )
         for k, v in thresholds.items()

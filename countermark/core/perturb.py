@@ -209,7 +209,7 @@ def _contrast(pixels: Pixels, value: float, rng: np.random.Generator) -> Pixels:
 
 @_add("gamma", 1.3, "exponent")
 def _gamma(pixels: Pixels, value: float, rng: np.random.Generator) -> Pixels:
-    return _table(pixels, lambda x: 255 * (x / 255) ** value)
+    return _table(pixels, lambda x: 255 * (x / 255) ** max(value, 0.01))
 
 
 @_add("screenshot", 0.7, "scale at which it is shown before it is saved as JPEG 80")

@@ -203,6 +203,10 @@ def test_decisions_are_consistent(value: float, below: float, above: float, thre
     assert count is None or count >= 100
 
 
+def test_a_gap_next_to_nothing_needs_more_than_there_is() -> None:
+    assert needed(Interval(0.0, 0.0, 0.5, 100), 1e-300) is None
+
+
 def test_missing_bounds_decide_nothing() -> None:
     nan = float("nan")
     assert decide(Interval(0.9, nan, nan, 3), 0.1, "at-least") == Outcome.INCONCLUSIVE

@@ -25,7 +25,7 @@ def test_training_brings_reconstructions_closer():
     pictures = load_pictures("digits", size=32)
     held = pictures.heldout[:32]
     before = reconstruct(Autoencoder(width=8).eval(), held)
-    network = train_autoencoder(pictures, width=8, steps=50, batch=8)
+    network = train_autoencoder(pictures, width=8, steps=80, batch=8)
     after = reconstruct(network, held)
     assert error(after, held) < 0.5 * error(before, held)
 

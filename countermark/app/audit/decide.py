@@ -48,6 +48,8 @@ def needed(interval: Interval, threshold: float) -> int | None:
     half = interval.value - interval.low if interval.value >= threshold else interval.high - interval.value
     if not (math.isfinite(gap) and math.isfinite(half)) or gap <= 0:
         return None
+    if half > gap * math.sqrt(MAX_NEEDED):  # also where the quotient would overflow
+        return None
     count = math.ceil(round(interval.n * (half / gap) ** 2, 6))
     return None if count > MAX_NEEDED else max(count, interval.n)
 
