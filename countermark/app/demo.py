@@ -205,5 +205,8 @@ def _text(root: Path, record: dict[str, Any], checked: list[Verification]) -> st
         lines.append(f"  verify  {Path(result.path).name:40} {result.state}")
     for check in record["audit"]["checks"]:
         lines.append(f"  audit   {check['id']:40} {check['outcome']}")
-    lines += ["", f"Open {root / 'report.html'}; everything else is in {root / 'demo.json'}"]
+    lines += [
+        "",
+        f"Open {root / 'report.html'} (and verification.html, audit.html); all of it is in demo.json",
+    ]
     return "\n".join(lines)

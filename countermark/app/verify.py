@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from countermark.app.evidence import MAX_CHANCE_MATCH
 from countermark.core.errors import CountermarkError
 from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, read_image
-from countermark.core.results import MarkReading, Problem, Verification, VerificationState
+from countermark.core.results import ChainLink, MarkReading, Problem, Verification, VerificationState
 
 if TYPE_CHECKING:
     from countermark.provenance.recovery import Recovered
@@ -113,8 +113,7 @@ def _recovered(
     """The stored manifest takes the place of the missing one, its own findings included."""
     from countermark.provenance.verification import verify_image
 
-    problems = [_notice("recovery.found", f"{found.sentence} {found.meaning}")]
-    problems += result.problems
+    problems = [_notice("recovery.found", found.meaning), *result.problems]
     stored = None
     try:
         stored = verify_image(data, trust=trust, manifest=found.record.store)
@@ -126,12 +125,20 @@ def _recovered(
         result,
         state=VerificationState.RECOVERED,
         problems=tuple(problems),
-        chain=stored.chain if stored else (),
+        chain=tuple(_unbound(link) for link in stored.chain) if stored else (),
         manifest=stored.manifest if stored else None,
         digital_source_type=found.record.digital_source_type
         or (stored.digital_source_type if stored else None),
         summary=found.sentence,
     )
+
+
+def _unbound(link: ChainLink) -> ChainLink:
+    """A link that fails only because it was not made for these bytes is ``recovered``."""
+    kept = tuple(p for p in link.problems if p.code not in EXPECTED)
+    if link.state != "invalid" or any(p.severity == "failure" for p in kept):
+        return replace(link, problems=kept)
+    return replace(link, state=VerificationState.RECOVERED.value, problems=kept)
 
 
 def _notice(code: str, sentence: str) -> Problem:

@@ -57,6 +57,7 @@ def test_laundered_copies_are_recovered_and_tampering_is_named(tmp_path, reposit
             assert found.state == "recovered", copy.name
             assert found.mark is not None and found.mark.payload == signed.payload
             assert found.digital_source_type == "trainedAlgorithmicMedia"
+            assert [link.state for link in found.chain] == ["recovered"]
         unrecovered = verify(copy, recover=False).state
         assert unrecovered == ("invalid" if copy.stem.endswith("tampered") else "absent")
 
