@@ -37,6 +37,7 @@ class DataConfig(_Part):
         class_pattern: Regular expression whose first group, found in a file's name, is its class.
         holdout: Share of images kept out of training, for figures.
         max_images: Most images (after crops) held in memory.
+        download: Fetch ``medmnist:NAME`` if it is not there; nothing is fetched otherwise.
     """
 
     crop: Literal["centre", "random", "stretch"] = "centre"
@@ -47,6 +48,7 @@ class DataConfig(_Part):
     class_pattern: str = Field(default="", max_length=200)
     holdout: float = Field(default=0.1, ge=0, le=0.5)
     max_images: int = Field(default=100_000, ge=2)
+    download: bool = False
 
 
 class OptimiserConfig(_Part):
@@ -77,6 +79,8 @@ class Recipe(_Part):
     Attributes:
         family: Name in ``FAMILIES``; ``network`` holds its settings.
         loss: Name in ``LOSSES``.
+        tiles: ``generated`` shows the critic every generated image rolled around its edges by a random
+            offset, so that a seam counts as a fault; ``both`` rolls real ones too, if they tile.
         augment: Differentiable augmentations of what the critic sees; for small sets.
         ema_images: Half-life of the weight average, in images; ``ema_ramp`` as in ``Ema``.
         precision: ``bf16`` (autocast) or ``fp32``.
@@ -92,6 +96,7 @@ class Recipe(_Part):
     regulariser: RegulariserConfig = RegulariserConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     augment: tuple[Augmentation, ...] = ()
+    tiles: Literal["no", "generated", "both"] = "no"
     data: DataConfig = DataConfig()
     ema_images: float = Field(default=10_000, gt=0)
     ema_ramp: float = Field(default=0.05, gt=0, le=1)

@@ -5,7 +5,8 @@
 ((1623, 32, 32, 1), (174, 32, 32, 1))
 
 Sources: a folder of images, a ``.zip`` of one, ``torchvision:NAME`` (downloaded by torchvision
-if it is not there) or ``digits`` (scikit-learn's, works offline). Files that cannot be read are
+if it is not there), ``medmnist:NAME`` (downloaded only if the recipe says so), ``digits``
+(scikit-learn's, works offline) or ``textures`` (procedural, works offline). Files that cannot be read are
 skipped and counted. A share of the images is held out, chosen by the digest of their pixels'
 source, so that the same files are held out whatever the order.
 """
@@ -103,7 +104,7 @@ def load_pictures(
 
 
 def _is_named(source: Path | str) -> bool:
-    return str(source) == "digits" or str(source).startswith("torchvision:")
+    return str(source) in ("digits", "textures") or str(source).startswith(("torchvision:", "medmnist:"))
 
 
 def _read(
@@ -112,6 +113,12 @@ def _read(
     """Yields (name, class name, pixels or why not)."""
     if str(source) == "digits":
         yield from _read_digits()
+    elif str(source) == "textures":
+        yield from _read_textures(seed)
+    elif str(source).startswith("medmnist:"):
+        from countermark.generators.medmnist import read_medmnist
+
+        yield from read_medmnist(str(source).partition(":")[2], download=options.download)
     elif str(source).startswith("torchvision:"):
         yield from _read_torchvision(str(source).partition(":")[2], options.max_images)
     else:
@@ -124,7 +131,7 @@ def _read(
             raise CorpusError(
                 f"{path} is neither a folder of images nor a zip archive of one.",
                 code="corpus.missing",
-                hint="Other sources: 'digits' and 'torchvision:NAME'.",
+                hint="Other sources: 'digits', 'textures', 'medmnist:NAME' and 'torchvision:NAME'.",
             )
         pattern = _compile(options.class_pattern)
         for name, data in files:
@@ -182,6 +189,14 @@ def _read_digits() -> Iterator[tuple[str, str, Pixels]]:
         grey = np.clip(np.rint(image * (255 / 16)), 0, 255).astype(np.uint8)
         large = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_CUBIC)
         yield f"digit-{index:04d}", str(target), np.repeat(large[..., None], 3, axis=2)
+
+
+def _read_textures(seed: int) -> Iterator[tuple[str, str, Pixels]]:
+    from countermark.generators.textures import EACH, MATERIALS, texture
+
+    for index in range(EACH):
+        for material in MATERIALS:
+            yield f"{material}-{index:04d}", material, texture(material, derive(seed, index), size=64)
 
 
 def _read_torchvision(name: str, limit: int) -> Iterator[tuple[str, str, Pixels | ImageError]]:

@@ -56,6 +56,17 @@ def translation(images: Tensor, share: float = 0.125) -> Tensor:
     return padded[index, rows, columns].permute(0, 3, 1, 2)
 
 
+def roll(images: Tensor) -> Tensor:
+    """Rolls each image around its edges by a random offset; what leaves enters on the other side."""
+    count, _, height, width = images.shape
+    shift_y = torch.randint(0, height, (count, 1, 1), device=images.device)
+    shift_x = torch.randint(0, width, (count, 1, 1), device=images.device)
+    rows = (torch.arange(height, device=images.device)[None, :, None] + shift_y) % height
+    columns = (torch.arange(width, device=images.device)[None, None, :] + shift_x) % width
+    index = torch.arange(count, device=images.device)[:, None, None]
+    return images.permute(0, 2, 3, 1)[index, rows, columns].permute(0, 3, 1, 2)
+
+
 @AUGMENTATIONS.add("cutout")
 def cutout(images: Tensor, share: float = 0.5) -> Tensor:
     """Greys out a rectangle with sides of ``share`` of the image's."""

@@ -27,7 +27,7 @@ from countermark.core.seeds import derive, torch_rng
 from countermark.generators.checkpoints import FILE, Progress, load_checkpoint, save_checkpoint
 from countermark.generators.config import Recipe
 from countermark.generators.data import Pictures
-from countermark.generators.diffaugment import augment
+from countermark.generators.diffaugment import augment, roll
 from countermark.generators.ema import Ema
 from countermark.generators.families.base import SelfSupervised
 from countermark.generators.grids import sheet
@@ -110,9 +110,15 @@ def fit(
         chosen = None if labels is None else labels[index].to(device)
         return real, chosen, torch.randn(settings.batch, latent, generator=source).to(device)
 
+    def seen(images: Tensor, *, real: bool = False) -> Tensor:
+        """Images as the critic sees them."""
+        if recipe.tiles == "both" or (recipe.tiles == "generated" and not real):
+            images = roll(images)
+        return augment(images, recipe.augment)
+
     def critic_loss(real: Tensor, fake: Tensor, classes: Tensor | None, count: int) -> Tensor:
         with fabric.autocast():
-            seen_real, seen_fake = augment(real, recipe.augment), augment(fake.detach(), recipe.augment)
+            seen_real, seen_fake = seen(real, real=True), seen(fake.detach())
             value = loss.critic(critic(seen_real, classes).float(), critic(seen_fake, classes).float())
             if isinstance(critic, SelfSupervised):
                 value = value + critic.extra_loss(seen_real)
@@ -129,8 +135,8 @@ def fit(
 
     def generator_loss(real: Tensor, fake: Tensor, classes: Tensor | None) -> Tensor:
         with fabric.autocast():
-            judged = critic(augment(fake, recipe.augment), classes).float()
-            paired = critic(augment(real, recipe.augment), classes).float() if loss.paired else None
+            judged = critic(seen(fake), classes).float()
+            paired = critic(seen(real, real=True), classes).float() if loss.paired else None
             return loss.generator(judged, paired)
 
     def checkpoint() -> None:

@@ -31,7 +31,8 @@ class NetworkConfig(BaseModel):
         classes: Number of classes; 0 for an unconditional network.
         critic_width: Channels of the critic after its first level.
         critic_max_width: Most channels of the critic at any level.
-        padding: ``circular`` makes images that tile.
+        padding: Of the generator; ``circular`` makes images that tile.
+        critic_padding: ``circular`` only where real images tile too; it would see the seams of others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +44,7 @@ class NetworkConfig(BaseModel):
     critic_width: int = Field(default=32, ge=4, le=512)
     critic_max_width: int = Field(default=256, ge=8, le=2048)
     padding: Literal["zeros", "circular"] = "zeros"
+    critic_padding: Literal["zeros", "circular"] = "zeros"
 
     @property
     def levels(self) -> int:
@@ -123,7 +125,7 @@ class ConvCritic(nn.Module):
             levels=config.levels,
             max_width=config.critic_max_width,
             spectral=spectral,
-            padding=config.padding,
+            padding=config.critic_padding,
         )
         self.head = ProjectionHead(
             self.trunk.out_channels, 4, config.classes, spectral=spectral, minibatch=minibatch

@@ -29,6 +29,7 @@ from countermark.generators.families.base import (
     NetworkConfig,
     PixelNorm,
 )
+from countermark.generators.families.upsampling import double, double_transposed
 
 
 class DCGANConfig(NetworkConfig):
@@ -58,7 +59,7 @@ class UpBlock(nn.Module):
 
     def __init__(self, source: int, target: int, config: DCGANConfig) -> None:
         super().__init__()
-        self.upsample = config.upsample
+        self.upsample, self.padding = config.upsample, config.padding
         self.conv: nn.Module
         if config.upsample == "transposed":
             self.conv = nn.ConvTranspose2d(source, target, 4, stride=2, padding=1)
@@ -68,11 +69,10 @@ class UpBlock(nn.Module):
         self.norm = _norm(target, config)
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        if self.upsample == "nearest":
-            x = F.interpolate(x, scale_factor=2, mode="nearest")
-        elif self.upsample == "bilinear":
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        x = self.conv(x)
+        if self.upsample == "transposed":
+            x = double_transposed(self.conv, x, self.padding)
+        else:
+            x = self.conv(double(x, self.upsample, self.padding))
         x = self.norm(x, labels) if isinstance(self.norm, ConditionalBatchNorm) else self.norm(x)
         return F.relu(x)
 

@@ -110,7 +110,7 @@ class Critic(nn.Module):
             levels=config.levels,
             max_width=config.critic_max_width,
             spectral=True,
-            padding=config.padding,
+            padding=config.critic_padding,
         )
         last = self.trunk.out_channels
         self.head = ProjectionHead(last, 4, config.classes, minibatch=False)

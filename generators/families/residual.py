@@ -27,6 +27,7 @@ from countermark.generators.families.base import (
     NetworkConfig,
     ProjectionHead,
 )
+from countermark.generators.families.upsampling import double
 
 
 class WGANConfig(NetworkConfig):
@@ -60,10 +61,6 @@ def _widths(width: int, max_width: int, levels: int) -> list[int]:
 
 def _halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class WGANBlock(nn.Module):
@@ -117,6 +114,7 @@ class WGANCritic(nn.Module):
 
     def __init__(self, config: WGANConfig) -> None:
         super().__init__()
+        config = config.model_copy(update={"padding": config.critic_padding})
         widths = _widths(config.critic_width // 2 or 1, config.critic_max_width, config.levels)[::-1]
         self.colour = nn.Conv2d(config.channels, widths[0], 3, padding=1, padding_mode=config.padding)
         self.blocks = nn.ModuleList(WGANBlock(a, b, config, up=False) for a, b in itertools.pairwise(widths))
@@ -162,6 +160,7 @@ class R3Generator(nn.Module):
         super().__init__()
         widths = _widths(config.width, config.max_width, config.levels)
         branches = config.blocks * len(widths)
+        self.padding = config.padding
         self.code = nn.Embedding(config.classes, config.latent) if config.classes else None
         self.start = nn.Parameter(torch.randn(widths[0], 4, 4))
         self.gate = nn.Linear(config.latent * (2 if config.classes else 1), widths[0])
@@ -181,7 +180,7 @@ class R3Generator(nn.Module):
         for index, level in enumerate(self.levels):
             x = level(x)
             if index < len(self.changes):
-                x = _double(self.changes[index](x))
+                x = double(self.changes[index](x), "bilinear", self.padding)
         return self.out(x)
 
 
@@ -190,6 +189,7 @@ class R3Critic(nn.Module):
 
     def __init__(self, config: R3GANConfig) -> None:
         super().__init__()
+        config = config.model_copy(update={"padding": config.critic_padding})
         widths = _widths(config.critic_width, config.critic_max_width, config.levels)[::-1]
         branches = config.blocks * len(widths)
         self.colour = nn.Conv2d(config.channels, widths[0], 1)

@@ -24,6 +24,7 @@ from countermark.generators.families.base import (
     NetworkConfig,
     PixelNorm,
 )
+from countermark.generators.families.upsampling import double
 
 
 class StyleGANConfig(NetworkConfig):
@@ -126,12 +127,12 @@ class Generator(nn.Module):
         for level, conv in enumerate(self.convs):
             style = w if level < border else other
             if level:
-                x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+                x = double(x, "bilinear", self.config.padding)
             x = conv(x, style)
             modulation = (self.colour_styles[level](style) + 1)[:, :, None, None]
             colour = self.colours[level](x * modulation.to(x.dtype))
             if image is not None:
-                image = F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
+                image = double(image, "bilinear", self.config.padding)
             image = colour if image is None else image + colour
         assert image is not None
         return torch.tanh(image)
