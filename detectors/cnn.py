@@ -24,17 +24,24 @@ from countermark.core.seeds import rng
 from countermark.detectors.augment import random_history
 from countermark.detectors.base import DetectorNetwork, FitSettings, Sample, require_both_classes
 from countermark.detectors.calibration import balanced_weights
+from countermark.detectors.frontends import FrontEnd, make_front_end
 from countermark.detectors.views import ViewPlan, crop_aspect, make_views, resize_short
 
 BATCH = 32
-DEFAULTS: dict[str, Any] = {"side": 224, "views": {"whole": 1, "middle": 1, "native": 1}, "dropout": 0.2}
+DEFAULTS: dict[str, Any] = {
+    "side": 224,
+    "views": {"whole": 1, "middle": 1, "native": 1},
+    "dropout": 0.2,
+    "frontend": "rgb",
+}
 
 
 class PatchClassifier(nn.Module):
-    """A trunk, dropout and a 1x1 convolution: float [N, 3, H, W] in [-1, 1] to logits [N, 1, h, w]."""
+    """Front end, trunk, dropout, 1x1 convolution: float [N, 3, H, W] in [-1, 1] to logits [N, 1, h, w]."""
 
-    def __init__(self, trunk: nn.Module, channels: int, dropout: float) -> None:
+    def __init__(self, trunk: nn.Module, channels: int, dropout: float, front: FrontEnd) -> None:
         super().__init__()
+        self.front = front
         self.trunk = trunk
         self.drop = nn.Dropout2d(dropout)
         self.head = nn.Conv2d(channels, 1, 1)
@@ -43,7 +50,7 @@ class PatchClassifier(nn.Module):
             nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        found = self.trunk(x)
+        found = self.trunk(self.front(x))
         return self.head(self.drop(found[-1] if isinstance(found, list) else found))
 
 
@@ -172,14 +179,16 @@ class CriticDetector(PatchDetector):
     }
 
     def build(self) -> PatchClassifier:
+        front = make_front_end(str(self.config["frontend"]))
         trunk = CriticTrunk(
+            channels=front.channels,
             width=int(self.config["width"]),
             levels=int(self.config["levels"]),
             max_width=int(self.config["max_width"]),
             spectral=False,
         )
         initialise(trunk, 1.3)
-        return PatchClassifier(trunk, trunk.out_channels, float(self.config["dropout"]))
+        return PatchClassifier(trunk, trunk.out_channels, float(self.config["dropout"]), front)
 
 
 class BackboneDetector(PatchDetector):
@@ -200,8 +209,11 @@ class BackboneDetector(PatchDetector):
         import timm
 
         name, stage = str(self.config["backbone"]), int(self.config["stage"])
+        front = make_front_end(str(self.config["frontend"]))
         try:
-            trunk = timm.create_model(name, pretrained=False, features_only=True, out_indices=(stage,))
+            trunk = timm.create_model(
+                name, pretrained=False, features_only=True, out_indices=(stage,), in_chans=front.channels
+            )
         except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
             raise ConfigError(f"timm has no convolutional backbone {name!r} with a stage {stage}.") from error
         if self.config["pretrained"]:
@@ -213,7 +225,7 @@ class BackboneDetector(PatchDetector):
                 raise ConfigError(f"The starting weights of {name} lack {sorted(missing)[0]}.")
             trunk.load_state_dict({k: weights[k] for k in trunk.state_dict()})
         channels: Any = trunk.feature_info
-        return PatchClassifier(trunk, channels.channels()[-1], float(self.config["dropout"]))
+        return PatchClassifier(trunk, channels.channels()[-1], float(self.config["dropout"]), front)
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -155,6 +155,13 @@ class ProbeDetector(DetectorNetwork):
         self.fit_head(torch.stack(features), np.array(labels), groups)
         return {"images": len(samples), "histories_per_image": settings.views}
 
+    def set_head(self, weight: np.ndarray, bias: float, kinds: Sequence[int]) -> None:
+        """A head of as many weights as ``kinds`` of view have features; other views count nothing."""
+        self.weight = torch.zeros_like(self.weight)
+        shape = (len(kinds), *self.weight.shape[1:])
+        self.weight[list(kinds)] = torch.from_numpy(weight).float().reshape(shape)
+        self.bias = torch.tensor(bias)
+
     def fit_head(self, features: Tensor, labels: np.ndarray, groups: Sequence[str]) -> None:
         """Fits the head on features [N, 3, blocks, pools, 768]; see ``fit_linear_head``."""
         x = features.float().reshape(len(features), -1).numpy()

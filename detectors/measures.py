@@ -1,0 +1,87 @@
+"""Figures of held-out scores, one set for each way in which images were drawn.
+
+>>> import numpy as np
+>>> labels, scores = np.array([0] * 50 + [1] * 50), np.linspace(0.01, 0.99, 100)
+>>> figures(labels, scores, np.full(100, 0.9), np.array(["a", "b"] * 50))["auroc"]
+1.0
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from countermark.core.stats import auroc, bootstrap, expected_calibration_error, tpr_at_fpr
+from countermark.detectors.folds import HeldOut
+
+RESAMPLES = 200
+NOTE = (
+    "Nested folds over whole sources: neither head, nor calibrator, nor thresholds have met the source "
+    "of an image that is counted; a generator may occur in another source."
+)
+
+
+def held_out_figures(
+    labels: np.ndarray, groups: np.ndarray, sources: np.ndarray, draws: np.ndarray, found: HeldOut
+) -> dict[str, Any]:
+    """Figures under each delivery and under random histories, with rates by source and by group."""
+    kinds = np.array([_condition(draw) for draw in draws])
+    result: dict[str, Any] = {"held_out": NOTE}
+    for kind in sorted(set(kinds) - {"pair", "hard"}):
+        inside = kinds == kind
+        y, p, likely = labels[inside], found.probabilities[inside], found.likely[inside]
+        if len(np.unique(y)) < 2:
+            continue
+        whole = figures(y, p, likely, sources[inside], logits=found.logits[inside])
+        flagged = p >= likely
+        top = np.quantile(found.logits[inside][y == 0], 0.95)
+        whole["fpr_at_default_by_source"] = _rates(flagged[y == 0], sources[inside][y == 0])
+        whole["tpr_at_5_fpr_by_generator"] = _rates(
+            found.logits[inside][y == 1] > top, groups[inside][y == 1]
+        )
+        result[kind.replace("-", "_")] = whole
+    hard = (kinds == "hard") & (labels == 0)
+    if hard.any():
+        flagged = found.probabilities[hard] >= found.likely[hard]
+        result["hard_pictures_of_real_images_fpr_at_default"] = _rates(flagged, draws[hard])
+    pairs = kinds == "pair"
+    if len(np.unique(labels[pairs])) == 2:
+        result["twins_auroc"] = round(auroc(labels[pairs], found.logits[pairs]), 3)
+    return result
+
+
+def figures(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    likely: np.ndarray,
+    sources: np.ndarray,
+    logits: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """AUROC with its interval over sources, TPR at 1 and 5 % FPR, ECE, rates at the default threshold.
+
+    Ranks come from ``logits``: the calibrators of different folds differ.
+    """
+    ranks = probabilities if logits is None else logits
+    interval = bootstrap(auroc, labels, ranks, clusters=sources, resamples=RESAMPLES)
+    flagged = probabilities >= likely
+    return {
+        "images": len(labels),
+        "auroc": round(auroc(labels, ranks), 3),
+        "auroc_interval": [round(interval.low, 3), round(interval.high, 3)],
+        "tpr_at_5_fpr": round(tpr_at_fpr(labels, ranks, 0.05), 3),
+        "tpr_at_1_fpr": round(tpr_at_fpr(labels, ranks, 0.01), 3),
+        "ece": round(expected_calibration_error(labels, probabilities), 3),
+        "fpr_at_default": round(float(flagged[labels == 0].mean()), 4),
+        "tpr_at_default": round(float(flagged[labels == 1].mean()), 3),
+    }
+
+
+def _condition(draw: str) -> str:
+    if draw.startswith("history"):
+        return "random-history"
+    return draw.removeprefix("measured-") if draw.startswith("measured") else draw.split("-")[0]
+
+
+def _rates(flagged: np.ndarray, names: np.ndarray) -> dict[str, float]:
+    return {str(name): round(float(flagged[names == name].mean()), 3) for name in np.unique(names)}

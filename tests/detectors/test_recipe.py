@@ -1,0 +1,50 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from countermark.core.corpus import Corpus
+from countermark.core.errors import ConfigError, UnknownNameError
+from countermark.detectors import load_detector
+from countermark.detectors.recipe import RECIPES, Recipe, read_recipe, train_recipe
+
+Make = Callable[..., np.ndarray]
+TINY = Recipe(
+    name="tiny",
+    seed=1,
+    network={"trunk": "random", "depth": 1, "blocks": [1], "views": {"whole": 1, "middle": 1, "native": 0}},
+    draws={"deliveries": ["native"], "histories": 1, "hard": 0, "twins": 0.3, "measured": []},
+    calibration={"folds": 3, "kind": "platt"},
+)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in RECIPES.glob("*.toml")])
+def test_shipped_recipes_are_valid(name: str) -> None:
+    assert read_recipe(name).name == name
+
+
+def test_what_is_not_a_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="default"):
+        read_recipe("nothing")
+    wrong = tmp_path / "wrong.toml"
+    for text in ("name = 1 2", "name = 'x'\nunknown = 1", "name = 'x'\n[draws]\nhard = 3"):
+        wrong.write_text(text)
+        with pytest.raises(ConfigError, match=r"wrong\.toml"):
+            read_recipe(wrong)
+
+
+def test_a_recipe_makes_a_detector_and_goes_on_after_a_break(
+    tiny_corpus: Corpus, tmp_path: Path, checkered: Make, smooth: Make
+) -> None:
+    folders = [tiny_corpus.root]
+    assert train_recipe(TINY, folders, tmp_path / "out", work=tmp_path / "work", minutes=0) is None
+    path = train_recipe(TINY, folders, tmp_path / "out", work=tmp_path / "work")
+    assert path is not None
+    detector = load_detector(path)
+    figures = detector.card.metrics["native"]
+    assert figures["images"] == 48 and figures["auroc"] > 0.9
+    assert detector.card.trained["recipe"]["draws"]["twins"] == 0.3
+    assert detector.card.trained["items"]["pair"] > 0
+    scores = detector.score([smooth(700), checkered(700)])
+    assert scores[1] > scores[0]
