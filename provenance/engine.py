@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from countermark.core.errors import ProvenanceError
@@ -30,7 +29,6 @@ def build(
     thumbnail: int = 0,
     remote_url: str | None = None,
     strings: ByteStrings | None = None,
-    output: IO[bytes] | None = None,
 ) -> tuple[bytes, bytes]:
     """Signs ``data`` with a manifest definition.
 
@@ -44,11 +42,9 @@ def build(
         thumbnail: Longest edge of a thumbnail; 0 for none.
         remote_url: Address of the manifest to write into the image; nothing is uploaded.
         strings: Replaces the stand-ins of soft-binding values.
-        output: Where the signed image is written; else it is returned.
 
     Returns:
-        The signed image (unchanged when neither embedded nor given an address; empty when it was
-        written to ``output``) and the store.
+        The signed image (unchanged when neither embedded nor given an address) and the store.
 
     Raises:
         ProvenanceError: ``signing.refused``, ``signing.timestamp``, ``history.unreadable``,
@@ -64,7 +60,7 @@ def build(
         thumbnail=thumbnail,
         host=urlsplit(identity.timestamp_url or "").hostname or "",
     )
-    buffer = io.BytesIO() if output is None or strings is not None else output
+    buffer = io.BytesIO()
     failures: list[Exception] = []
     to_sign: list[bytes] = []
     try:
@@ -81,71 +77,12 @@ def build(
         if failures:
             raise failures[0] from error
         raise _refused(identity, error) from error
-    signed = buffer.getvalue() if isinstance(buffer, io.BytesIO) else b""
+    signed = buffer.getvalue()
     if strings is not None:
         final = strings.finish(store, to_sign[-1], identity)
         signed = strings.for_asset(signed, store, final) if embed else signed
         store = final
-        if output is not None:
-            output.write(signed)
-            signed = b""
     return signed, store
-
-
-class HashingWriter:
-    """A writable stream over a file that knows the SHA-256 of what was written.
-
-    While writing goes on where it stopped, the hash is taken along; after a jump back it is taken
-    from the file at the end.
-    """
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._digest = hashlib.sha256()
-        self._end = 0
-        self._at = 0
-        self._straight = True
-
-    def write(self, data: bytes) -> int:
-        if self._at != self._end:
-            self._straight = False
-        elif self._straight:
-            self._digest.update(data)
-        written = self._stream.write(data)
-        self._at += written
-        self._end = max(self._end, self._at)
-        return written
-
-    def read(self, size: int = -1) -> bytes:
-        found = self._stream.read(size)
-        self._at += len(found)
-        return found
-
-    def readinto(self, target: bytearray | memoryview) -> int:
-        found = self.read(len(target))
-        target[: len(found)] = found
-        return len(found)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = self._stream.seek(offset, whence)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def truncate(self, size: int | None = None) -> int:
-        self._straight = False
-        return self._stream.truncate(size)
-
-    def hexdigest(self) -> str:
-        """The SHA-256 of the file as it is now."""
-        if self._straight:
-            return self._digest.hexdigest()
-        self._stream.seek(0)
-        return hashlib.file_digest(self._stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -16,24 +16,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from cryptography import x509
 
 from countermark.core.errors import ProvenanceError
-from countermark.core.files import atomic_write
+from countermark.core.files import atomic_write, config_dir
 from countermark.provenance import certificates as certs
 from countermark.provenance.identity import Identity, SignCallback, check_matches, external_identity
 from countermark.provenance.identity_store import (
     IdentityRecord,
     folder_of,
-    now,
     prepare,
     read_record,
     records,
     root_dir,
     save_identity,
     stamp_of,
+    until,
 )
 
 __all__ = [
@@ -52,8 +53,9 @@ __all__ = [
 
 PASSPHRASE_VARIABLE = "COUNTERMARK_PASSPHRASE"
 _AUTHORITY = "_authority"
-#: Unprotected identities that were read: what their files looked like, valid until, the identity.
-_loaded: dict[Path, tuple[tuple[int, ...], str, Identity]] = {}
+#: Unprotected identities that were read, by configuration folder and name: what their files looked
+#: like, valid until (seconds since 1970), the identity, its folder.
+_loaded: dict[tuple[Path, str], tuple[tuple[int, ...], float, Identity, str]] = {}
 
 
 def get_identity(name: str = "default", *, passphrase: str | None = None) -> Identity:
@@ -68,11 +70,12 @@ def get_identity(name: str = "default", *, passphrase: str | None = None) -> Ide
         ProvenanceError: ``identity.expired``, ``identity.revoked``, ``identity.requested``,
             ``key.passphrase``.
     """
+    place = (config_dir(), name)
+    kept = _loaded.get(place)
+    if kept is not None and kept[0] == stamp_of(kept[3]) and kept[1] > time.time():
+        return kept[2]
     folder = folder_of(name)
     stamp = stamp_of(folder)
-    kept = _loaded.get(folder)
-    if kept is not None and stamp is not None and kept[0] == stamp and kept[1] > now():
-        return kept[2]
     if name == "default" and not (folder / "identity.json").exists():
         with contextlib.suppress(ProvenanceError):  # another process was faster
             create_identity("default")
@@ -106,7 +109,7 @@ def get_identity(name: str = "default", *, passphrase: str | None = None) -> Ide
         )
     identity = Identity(name, record.algorithm, chain, record.kind, record.timestamp_url, key)
     if not record.protected and stamp is not None:
-        _loaded[folder] = (stamp, record.not_after, identity)
+        _loaded[place] = (stamp, until(record.not_after), identity, str(folder))
     return identity
 
 

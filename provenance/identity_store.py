@@ -132,7 +132,12 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def stamp_of(folder: Path) -> tuple[int, ...] | None:
+def until(moment: str) -> float:
+    """A record's time as seconds since 1970."""
+    return datetime.datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S%z").timestamp()
+
+
+def stamp_of(folder: Path | str) -> tuple[int, ...] | None:
     """What changes when a stored identity changes."""
     try:
         files = [os.stat(f"{folder}/{name}") for name in ("identity.json", "key.pem")]

@@ -13,15 +13,15 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from countermark.core.errors import OutputError
-from countermark.core.files import atomic_path, atomic_write
+from countermark.core.files import atomic_stream, atomic_write, sha256_bytes, write_all
 from countermark.core.images import read_bytes
 from countermark.core.results import SignedImage
 from countermark.provenance.claims import PARENT_ID, Claim, definition
 from countermark.provenance.contexts import mime_of, require_mime
-from countermark.provenance.engine import HashingWriter, build
+from countermark.provenance.engine import build
 from countermark.provenance.identities import get_identity
 from countermark.provenance.identity import Identity
 from countermark.provenance.ingredients import Ingredient, Source, collect
@@ -70,6 +70,22 @@ def sign_image(
         ImageError: The source is missing or too large.
         ProvenanceError: See ``sign_bytes``.
     """
+    return sign_file(
+        source, destination, identity=identity, data=data, sidecar=sidecar, title=title, **options
+    )[0]
+
+
+def sign_file(
+    source: Path | str,
+    destination: Path | str,
+    *,
+    identity: str | Identity = "default",
+    data: bytes | None = None,
+    sidecar: bool = False,
+    title: str | None = None,
+    **options: Any,
+) -> tuple[SignedImage, bytes]:
+    """``sign_image``, and the manifest store that was written, for the repository."""
     destination = Path(destination)
     if destination.exists():
         raise OutputError(
@@ -80,31 +96,30 @@ def sign_image(
     original = read_bytes(source)
     content = original if data is None else data
     _check_suffix(content, destination)
-    with atomic_path(destination) as temporary, open(temporary, "w+b") as stream:
-        output = HashingWriter(stream)
-        signed = sign_bytes(
-            content,
-            identity=identity,
-            title=title or destination.name,
-            history=original,
-            name=str(source),
-            embed=not sidecar,
-            output=cast(IO[bytes], output),
-            **options,
-        )
-        digest = output.hexdigest()
-        stream.flush()
+    signed = sign_bytes(
+        content,
+        identity=identity,
+        title=title or destination.name,
+        history=original,
+        name=str(source),
+        embed=not sidecar,
+        **options,
+    )
+    # Signed in memory and written in one go: the library writes a file in hundreds of small pieces.
+    with atomic_stream(destination) as stream:
+        write_all(stream, signed.data)
         if sidecar:
             atomic_write(sidecar_path(destination), signed.manifest)
-    return SignedImage(
+    image = SignedImage(
         source=str(source),
         path=str(destination),
-        sha256=digest,
+        sha256=sha256_bytes(signed.data),
         manifest_id=signed.manifest_id,
         identity=signed.identity,
         payload=None,
         notes=signed.notes,
     )
+    return image, signed.manifest
 
 
 def sign_bytes(
@@ -130,7 +145,6 @@ def sign_bytes(
     actions: Sequence[str | Mapping[str, Any]] = (),
     training: str | None = "notAllowed",
     assertions: Sequence[Mapping[str, Any]] = (),
-    output: IO[bytes] | None = None,
 ) -> Signed:
     """Signs an encoded image in memory.
 
@@ -150,7 +164,6 @@ def sign_bytes(
         remote_url: Written into the image as the manifest's address; nothing is uploaded.
         generator, digital_source_type, model, seed, prompt, parameters, soft_bindings, actions,
             training, assertions: See ``Claim``.
-        output: Where the signed image is written, instead of being returned.
 
     Raises:
         ProvenanceError: ``credential.format``, ``source-type.unknown``, ``history.unreadable``,
@@ -180,7 +193,7 @@ def sign_bytes(
     signed, store = build(
         data, mime, manifest, ingredients, signer_identity,
         embed=embed, thumbnail=_thumbnail_edge(data, thumbnail), remote_url=remote_url,
-        strings=strings if soft_bindings else None, output=output,
+        strings=strings if soft_bindings else None,
     )  # fmt: skip
     return Signed(signed, store, manifest["label"], signer_identity.name)
 

@@ -110,11 +110,18 @@ Trust = TrustList | Path | str | bytes
 
 def default_trust() -> TrustList:
     """The development authority of this user and the lists in ``<config>/trust``, merged."""
-    own, folder = authority_path(), config_dir() / "trust"
+    own, folder = _places(config_dir())
     files: list[str] = []
     with contextlib.suppress(FileNotFoundError):
-        files = sorted(each.path for each in os.scandir(folder) if each.name.endswith(_ENDINGS))
-    return _default(str(own), tuple(files), tuple(_stamp(each) for each in (str(own), *files)))
+        if os.access(folder, os.F_OK):  # an exception would cost more than all the rest
+            files = sorted(each.path for each in os.scandir(folder) if each.name.endswith(_ENDINGS))
+    return _default(own, tuple(files), tuple(_stamp(each) for each in (own, *files)))
+
+
+@functools.lru_cache(maxsize=8)
+def _places(configuration: Path) -> tuple[str, str]:
+    """The development authority's certificate and the folder of trust lists."""
+    return str(authority_path()), str(configuration / "trust")
 
 
 @functools.lru_cache(maxsize=8)

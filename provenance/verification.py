@@ -14,6 +14,7 @@ import contextlib
 import functools
 import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,7 @@ def verify_image(
     *,
     trust: Trust | Sequence[Trust] | None = None,
     manifest: bytes | None = None,
+    digest: bool = False,
 ) -> Verification:
     """Verifies the credential of one image.
 
@@ -53,6 +55,8 @@ def verify_image(
         trust: Who is trusted, see ``resolve_trust``; None for the development authority and
             the configured trust lists.
         manifest: A manifest store that belongs to the image, instead of the one inside it.
+        digest: Also give the file's own SHA-256, for reports. It costs one more pass over all bytes,
+            a quarter of the time for a PNG of one megapixel.
 
     Raises:
         ImageError: The file is missing, empty, too large, or no image that is known.
@@ -64,13 +68,12 @@ def verify_image(
     if not data:
         raise ImageError(f"{name} is empty.", code="image.empty", hint="Check how it was copied.")
     mime = mime_of(data)
-    digest = sha256_bytes(data)
     trusted = resolve_trust(trust)
-    if manifest is None and path and not has_credential(data):
-        manifest = _sidecar(Path(path))
+    if manifest is None and path:
+        manifest = _sidecar(path, data)
+    blank = Verification(path, VerificationState.ABSENT, sha256=sha256_bytes(data) if digest else None)
     if mime is None and manifest is None:
-        return _absent_or_unknown(data, path, digest)
-    blank = Verification(path, VerificationState.ABSENT, sha256=digest)
+        return _absent_or_unknown(data, blank)
     reason = out_of_bounds(data) or (out_of_bounds(manifest) if manifest is not None else None)
     if reason == codes.COMPRESSED:
         return _finish(replace(blank, problems=(Problem(reason, codes.sentence(reason), "notice"),)))
@@ -166,16 +169,15 @@ def _unread(blank: Verification, data: bytes, manifest: bytes | None, error: Pro
     return _finish(replace(blank, problems=(problem,)))
 
 
-def _absent_or_unknown(data: bytes, path: str, digest: str) -> Verification:
+def _absent_or_unknown(data: bytes, blank: Verification) -> Verification:
     from countermark.core.images import sniff_format
 
     if sniff_format(data) is None and not has_credential(data):
         raise ImageError(
-            f"{path or 'image'} is not an image in a supported format.",
+            f"{blank.path or 'image'} is not an image in a supported format.",
             code="image.unsupported",
             hint="Supported: JPEG, PNG, WebP, AVIF, HEIC, GIF, TIFF, BMP.",
         )
-    blank = Verification(path, VerificationState.ABSENT, sha256=digest)
     if has_credential(data):
         return _unread(
             blank, data, None, ProvenanceError("the file's format is not known", code=codes.UNREADABLE)
@@ -183,9 +185,10 @@ def _absent_or_unknown(data: bytes, path: str, digest: str) -> Verification:
     return _finish(blank)
 
 
-def _sidecar(path: Path) -> bytes | None:
-    beside = path.with_suffix(".c2pa")
-    if beside == path or not beside.is_file():
+def _sidecar(path: str, data: bytes) -> bytes | None:
+    """The credential beside a file, when there is one and the file itself holds none."""
+    beside = os.path.splitext(path)[0] + ".c2pa"
+    if beside == path or not os.path.isfile(beside) or has_credential(data):
         return None
     with contextlib.suppress(ImageError):
         return read_bytes(beside)

@@ -33,6 +33,7 @@ def verify(
     recover: bool = True,
     repository: Repository | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    digest: bool = False,
 ) -> Verification:
     """Verifies one image; nothing is fetched from a network.
 
@@ -43,6 +44,7 @@ def verify(
         recover: When there is no credential, or a broken one, read the watermark and look the
             image up in the repository.
         repository: Where to look; None for the user's own.
+        digest: Also give the file's own SHA-256, which takes one more pass over it.
 
     Returns:
         ``state`` is ``trusted``, ``intact``, ``invalid``, ``absent``, or ``recovered`` if there was
@@ -54,7 +56,7 @@ def verify(
     """
     from countermark.provenance.verification import verify_image
 
-    result = verify_image(path, trust=trust)
+    result = verify_image(path, trust=trust, digest=digest)
     broken = result.state in (VerificationState.ABSENT, VerificationState.INVALID)
     if not (recover and broken):
         return result
@@ -92,16 +94,14 @@ def _find(
     pixels: Pixels, reading: MarkReading | None, repository: Repository | None, notes: list[Problem]
 ) -> Recovered | None:
     from countermark.provenance.recovery import Known, recover
-    from countermark.provenance.repository import open_repository
+    from countermark.provenance.repository import shared_repository
 
     mark = None
     if reading is not None and reading.payload is not None:
         mark = Known(bytes.fromhex(reading.payload), reading.p_value)
     try:
-        if repository is not None:
-            return recover(pixels, repository, reading=mark, problems=notes)
-        with open_repository() as own:
-            return recover(pixels, own, reading=mark, problems=notes)
+        place = shared_repository() if repository is None else repository
+        return recover(pixels, place, reading=mark, problems=notes)
     except CountermarkError as error:
         notes.append(_notice("recovery.failed", str(error)))
         return None

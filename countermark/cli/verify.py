@@ -43,7 +43,7 @@ def verify(
     found = []
     for path in files:
         try:
-            found.append(verify_one(path, trust=trust or None, recover=recover))
+            found.append(verify_one(path, trust=trust or None, recover=recover, digest=True))
         except CountermarkError as error:
             if error.code.startswith("trust"):
                 raise

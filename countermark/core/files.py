@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -38,56 +41,93 @@ def atomic_path(path: Path | str, *, overwrite: bool = False, mode: int = 0o644)
     Raises:
         OutputError: ``output.exists`` or ``output.failed``.
     """
+    with atomic_stream(path, overwrite=overwrite, mode=mode) as stream:
+        stream.close()
+        yield Path(stream.name)
+
+
+@contextmanager
+def atomic_stream(path: Path | str, *, overwrite: bool = False, mode: int = 0o644) -> Iterator[io.FileIO]:
+    """``atomic_path``, opened for writing bytes without a buffer.
+
+    Several times faster than to open the temporary path: a file that is truncated and written is
+    put on disk at once by some file systems (ext4), when it is closed.
+    """
     path = Path(path)
-    if path.exists() and not overwrite:
+    name = os.fspath(path)
+    if not overwrite and os.path.exists(name):
         raise _exists(path)
+    folder, file = os.path.split(name)
+    stem, suffix = os.path.splitext(file)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:80]}-", suffix=path.suffix)
+        handle, temporary = _temporary(folder or ".", f".{stem[:80]}-", suffix)
     except OSError as error:
         raise OutputError(
             f"Cannot write into {path.parent}: {error.strerror or error}.",
             hint="Choose another output folder or free some space.",
         ) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
+        with open(handle, "wb", buffering=0, closefd=True) as stream:
+            stream.name = temporary
+            yield stream
         os.chmod(temporary, mode)
         if overwrite:
-            os.replace(temporary, path)
+            os.replace(temporary, name)
         else:
             try:
-                os.link(temporary, path)
+                os.link(temporary, name)
             except FileExistsError as error:
                 raise _exists(path) from error
             except OSError:  # a file system without hard links
-                if path.exists():
+                if os.path.exists(name):
                     raise _exists(path) from None
-                os.replace(temporary, path)
+                os.replace(temporary, name)
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
 
 
 def atomic_write(path: Path | str, data: bytes | str, *, overwrite: bool = False, mode: int = 0o644) -> Path:
     """Writes ``data`` (text as UTF-8) whole or not at all; see ``atomic_path``."""
-    with atomic_path(path, overwrite=overwrite, mode=mode) as temporary:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+    with atomic_stream(path, overwrite=overwrite, mode=mode) as stream:
+        write_all(stream, data.encode() if isinstance(data, str) else data)
     return Path(path)
+
+
+def write_all(stream: io.FileIO, data: bytes) -> None:
+    """Writes all of ``data``: one system call takes 2 GB at most."""
+    view = memoryview(data)
+    while view:
+        view = view[stream.write(view) or 0 :]
+
+
+def _temporary(folder: str, prefix: str, suffix: str) -> tuple[int, str]:
+    """An open temporary file in ``folder``, which is made when it is missing."""
+    try:
+        return tempfile.mkstemp(dir=folder, prefix=prefix, suffix=suffix)
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
+        return tempfile.mkstemp(dir=folder, prefix=prefix, suffix=suffix)
+
+
+@functools.lru_cache(maxsize=8)
+def _home(home: str) -> Path:
+    """One object for each folder: it is asked for several times with every signature."""
+    return Path(home)
 
 
 def config_dir() -> Path:
     """Where identities and trust lists live: ``$COUNTERMARK_HOME`` or the user's config folder."""
     home = os.environ.get(HOME_VARIABLE)
-    return Path(home) if home else user_config_path("countermark", appauthor=False)
+    return _home(home) if home else user_config_path("countermark", appauthor=False)
 
 
 def data_dir() -> Path:
     """Where the manifest repository and caches live: ``$COUNTERMARK_HOME`` or the user's data folder."""
     home = os.environ.get(HOME_VARIABLE)
-    return Path(home) if home else user_data_path("countermark", appauthor=False)
+    return _home(home) if home else user_data_path("countermark", appauthor=False)
 
 
 def private_dir(path: Path) -> Path:

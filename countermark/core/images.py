@@ -132,7 +132,8 @@ def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
         if status.st_size > limits.max_bytes:
             raise _too_large(str(path), status.st_size, limits)
         with open(path, "rb") as stream:
-            return stream.read(limits.max_bytes + 1)
+            # Asked for what there is: Python sets aside as much memory as it is asked to read.
+            return stream.read(status.st_size + 1)
     except FileNotFoundError as error:
         raise ImageError(f"{path} does not exist.", code="image.missing") from error
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@
 from countermark.provenance.repository.exchange import export, import_
 from countermark.provenance.repository.extract import extract_manifest
 from countermark.provenance.repository.records import Deletion, Hit, ManifestRecord, record_for
-from countermark.provenance.repository.store import Repository, open_repository
+from countermark.provenance.repository.store import Repository, open_repository, shared_repository
 
 __all__ = [
     "Deletion",
@@ -26,4 +26,5 @@ __all__ = [
     "import_",
     "open_repository",
     "record_for",
+    "shared_repository",
 ]

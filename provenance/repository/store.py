@@ -13,6 +13,8 @@ True
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +25,13 @@ from sqlalchemy.exc import IntegrityError
 
 from countermark.core.errors import ProvenanceError
 from countermark.provenance.fingerprint import MAX_DISTANCE
-from countermark.provenance.repository.engine import lock_for_migration, make_engine, reading, writing
+from countermark.provenance.repository.engine import (
+    default_url,
+    lock_for_migration,
+    make_engine,
+    reading,
+    writing,
+)
 from countermark.provenance.repository.mirror import Mirror
 from countermark.provenance.repository.records import (
     MAX_TEXT_LENGTH,
@@ -62,6 +70,34 @@ def open_repository(url: str | None = None) -> Repository:
             lock_for_migration(connection)
             upgrade(connection)
     return Repository(engine)
+
+
+def shared_repository() -> Repository:
+    """The user's own repository, opened once in each process; not to be closed.
+
+    Opening one costs some 15 ms, and its index of fingerprints is loaded anew. It is opened again
+    when its file was replaced, when ``COUNTERMARK_HOME`` has moved it, and after a fork.
+    """
+    path = str(default_url().database)
+    with _sharing:
+        kept = _shared.get(os.getpid())
+        if kept is None or kept[0] != (path, _inode(path)):
+            repository = open_repository()
+            kept = ((path, _inode(path)), repository)
+            _shared.clear()
+            _shared[os.getpid()] = kept
+        return kept[1]
+
+
+_shared: dict[int, tuple[tuple[str, int], Repository]] = {}
+_sharing = threading.Lock()
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0
 
 
 class Repository:

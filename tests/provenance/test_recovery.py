@@ -147,3 +147,44 @@ def test_of_several_records_the_most_similar_wins(repository: Repository) -> Non
         other.add(record_for(image, manifest_id=name, store=b"x", sha256="0" * 64, payload=b"8 bytes!"))
     found = recover(perturb("jpeg:60", cut), other, reading=Reading(b"8 bytes!"))
     assert found is not None and found.record.manifest_id == "urn:cut"
+
+
+def variant(image: np.ndarray, size: int = 48) -> np.ndarray:
+    """Another version of a picture: a part of it shows something else."""
+    changed = image.copy()
+    changed[40 : 40 + size, 60 : 60 + size] = picture(999)[40 : 40 + size, 60 : 60 + size]
+    return changed
+
+
+@pytest.mark.parametrize("spec", ["none", "jpeg:50", "resize:0.5", "screenshot", "crop:0.75"])
+def test_variants_are_similar_and_not_recovered(repository: Repository, spec: str) -> None:
+    for k in range(4):
+        problems: list[Problem] = []
+        copy = perturb(spec, variant(picture(k)), rng(k, spec))
+        assert recover(copy, repository, problems=problems) is None
+        (note,) = problems
+        assert (note.code, note.severity) == ("recovery.similar", "notice")
+        assert f"urn:c2pa:{k}" in note.sentence
+
+
+def test_brightness_and_contrast_are_no_variant(repository: Repository) -> None:
+    brighter = np.clip(picture(4).astype(np.float32) * 0.8 + 30, 0, 255).astype(np.uint8)
+    found = recover(brighter, repository)
+    assert found is not None and found.record.manifest_id == "urn:c2pa:4"
+
+
+def test_a_variant_with_the_mark_is_recovered_by_it(repository: Repository) -> None:
+    """An edited copy of a marked picture: the mark says whose it is, the sketch that it may be."""
+    found = recover(variant(picture(2)), repository, reading=Reading(bytes([2]) * 8))
+    assert found is not None and found.method == "mark"
+
+
+def test_without_a_sketch_only_near_fingerprints_count() -> None:
+    repository = open_repository("sqlite://")
+    record = record_for(picture(1), manifest_id="urn:1", store=b"x", sha256="0" * 64, sketch=False)
+    assert record.fingerprint is not None
+    far = bytes([record.fingerprint[0] ^ 0xFF, record.fingerprint[1] ^ 0x0F]) + record.fingerprint[2:]
+    repository.add(replace(record, fingerprint=far))  # 12 bits away
+    problems: list[Problem] = []
+    assert recover(picture(1), repository, problems=problems) is None
+    assert [note.code for note in problems] == ["recovery.similar"]

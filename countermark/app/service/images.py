@@ -117,7 +117,8 @@ def _verify(context: Context, body: bytes, recover: bool) -> dict[str, Any]:
     from countermark.app.verify import verify
 
     with tempfile.TemporaryDirectory(prefix="countermark-") as folder:
-        result = verify(_write(Path(folder), body, context), recover=recover, repository=context.repository)
+        path = _write(Path(folder), body, context)
+        result = verify(path, recover=recover, repository=context.repository, digest=True)
     return {"schema": "countermark.verification/1", **asdict(replace(result, path=""))}
 
 
