@@ -25,6 +25,7 @@ from countermark.detectors.augment import random_history
 from countermark.detectors.base import DetectorNetwork, FitSettings, Sample, require_both_classes
 from countermark.detectors.calibration import balanced_weights
 from countermark.detectors.frontends import FrontEnd, make_front_end
+from countermark.detectors.inference import for_scoring
 from countermark.detectors.views import ViewPlan, crop_aspect, make_views, resize_short
 
 BATCH = 32
@@ -72,6 +73,7 @@ class PatchDetector(DetectorNetwork):
         self.plan = ViewPlan(**self.config["views"])
         self.device = torch.device("cpu")
         self.model = self.build().eval()
+        self._scoring: tuple[int, nn.Module] | None = None
 
     @abstractmethod
     def build(self) -> PatchClassifier:
@@ -99,25 +101,35 @@ class PatchDetector(DetectorNetwork):
     def to(self, device: torch.device) -> Self:
         self.device = device
         self.model.to(device)
+        self._scoring = None
         return self
 
     def tensor(self, pixels: np.ndarray) -> Tensor:
         """uint8 [N, H, W, 3] to float [N, 3, H, W] in [-1, 1] on the network's device."""
-        x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
+        x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)  # channels stay last
         return x.to(self.device).float() / 127.5 - 1
 
     def logits(self, images: Sequence[Pixels]) -> np.ndarray:
         views = [view for image in images for view in make_views(image, self.plan, self.side)]
         found = []
         for start in range(0, len(views), BATCH):
-            found.append(self.model(self.tensor(np.stack(views[start : start + BATCH]))).mean(dim=(1, 2, 3)))
+            found.append(
+                self._fast()(self.tensor(np.stack(views[start : start + BATCH]))).mean(dim=(1, 2, 3))
+            )
         return torch.cat(found).reshape(len(images), -1).mean(dim=1).double().cpu().numpy()
+
+    def _fast(self) -> nn.Module:
+        """The model with its batch norms folded; made anew when a weight has changed since."""
+        stamp = sum(t._version for t in (*self.model.parameters(), *self.model.buffers()))
+        if self._scoring is None or self._scoring[0] != stamp:
+            self._scoring = stamp, for_scoring(self.model)
+        return self._scoring[1]
 
     def logit_map(self, image: Pixels) -> np.ndarray:
         whole = float(self.logits([image])[0])
         bound = crop_aspect(image, 8)
         bound = resize_short(bound, max(self.side, min(2 * self.side, *bound.shape[:2])))
-        local = self.model(self.tensor(bound[None]))[0, 0].float().cpu().numpy()
+        local = self._fast()(self.tensor(bound[None]))[0, 0].float().cpu().numpy()
         return (whole + local - local.mean()).astype(np.float32)
 
     def fit(self, samples: Sequence[Sample], settings: FitSettings) -> dict[str, Any]:
