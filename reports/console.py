@@ -18,6 +18,7 @@ from rich.text import Text
 
 from countermark.reports.canonical import Document
 from countermark.reports.documents import kind_of
+from countermark.reports.evaluations import bounds, measured, tabulate
 from countermark.reports.formats import Options
 from countermark.reports.text import figure, plural, visible
 
@@ -163,21 +164,18 @@ def _audit(document: Document) -> RenderableType:
 
 
 def _evaluation(document: Document) -> RenderableType:
-    table = _table("figure", "slice", "condition", "measured", "interval", "n")
-    for row in document["figures"]:
-        interval = row["interval"]
-        low, high = interval.get("low"), interval.get("high")
-        bounds = f"{figure(low, row['unit'])} … {figure(high, row['unit'])}" if low is not None else ""
-        table.add_row(
-            _text(row["name"]),
-            _text(row["slice"]),
-            _text(row["condition"]),
-            figure(interval["value"], row["unit"]),
-            bounds,
-            str(interval.get("n", "")),
-        )
-    notes = [_text(note) for note in document["notes"]]
-    return Group(_text(document["title"], "bold"), Text(), table, *notes)
+    found = tabulate(document)
+    table = _table("figure", "slice", *(visible(name or "measured", 40) for name in found.conditions), "n")
+    for line in found.lines:
+        cells = []
+        for cell in line.cells:
+            interval = bounds(cell, line.unit)
+            cells.append(measured(cell, line.unit) + (f"\n{interval}" if interval else ""))
+        table.add_row(_text(line.name), _text(line.slice), *cells, line.images)
+    head = [_text(document["title"], "bold")]
+    if document.get("headline"):
+        head.append(_text(document["headline"]))
+    return Group(*head, Text(), table, *(_text(note) for note in document["notes"]))
 
 
 _VIEWS: dict[str, Callable[[Document], RenderableType]] = {

@@ -163,6 +163,8 @@ def evaluation_document(
     *,
     subject: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
+    headline: str = "",
+    curves: Mapping[str, Any] | None = None,
     when: str | None = None,
 ) -> Document:
     """A table of measured figures.
@@ -170,10 +172,16 @@ def evaluation_document(
     Args:
         figures: Each with ``name`` and ``interval`` (an ``Interval`` or a mapping with ``value``,
             ``low``, ``high``, ``n``), and optionally ``unit``, ``slice`` and ``condition``.
+        headline: The report's first line, above all figures.
+        curves: By condition: ``roc`` (``fpr``, ``tpr``, ``auroc``) and ``reliability`` (bins with
+            ``score``, ``share``, ``n``).
     """
     rows = [{"unit": "", "slice": "", "condition": "", **plain(dict(f))} for f in figures]
+    more: dict[str, Any] = {"headline": headline} if headline else {}
+    if curves:
+        more["curves"] = plain(dict(curves))
     return _document(
-        "evaluation", when, title=title, subject=plain(subject or {}), figures=rows, notes=list(notes)
+        "evaluation", when, title=title, subject=plain(subject or {}), figures=rows, notes=list(notes), **more
     )
 
 

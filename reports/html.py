@@ -20,6 +20,7 @@ from countermark.reports import charts
 from countermark.reports.canonical import Document, dumps
 from countermark.reports.claims import DISCLAIMER
 from countermark.reports.documents import kind_of
+from countermark.reports.evaluations import bounds, measured, tabulate
 from countermark.reports.formats import Options
 from countermark.reports.text import figure, plural, visible
 from countermark.reports.thumbnails import Thumbnail
@@ -87,6 +88,8 @@ def _environment() -> Environment:
         share_bar=charts.share_bar,
         roc_plot=charts.roc_plot,
         reliability_plot=charts.reliability_plot,
+        measured=measured,
+        bounds=bounds,
     )
     return environment
 
@@ -139,7 +142,7 @@ def _audit(document: Document, options: Options) -> dict[str, Any]:
 
 
 def _evaluation(document: Document, options: Options) -> dict[str, Any]:
-    return {}
+    return {"table": tabulate(document)}
 
 
 _VIEWS = {"scan": _scan, "verify": _verify, "audit": _audit, "evaluation": _evaluation}

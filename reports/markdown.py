@@ -10,6 +10,7 @@ from typing import Any
 from countermark.reports.canonical import Document
 from countermark.reports.claims import DISCLAIMER
 from countermark.reports.documents import kind_of
+from countermark.reports.evaluations import bounds, measured, tabulate
 from countermark.reports.formats import Options
 from countermark.reports.text import code_span, figure, markdown_text, plural
 
@@ -164,13 +165,17 @@ def _difference(check: dict[str, Any], before: dict[str, Any] | None) -> str:
 
 
 def _evaluation(document: Document) -> list[str]:
+    found = tabulate(document)
     lines = [f"## {markdown_text(document['title'])}", ""]
-    lines += ["| Figure | Slice | Condition | Measured | Interval | n |", "|---|---|---|---|---|---|"]
-    for row in document["figures"]:
-        interval, unit = row["interval"], row["unit"]
-        low, high = interval.get("low"), interval.get("high")
-        bounds = f"{figure(low, unit)} … {figure(high, unit)}" if low is not None else ""
-        names = " | ".join(markdown_text(row[key]) for key in ("name", "slice", "condition"))
-        value = figure(interval["value"], unit)
-        lines.append(f"| {names} | {value} | {bounds} | {interval.get('n', '')} |")
+    if document.get("headline"):
+        lines += [markdown_text(document["headline"]), ""]
+    columns = " | ".join(markdown_text(name or "Measured") for name in found.conditions)
+    lines += [f"| Figure | Slice | {columns} | n |", "|---|---|" + "---|" * (len(found.conditions) + 1)]
+    for line in found.lines:
+        cells = []
+        for cell in line.cells:
+            interval = bounds(cell, line.unit)
+            cells.append(measured(cell, line.unit) + (f" ({interval})" if interval else ""))
+        names = f"{markdown_text(line.name)} | {markdown_text(line.slice)}"
+        lines.append(f"| {names} | {' | '.join(cells)} | {line.images} |")
     return [*lines, "", *(markdown_text(note) for note in document["notes"])]
