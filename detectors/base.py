@@ -93,6 +93,27 @@ class DetectorNetwork(ABC):
         return self
 
 
+class FrozenNetwork(DetectorNetwork):
+    """A network of frozen features and a linear head, which a recipe can fit on stored features."""
+
+    @property
+    @abstractmethod
+    def feature_shape(self) -> tuple[int, ...]:
+        """Of one view's features."""
+
+    @abstractmethod
+    def view_features(self, views: np.ndarray) -> np.ndarray:
+        """float32 [n, *feature_shape] of uint8 RGB views [n, 224, 224, 3]."""
+
+    @abstractmethod
+    def head_input(self, features: np.ndarray) -> np.ndarray:
+        """float32 [n, D], what the head is linear in, of [n, 3 kinds of view, *feature_shape]."""
+
+    @abstractmethod
+    def set_head(self, weight: np.ndarray, bias: float) -> None:
+        """Sets the head: weight [D] and bias."""
+
+
 #: Registry of families by name.
 DETECTORS: Registry[type[DetectorNetwork]] = Registry("detector family")
 

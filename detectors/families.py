@@ -8,9 +8,10 @@ from countermark.detectors.base import DETECTORS, DetectorNetwork
 def register_families() -> list[str]:
     """Makes the built-in families known (once) and returns the names of all families."""
     from countermark.detectors.cnn import BackboneDetector, CriticDetector
+    from countermark.detectors.cnn_stages import StageDetector
     from countermark.detectors.probe import ProbeDetector
 
-    built_in: list[type[DetectorNetwork]] = [ProbeDetector, CriticDetector, BackboneDetector]
+    built_in: list[type[DetectorNetwork]] = [ProbeDetector, CriticDetector, BackboneDetector, StageDetector]
     for family in built_in:
         if family.family not in DETECTORS:
             DETECTORS.register(family.family, family)

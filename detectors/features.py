@@ -1,9 +1,10 @@
-"""Views and frozen features of the data engine's items, kept on disk and resumable.
+"""Views of the data engine's items and frozen features of the views, kept on disk and resumable.
 
-A folder holds ``views.npy`` (uint8 [items, 3 kinds, 224, 224, 3]; holes where a view repeats
-another), ``features.npy`` (float16 [items, 3 kinds, blocks, pools, 768]) and ``state.npy`` (uint8
-[items]: 0 not yet, 1 views, 2 features too, 3 not to be had). Work stops after the minutes that it
-is given and goes on at the next call, so that no long uninterrupted run is needed.
+A folder holds ``views.npy`` (uint8 [items, 3 kinds, 224, 224, 3]) and ``drawn.npy`` (uint8 [items]: 0
+not yet, 1 drawn, 2 not to be had); for every network beside them ``NAME.features.npy`` (float16
+[items, 3 kinds, ...]) and ``NAME.done.npy``, so that a detector and its student share the views.
+Work stops after the minutes that it is given and goes on at the next call, so that no long
+uninterrupted run is needed.
 """
 
 from __future__ import annotations
@@ -13,37 +14,32 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.lib.format import open_memmap
 
 from countermark.core.errors import ConfigError, ImageError
 from countermark.detectors.engine import Plan, draw_row
-from countermark.detectors.probe import ProbeDetector
 from countermark.detectors.twins import Reconstruct
-from countermark.detectors.views import SIDE, ViewPlan, make_views
+from countermark.detectors.views import SIDE, ViewPlan, distinct, make_views
 
-PENDING, VIEWED, DONE, ABSENT = range(4)
+PENDING, DRAWN, ABSENT = range(3)
 ALL_KINDS = ViewPlan(whole=1, middle=1, native=1)
 
+#: uint8 views [n, 224, 224, 3] to features [n, ...].
+Compute = Callable[[np.ndarray], np.ndarray]
 
-class FeatureStore:
-    """Views and features of a plan's items in a folder.
 
-    Args:
-        folder: Made if it is not there.
-        items: Number of items.
-        shape: Of one view's features: (blocks, pools, width).
+class ViewStore:
+    """Views of a plan's items in a folder, which is made if it is not there.
 
     Raises:
-        ConfigError: the folder was filled for another plan.
+        ConfigError: the folder was filled for another number of items.
     """
 
-    def __init__(self, folder: Path | str, items: int, shape: tuple[int, int, int]) -> None:
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.state = _open(folder / "state.npy", np.uint8, (items,))
-        self.views = _open(folder / "views.npy", np.uint8, (items, 3, SIDE, SIDE, 3))
-        self.features = _open(folder / "features.npy", np.float16, (items, 3, *shape))
+    def __init__(self, folder: Path | str, items: int) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.state = _open(self.folder / "drawn.npy", np.uint8, (items,))
+        self.views = _open(self.folder / "views.npy", np.uint8, (items, 3, SIDE, SIDE, 3))
 
     def draw(
         self, plan: Plan, reconstruct: Reconstruct, minutes: float = 1e9, wanted: np.ndarray | None = None
@@ -59,7 +55,7 @@ class FeatureStore:
             try:
                 for position, pixels in draw_row(plan, row, reconstruct, positions):
                     self.views[position] = np.stack(make_views(pixels, ALL_KINDS))
-                    self.state[position] = VIEWED
+                    self.state[position] = DRAWN
             except ImageError:
                 pass
             for position in positions:
@@ -67,47 +63,39 @@ class FeatureStore:
                     self.state[position] = ABSENT
         return True
 
-    def extract(
-        self, network: ProbeDetector, minutes: float = 1e9, batch: int = 10, first: np.ndarray | None = None
-    ) -> bool:
-        """Computes the features of viewed items, ``first`` ones first; True when none is left."""
+    def features(self, name: str, shape: tuple[int, ...]) -> FeatureStore:
+        """The features that the network ``name`` gives, ``shape`` for one view."""
+        return FeatureStore(self, name, shape)
+
+
+class FeatureStore:
+    """One network's features of the views of a ``ViewStore``."""
+
+    def __init__(self, views: ViewStore, name: str, shape: tuple[int, ...]) -> None:
+        self.store = views
+        items = len(views.state)
+        self.done = _open(views.folder / f"{name}.done.npy", np.uint8, (items,))
+        self.values = _open(views.folder / f"{name}.features.npy", np.float16, (items, 3, *shape))
+
+    def extract(self, compute: Compute, minutes: float = 1e9, batch: int = 10) -> bool:
+        """Computes what is missing of the views that are drawn; True when none is left."""
         stop = time.monotonic() + 60 * minutes
-        waiting = np.flatnonzero(self.state[:] == VIEWED)
-        if first is not None:
-            waiting = waiting[np.argsort(~first[waiting], kind="stable")]
+        waiting = np.flatnonzero((self.store.state[:] == DRAWN) & (self.done[:] == 0))
         for start in range(0, len(waiting), batch):
             if time.monotonic() > stop:
                 return False
-            chosen = np.sort(waiting[start : start + batch])
-            self.features[chosen] = view_features(network, self.views[chosen])
-            self.state[chosen] = DONE
+            chosen = waiting[start : start + batch]
+            self.values[chosen] = view_features(compute, self.store.views[chosen])
+            self.done[chosen] = 1
         return True
 
-    def map_views(
-        self, compute: Callable[[np.ndarray], np.ndarray], chosen: np.ndarray, batch: int = 16
-    ) -> np.ndarray:
-        """``compute`` on views [n, 3, 224, 224, 3] of the chosen items, joined."""
-        return np.concatenate(
-            [compute(self.views[chosen[i : i + batch]]) for i in range(0, len(chosen), batch)]
-        )
 
-
-def view_features(network: ProbeDetector, views: np.ndarray) -> np.ndarray:
-    """float16 [n, 3, blocks, pools, 768] of views [n, 3, 224, 224, 3]; equal views are computed once."""
-    flat: list[np.ndarray] = []
-    seen: dict[tuple[int, bytes], int] = {}
-    places = np.zeros(views.shape[:2], int)
-    for i in range(len(views)):
-        for kind in range(3):
-            key = (i, views[i, kind].tobytes())
-            if key not in seen:
-                seen[key] = len(flat)
-                flat.append(views[i, kind])
-            places[i, kind] = seen[key]
-    x = torch.from_numpy(np.stack(flat)).permute(0, 3, 1, 2)
-    with torch.inference_mode():
-        found = network.trunk(x, network.blocks)[:, :, network.pools].clamp(-6e4, 6e4)
-    return found.cpu().numpy().astype(np.float16)[places]
+def view_features(compute: Compute, views: np.ndarray) -> np.ndarray:
+    """float16 [n, 3, ...] of views [n, 3, 224, 224, 3]; views that an item repeats are computed once."""
+    count, kinds = views.shape[:2]
+    kept, places = distinct(list(views.reshape(-1, *views.shape[2:])), kinds)
+    found = np.clip(compute(np.stack(kept)), -6e4, 6e4).astype(np.float16)
+    return found[places].reshape(count, kinds, *found.shape[1:])
 
 
 def _open(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:

@@ -121,7 +121,7 @@ def fit_logistic(
 
     Args:
         features: float32 [N, D]; standardised inside, in place of a copy where it can be.
-        labels: [N], 1 for synthetic.
+        labels: [N], 1 for synthetic, or targets in between.
         weights: [N], mean 1.
         C: Inverse strength of the penalty, as scikit-learn counts it.
         iterations: L-BFGS iterations at most.

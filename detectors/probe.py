@@ -18,18 +18,18 @@ from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
 from countermark.core.seeds import rng
 from countermark.detectors.augment import random_history
-from countermark.detectors.base import DetectorNetwork, FitSettings, Sample, require_both_classes
+from countermark.detectors.base import FitSettings, FrozenNetwork, Sample, require_both_classes
 from countermark.detectors.heads import fit_linear_head
 from countermark.detectors.quantise import pack_state, unpack_state
 from countermark.detectors.towers import load_trunk
-from countermark.detectors.views import SIDE, ViewPlan, crop_aspect, make_views, resize_short
+from countermark.detectors.views import SIDE, ViewPlan, crop_aspect, distinct, make_views, resize_short
 from countermark.detectors.vit import GRID, POOLS, WIDTH, ClipTrunk
 
 KINDS = ("whole", "middle", "native")
 BATCH = 32
 
 
-class ProbeDetector(DetectorNetwork):
+class ProbeDetector(FrozenNetwork):
     """CLIP blocks and a linear head per kind of view.
 
     Args:
@@ -90,11 +90,14 @@ class ProbeDetector(DetectorNetwork):
     def features(self, images: Sequence[Pixels]) -> Tensor:
         """float32 [N, 3 kinds, blocks, pools, 768]; views of one kind are averaged."""
         views = [view for image in images for view in make_views(image, self.plan)]
+        views, places = distinct(views, self.plan.count)
         parts = []
         for start in range(0, len(views), BATCH):
             batch = torch.from_numpy(np.stack(views[start : start + BATCH])).permute(0, 3, 1, 2)
             parts.append(self.trunk(batch, self.blocks).cpu()[:, :, self.pools])
-        per_view = torch.cat(parts).reshape(len(images), self.plan.count, *parts[0].shape[1:])
+        per_view = torch.cat(parts)[torch.from_numpy(places)].reshape(
+            len(images), self.plan.count, *parts[0].shape[1:]
+        )
         split = torch.split(per_view, [self.plan.whole, self.plan.middle, self.plan.native], dim=1)
         zero = torch.zeros_like(per_view[:, 0])
         return torch.stack([part.mean(dim=1) if part.shape[1] else zero for part in split], dim=1)
@@ -155,12 +158,33 @@ class ProbeDetector(DetectorNetwork):
         self.fit_head(torch.stack(features), np.array(labels), groups)
         return {"images": len(samples), "histories_per_image": settings.views}
 
-    def set_head(self, weight: np.ndarray, bias: float, kinds: Sequence[int]) -> None:
-        """A head of as many weights as ``kinds`` of view have features; other views count nothing."""
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        return (len(self.blocks), len(self.pools), WIDTH)
+
+    def view_features(self, views: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(views).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            return self.trunk(batch, self.blocks)[:, :, self.pools].float().cpu().numpy()
+
+    def head_input(self, features: np.ndarray) -> np.ndarray:
+        used = self._used()
+        return features[:, used].reshape(len(features), -1).astype(np.float32)
+
+    def set_head(self, weight: np.ndarray, bias: float) -> None:
+        """The head; kinds of view that the plan does not hold count nothing."""
+        used = self._used()
         self.weight = torch.zeros_like(self.weight)
-        shape = (len(kinds), *self.weight.shape[1:])
-        self.weight[list(kinds)] = torch.from_numpy(weight).float().reshape(shape)
+        self.weight[used] = torch.from_numpy(weight).float().reshape(len(used), *self.weight.shape[1:])
         self.bias = torch.tensor(bias)
+
+    def head_logits(self, features: np.ndarray) -> np.ndarray:
+        """Logits of stored features [n, 3, *feature_shape]."""
+        weight = self.weight[self._used()].reshape(-1).numpy()
+        return self.head_input(features) @ weight + float(self.bias)
+
+    def _used(self) -> list[int]:
+        return [place for place, kind in enumerate(KINDS) if getattr(self.plan, kind)]
 
     def fit_head(self, features: Tensor, labels: np.ndarray, groups: Sequence[str]) -> None:
         """Fits the head on features [N, 3, blocks, pools, 768]; see ``fit_linear_head``."""

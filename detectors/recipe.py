@@ -19,17 +19,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from countermark.core.corpus import read_corpus
 from countermark.core.errors import ConfigError, TrainingError, UnknownNameError
+from countermark.detectors.base import DETECTORS, FrozenNetwork
 from countermark.detectors.calibration import balanced_weights, fit_calibrator
 from countermark.detectors.engine import Draws, Item, Plan, plan_items
-from countermark.detectors.features import DONE, FeatureStore
+from countermark.detectors.families import register_families
+from countermark.detectors.features import ViewStore
 from countermark.detectors.folds import HeldOut, nested_scores, source_folds
 from countermark.detectors.heads import fit_logistic
-from countermark.detectors.library import save_detector
+from countermark.detectors.library import load_detector, save_detector
 from countermark.detectors.measures import held_out_figures
-from countermark.detectors.probe import KINDS, ProbeDetector
+from countermark.detectors.probe import ProbeDetector
 from countermark.detectors.thresholds import ThresholdTable
 from countermark.detectors.twins import load_autoencoder, simulate_upsampler
-from countermark.detectors.vit import WIDTH
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 MAX_RECIPE_BYTES = 100_000
@@ -64,11 +65,17 @@ class DrawPart(_Part):
 
 
 class HeadPart(_Part):
-    """The head: see ``fit_logistic``. ``pairs`` is the weight of an image of a pair, others count 1."""
+    """The head: see ``fit_logistic``.
+
+    ``pairs`` is the weight of an image of a pair, others count 1. With a ``teacher`` the targets are
+    the labels mixed, ``mix`` to one, with that detector's probabilities for the same views.
+    """
 
     C: float = Field(default=1e-2, gt=0)
     iterations: int = Field(default=60, ge=1, le=10_000)
     pairs: float = Field(default=1.0, ge=0)
+    teacher: str = ""
+    mix: float = Field(default=0.5, ge=0, le=1)
 
 
 class CalibrationPart(_Part):
@@ -80,11 +87,12 @@ class CalibrationPart(_Part):
 
 
 class Recipe(_Part):
-    """A recipe for a detector of the family ``clip-probe``."""
+    """A recipe for a detector of frozen features and a linear head: ``clip-probe`` or ``timm-stages``."""
 
     name: str
     summary: str = ""
     licence: str = "Apache-2.0"
+    family: str = "clip-probe"
     seed: int = 0
     network: dict[str, Any] = {}
     draws: DrawPart = DrawPart()
@@ -120,7 +128,7 @@ def train_recipe(
     work: Path | str,
     autoencoder: Path | str | None = None,
     minutes: float = 1e9,
-    network: ProbeDetector | None = None,
+    network: FrozenNetwork | None = None,
 ) -> Path | None:
     """Makes a detector from labelled folders.
 
@@ -128,7 +136,8 @@ def train_recipe(
         recipe: Name, TOML file or ``Recipe``.
         corpora: Labelled folders (see ``read_corpus``); sources of one name count as one source.
         out: Folder for ``NAME.safetensors`` and ``NAME.card.json``.
-        work: Folder for views and features; a later call goes on with what is there.
+        work: Folder for views and features; a later call goes on with what is there, and recipes
+            with the same draws and seed share the views.
         autoencoder: Weights for ``load_autoencoder``; twins come from a simulated upsampler if None.
         minutes: Stop drawing and extracting after so many minutes.
         network: Instead of the network that the recipe names.
@@ -141,30 +150,61 @@ def train_recipe(
     """
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     plan = plan_items([read_corpus(folder) for folder in corpora], recipe.draws.plan(), recipe.seed)
-    network = network or ProbeDetector.create(dict(recipe.network), recipe.seed)
-    shape = (len(network.blocks), len(network.pools), WIDTH)
-    store = FeatureStore(work, len(plan.items), shape)
+    network = network or make_network(recipe)
     reconstruct = load_autoencoder(autoencoder) if autoencoder else simulate_upsampler
-    if not store.draw(plan, reconstruct, minutes) or not store.extract(network, minutes):
+    views = ViewStore(work, len(plan.items))
+    store = views.features(recipe.name, network.feature_shape)
+    if not views.draw(plan, reconstruct, minutes) or not store.extract(network.view_features, minutes):
         return None
-    places = np.flatnonzero(store.state[:] == DONE)
+    places = np.flatnonzero(store.done[:])
     items = [plan.items[p] for p in places]
-    return fit_recipe(recipe, network, store.features[places], items, out, training_data=describe(plan))
+    targets = np.array([float(item.label) for item in items])
+    if recipe.head.teacher:
+        taught = _teacher_scores(recipe.head.teacher, views, places, minutes)
+        if taught is None:
+            return None
+        targets = (1 - recipe.head.mix) * targets + recipe.head.mix * taught
+    return fit_recipe(
+        recipe, network, store.values[places], items, out, targets=targets, training_data=describe(plan)
+    )
+
+
+def make_network(recipe: Recipe) -> FrozenNetwork:
+    """The network of a recipe with its head at zero; ConfigError if its family has no frozen features."""
+    register_families()
+    network = DETECTORS.get(recipe.family).create(dict(recipe.network), recipe.seed)
+    if not isinstance(network, FrozenNetwork):
+        raise ConfigError(f"The family {recipe.family} is trained as a whole, not by a recipe.")
+    return network
+
+
+def _teacher_scores(name: str, views: ViewStore, places: np.ndarray, minutes: float) -> np.ndarray | None:
+    """The teacher's probabilities for the views of the items, from its own stored features."""
+    teacher = load_detector(name)
+    if not isinstance(teacher.network, ProbeDetector):
+        raise ConfigError(f"{name} cannot teach: it is not of the family clip-probe.")
+    store = views.features(teacher.name, teacher.network.feature_shape)
+    if not store.extract(teacher.network.view_features, minutes):
+        return None
+    return teacher.calibrator(teacher.network.head_logits(store.values[places]))
 
 
 def fit_recipe(
     recipe: Recipe,
-    network: ProbeDetector,
+    network: FrozenNetwork,
     features: np.ndarray,
     items: Sequence[Item],
     out: Path | str,
+    *,
+    targets: np.ndarray | None = None,
     **card: Any,
 ) -> Path:
     """Measures by nested folds, fits the head on everything, calibrates and saves.
 
     Args:
-        features: float16 [N, 3 kinds, blocks, pools, 768].
+        features: float16 [N, 3 kinds, ...].
         items: What each row of ``features`` is.
+        targets: What the head is fitted to, float [N] in [0, 1]; the labels if None.
         card: Further fields of the card, such as ``training_data``.
     """
     labels = np.array([item.label for item in items])
@@ -173,15 +213,15 @@ def fit_recipe(
     draws = np.array([item.draw for item in items])
     if len(np.unique(labels)) < 2:
         raise TrainingError("The corpora hold one class only.", code="training.one-class")
-    used = [k for k in range(len(KINDS)) if getattr(network.plan, KINDS[k])]
-    x = features[:, used].reshape(len(features), -1).astype(np.float32)
+    aims = labels if targets is None else targets
+    x = network.head_input(features)
     fitted = ~np.char.startswith(draws, "measured")
     weights = item_weights(labels, groups, draws, recipe.head.pairs)
 
     def fit(mask: np.ndarray) -> tuple[np.ndarray, float]:
         mask = mask & fitted
         return fit_logistic(
-            x[mask], labels[mask], weights[mask], C=recipe.head.C, iterations=recipe.head.iterations
+            x[mask], aims[mask], weights[mask], C=recipe.head.C, iterations=recipe.head.iterations
         )
 
     def fit_and_score(mask: np.ndarray, scored: np.ndarray) -> np.ndarray:
@@ -208,7 +248,7 @@ def fit_recipe(
     figures = held_out_figures(labels, groups, sources, draws, found)
     weight, bias = fit(np.ones(len(labels), bool))
     calibrator, table = final_calibration(recipe, labels, groups, sources, usable, found)
-    network.set_head(weight, bias, used)
+    network.set_head(weight, bias)
     card.setdefault("summary", recipe.summary)
     card.setdefault("licence", recipe.licence)
     card.setdefault("limits", recipe.limits)

@@ -13,6 +13,7 @@ areas carry no trace of how they were made.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -129,6 +130,24 @@ def make_views(image: Pixels, plan: ViewPlan, side: int = SIDE) -> list[Pixels]:
     if plan.native:
         views += texture_crops(resize_short(crop_aspect(image, 8), max(short, side)), plan.native, side)
     return views
+
+
+def distinct(views: Sequence[Pixels], each: int) -> tuple[list[Pixels], np.ndarray]:
+    """Views without repetitions inside a run of ``each`` (the views of one image), and where each went.
+
+    At the scale of the web, the crops at short side 320 and at native resolution are the same pixels;
+    a network needs to see them once. Returns the kept views and int [len(views)] places among them.
+    """
+    kept: list[Pixels] = []
+    places = np.zeros(len(views), int)
+    for start in range(0, len(views), each):
+        first = len(kept)
+        for index in range(start, min(start + each, len(views))):
+            same = (p for p in range(first, len(kept)) if np.array_equal(kept[p], views[index]))
+            places[index] = next(same, len(kept))
+            if places[index] == len(kept):
+                kept.append(views[index])
+    return kept, places
 
 
 def _centre(image: Pixels, side: int) -> Pixels:

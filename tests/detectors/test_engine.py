@@ -7,7 +7,7 @@ import pytest
 from countermark.core.corpus import Corpus
 from countermark.core.errors import ConfigError, CorpusError
 from countermark.detectors.engine import Draws, draw_row, plan_items
-from countermark.detectors.features import ABSENT, DONE, VIEWED, FeatureStore, view_features
+from countermark.detectors.features import ABSENT, DRAWN, ViewStore, view_features
 from countermark.detectors.probe import ProbeDetector
 
 DRAWS = Draws(deliveries=("native", "q75"), histories=2, hard=0.5, twins=1.0, masked=0.0)
@@ -63,32 +63,37 @@ def test_a_store_goes_on_where_it_stopped(tiny_corpus: Corpus, tmp_path: Path) -
     small = Corpus(tiny_corpus.root, tiny_corpus.rows[:6])
     plan = plan_items([small], Draws(deliveries=("native",), hard=0, twins=0, measured=()), 1)
     network = ProbeDetector.create(NETWORK, 0)
-    store = FeatureStore(tmp_path, len(plan.items), (1, 2, 768))
-    assert not store.draw(plan, lambda p, g: p, minutes=0)
-    assert store.draw(plan, lambda p, g: p, wanted=np.arange(len(plan.items)) < 4)
-    assert np.count_nonzero(store.state[:] == VIEWED) == 4
-    store = FeatureStore(tmp_path, len(plan.items), (1, 2, 768))
-    assert store.draw(plan, lambda p, g: p) and not store.extract(network, minutes=0)
-    assert store.extract(network, batch=5)
-    assert np.all(store.state[:] == DONE) and np.abs(store.features[:]).sum(axis=(1, 2, 3, 4)).min() > 0
-    with pytest.raises(ConfigError, match="state"):
-        FeatureStore(tmp_path, 5, (1, 2, 768))
+    views = ViewStore(tmp_path, len(plan.items))
+    assert not views.draw(plan, lambda p, g: p, minutes=0)
+    assert views.draw(plan, lambda p, g: p, wanted=np.arange(len(plan.items)) < 4)
+    assert np.count_nonzero(views.state[:] == DRAWN) == 4
+    store = views.features("probe", network.feature_shape)
+    assert store.extract(network.view_features)
+    first = store.values[:4].copy()
+    views = ViewStore(tmp_path, len(plan.items))
+    store = views.features("probe", network.feature_shape)
+    assert views.draw(plan, lambda p, g: p) and not store.extract(network.view_features, minutes=0)
+    assert store.extract(network.view_features, batch=5)
+    assert np.all(store.done[:] == 1) and np.abs(store.values[:]).sum(axis=(1, 2, 3, 4)).min() > 0
+    assert np.array_equal(store.values[:4], first)
+    with pytest.raises(ConfigError, match="drawn"):
+        ViewStore(tmp_path, 5)
 
 
 def test_a_delivery_that_shrinks_is_left_out_for_small_pictures(tiny_corpus: Corpus, tmp_path: Path) -> None:
     small = Corpus(tiny_corpus.root, tiny_corpus.rows[:2])
     draws = Draws(deliveries=("native", "320q90"), histories=0, hard=0, twins=0, measured=())
     plan = plan_items([small], draws, 1)
-    store = FeatureStore(tmp_path, len(plan.items), (1, 2, 768))
+    store = ViewStore(tmp_path, len(plan.items))
     assert store.draw(plan, lambda p, g: p)
     states = {item.draw: state for item, state in zip(plan.items, store.state[:], strict=True)}
-    assert states == {"native": VIEWED, "320q90": ABSENT}
+    assert states == {"native": DRAWN, "320q90": ABSENT}
 
 
 def test_equal_views_have_equal_features() -> None:
     network = ProbeDetector.create(NETWORK, 0)
     views = np.random.default_rng(0).integers(0, 256, (2, 3, 224, 224, 3)).astype(np.uint8)
     views[:, 2] = views[:, 1]
-    found = view_features(network, views)
+    found = view_features(network.view_features, views)
     assert found.shape == (2, 3, 1, 2, 768)
     assert np.array_equal(found[:, 1], found[:, 2]) and not np.array_equal(found[:, 0], found[:, 1])

@@ -14,7 +14,7 @@ TINY = Recipe(
     name="tiny",
     seed=1,
     network={"trunk": "random", "depth": 1, "blocks": [1], "views": {"whole": 1, "middle": 1, "native": 0}},
-    draws={"deliveries": ["native"], "histories": 1, "hard": 0, "twins": 0.3, "measured": []},
+    draws={"deliveries": ["native"], "histories": 0, "hard": 0, "twins": 0.3, "measured": []},
     calibration={"folds": 3, "kind": "platt"},
 )
 
@@ -34,17 +34,53 @@ def test_what_is_not_a_recipe_is_refused(tmp_path: Path) -> None:
             read_recipe(wrong)
 
 
-def test_a_recipe_makes_a_detector_and_goes_on_after_a_break(
-    tiny_corpus: Corpus, tmp_path: Path, checkered: Make, smooth: Make
-) -> None:
-    folders = [tiny_corpus.root]
-    assert train_recipe(TINY, folders, tmp_path / "out", work=tmp_path / "work", minutes=0) is None
-    path = train_recipe(TINY, folders, tmp_path / "out", work=tmp_path / "work")
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recipe")
+
+
+@pytest.fixture(scope="module")
+def small(tiny_corpus: Corpus) -> list[Path]:
+    return [tiny_corpus.root]
+
+
+@pytest.fixture(scope="module")
+def trained(small: list[Path], work: Path) -> Path:
+    assert train_recipe(TINY, small, work / "out", work=work, minutes=0) is None
+    path = train_recipe(TINY, small, work / "out", work=work)
     assert path is not None
-    detector = load_detector(path)
+    return path
+
+
+def test_a_recipe_makes_a_detector_and_goes_on_after_a_break(
+    trained: Path, checkered: Make, smooth: Make
+) -> None:
+    detector = load_detector(trained)
     figures = detector.card.metrics["native"]
     assert figures["images"] == 48 and figures["auroc"] > 0.9
     assert detector.card.trained["recipe"]["draws"]["twins"] == 0.3
     assert detector.card.trained["items"]["pair"] > 0
     scores = detector.score([smooth(700), checkered(700)])
     assert scores[1] > scores[0]
+
+
+def test_a_student_shares_its_teachers_views(trained: Path, small: list[Path], work: Path) -> None:
+    views = (work / "views.npy").stat().st_mtime_ns
+    student = TINY.model_copy(
+        update={
+            "name": "student",
+            "family": "timm-stages",
+            "network": {"pretrained": "", "stages": [0]},
+            "head": TINY.head.model_copy(update={"teacher": str(trained)}),
+        }
+    )
+    path = train_recipe(student, small, work / "out", work=work)
+    assert path is not None and (work / "views.npy").stat().st_mtime_ns == views
+    assert (work / "tiny.features.npy").is_file() and (work / "student.features.npy").is_file()
+    assert load_detector(path).card.metrics["native"]["auroc"] > 0.8
+
+
+def test_a_family_without_frozen_features_is_refused(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    whole = TINY.model_copy(update={"family": "critic", "network": {}})
+    with pytest.raises(ConfigError, match="as a whole"):
+        train_recipe(whole, [tiny_corpus.root], tmp_path / "out", work=tmp_path / "work")
