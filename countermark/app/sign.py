@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from countermark.core.images import (
 from countermark.core.results import SignedImage
 
 if TYPE_CHECKING:
+    from countermark.provenance.ingredients import Ingredient, Source
     from countermark.provenance.repository import Repository
 
 SIGNABLE = ("jpeg", "png", "webp", "avif", "tiff", "gif", "heif")
@@ -37,11 +38,11 @@ def sign(
     *,
     identity: str = "default",
     generator: str | None = None,
-    parents: Sequence[Path | str] = (),
+    parents: Sequence[Source | Ingredient] = (),
     watermark: bool = True,
     record: bool = True,
     digital_source_type: str | None = None,
-    model: str | None = None,
+    model: str | Mapping[str, Any] | None = None,
     seed: int | str | None = None,
     prompt: str | None = None,
     repository: Repository | None = None,
@@ -56,7 +57,7 @@ def sign(
         identity: Name of a stored key and certificate chain; ``default`` is a development identity
             that is made on first use and that nobody else trusts.
         generator: What made the image, such as ``my-model/1.2``.
-        parents: Images it was made from; their credentials stay in the history.
+        parents: Images it was made from, see ``sign_bytes``; their credentials stay in the history.
         watermark: Embed an identifier into the pixels (which encodes the image again). An image
             that cannot carry one is signed without, and ``notes`` says why.
         record: Keep the manifest, mark and fingerprint, so that a stripped credential is found again.

@@ -22,6 +22,9 @@ def serve(
     public: list[str] = typer.Option([], "--public", help="A scope that needs no token."),
     new_token: str | None = typer.Option(None, "--new-token", help="Make a token of this name and print it."),
     scope: list[str] = typer.Option(["verify", "scan"], "--scope", help="What the new token may do."),
+    days: float | None = typer.Option(None, "--days", min=0, help="After how many days the token expires."),
+    revoke_token: str | None = typer.Option(None, "--revoke-token", help="End the token of this name."),
+    list_tokens: bool = typer.Option(False, "--list-tokens", help="List tokens: names, scopes, expiry."),
     certificate: Path | None = typer.Option(None, "--certificate", help="PEM file, for HTTPS."),
     key: Path | None = typer.Option(None, "--key", help="PEM file, for HTTPS."),
 ) -> int:
@@ -31,12 +34,20 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("fastapi", "serve") from error
+    from countermark.app.service import tokens
     from countermark.app.service.server import run_service
     from countermark.app.service.settings import Settings
-    from countermark.app.service.tokens import create_token
 
     if new_token is not None:
-        typer.echo(create_token(new_token, scope))
+        typer.echo(tokens.create_token(new_token, scope, days=days))
+        return PASS
+    if revoke_token is not None:
+        tokens.revoke_token(revoke_token)
+        return PASS
+    if list_tokens:
+        for token in tokens.list_tokens():
+            until = "expired" if token.expired else token.expires or "no end"
+            typer.echo(f"{token.name:20} {' '.join(token.scopes)}  ({until})")
         return PASS
     run_service(
         host,

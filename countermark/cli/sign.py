@@ -23,13 +23,26 @@ def sign(
     ),
     identity: str = typer.Option("default", "--identity", "-i", help="Whose key; see countermark keys."),
     generator: str | None = typer.Option(None, "--generator", help="What made it, such as my-model/1.2."),
-    model: str | None = typer.Option(None, "--model", help="Model name or weights hash."),
+    model: str | None = typer.Option(None, "--model", help="Name of the model, such as my-model/1.2."),
+    weights: Path | None = typer.Option(None, "--weights", help="The model's weights; their hash is noted."),
     seed: str | None = typer.Option(None, "--seed", help="The image's seed."),
     prompt: str | None = typer.Option(None, "--prompt", help="The prompt; it can be redacted later."),
     source_type: str | None = typer.Option(
         None, "--source-type", help="IPTC digital source type; trainedAlgorithmicMedia for new images."
     ),
     parent: list[Path] = typer.Option([], "--parent", help="An image it was made from."),
+    component: list[Path] = typer.Option([], "--component", help="An image that was placed in it."),
+    training: str = typer.Option(
+        "notAllowed", "--training", help="AI training and mining: allowed, notAllowed, constrained."
+    ),
+    timestamp_url: str | None = typer.Option(
+        None, "--timestamp-url", help="RFC 3161 authority; the one use of the network there is."
+    ),
+    sidecar: bool = typer.Option(False, "--sidecar", help="Write the credential beside the image (.c2pa)."),
+    thumbnail: int = typer.Option(0, "--thumbnail", min=0, max=1024, help="Longest edge; 0 for none."),
+    keep_history: bool = typer.Option(
+        True, "--keep-history/--forget-history", help="Keep what the image was signed with before."
+    ),
     watermark: bool = typer.Option(True, "--watermark/--no-watermark", help="Embed an identifier."),
     record: bool = typer.Option(True, "--record/--no-record", help="Keep it in the manifest repository."),
     watch: bool = typer.Option(False, "--watch", help="Go on signing what appears in the folder."),
@@ -38,15 +51,26 @@ def sign(
 ) -> int:
     """Sign generated images with Content Credentials and an invisible watermark."""
     from countermark.app.sign import sign as sign_one
+    from countermark.core.files import sha256_file
+    from countermark.provenance.claims import model_facts
+    from countermark.provenance.ingredients import Ingredient
 
+    facts: Any = model
+    if weights is not None:
+        facts = {**model_facts(model or weights.stem), "sha256": sha256_file(weights)}
     options: dict[str, Any] = {
         "identity": identity,
         "generator": generator,
-        "model": model,
+        "model": facts,
         "seed": seed,
         "prompt": prompt,
         "digital_source_type": source_type,
-        "parents": tuple(parent),
+        "parents": (*parent, *(Ingredient(each, "componentOf") for each in component)),
+        "training": training,
+        "timestamp_url": timestamp_url,
+        "sidecar": sidecar,
+        "thumbnail": thumbnail,
+        "keep_history": keep_history,
         "watermark": watermark,
         "record": record,
     }
