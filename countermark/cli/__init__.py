@@ -18,6 +18,8 @@ from countermark.cli import (
     generate,
     keys,
     models,
+    records,
+    redact,
     scan,
     serve,
     sign,
@@ -35,10 +37,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (scan, sign, verify, generate, train, calibrate, audit, models, serve, demo):
+for module in (scan, sign, verify, redact, generate, train, calibrate, audit, models, serve, demo):
     module.add_to(app)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(keys.app, name="keys")
+app.add_typer(records.app, name="records")
 
 
 def _version(show: bool) -> None:
