@@ -4,7 +4,8 @@
     record.headline, record.conditions["native"].auroc
 
 Every image is cropped at random first (``crop=True``), so that frame and size tell nothing.
-Intervals are bootstrapped over whole sources, because images of one source are not independent.
+Intervals are bootstrapped over whole sources, because images of one source are not independent: the
+folder or collection that an image came from, for generated images too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from countermark.core.images import read_image
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.results import Failure, Interval
 from countermark.core.seeds import rng
-from countermark.core.stats import auroc, bootstrap, expected_calibration_error, tpr_at_fpr
+from countermark.core.stats import auroc, bootstrap, expected_calibration_error, threshold_at_fpr, tpr_at_fpr
 from countermark.detectors.augment import random_crop
 from countermark.detectors.base import Detector
 from countermark.detectors.control import CONFOUNDED, control_auroc
@@ -67,6 +68,22 @@ class ScoredImage:
 
 
 @dataclass(frozen=True)
+class Curves:
+    """ROC curve and reliability of one condition.
+
+    Attributes:
+        fpr: Share of real images above each threshold, from the highest threshold to the lowest.
+        tpr: Share of synthetic images, likewise.
+        bins: Mean probability, share of synthetic images and number of images of every occupied
+            tenth of [0, 1].
+    """
+
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+    bins: tuple[tuple[float, float, int], ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What ``evaluate_detector`` found.
 
@@ -76,6 +93,7 @@ class Evaluation:
         conditions: Figures by delivery condition.
         generators: By condition, then generator.
         sources: By condition, then source of real images.
+        curves: By condition.
     """
 
     detector: str
@@ -91,6 +109,7 @@ class Evaluation:
     conditions: Mapping[str, ConditionFigures]
     generators: Mapping[str, Mapping[str, GroupFigures]]
     sources: Mapping[str, Mapping[str, GroupFigures]]
+    curves: Mapping[str, Curves] = field(default_factory=dict)
     skipped: Mapping[str, Failure] = field(default_factory=dict)
     scored: tuple[ScoredImage, ...] = ()
 
@@ -145,13 +164,14 @@ def evaluate_detector(
             code="corpus.one-class",
         )
     groups = np.array([group_of(row) for row in kept], dtype=str)
+    clusters = np.array([cluster_of(row) for row in kept], dtype=str)
     table = np.array(scores, dtype=np.float64).reshape(len(kept), len(names))
     limits = detector.thresholds(max_fpr)
     control = control_auroc(corpus, seed=seed)
     confounded = control is not None and control.value >= CONFOUNDED
     columns = {name: table[:, i] for i, name in enumerate(names)}
     conditions = {
-        name: figures(labels, column, groups, limits.likely, resamples=resamples, seed=seed)
+        name: figures(labels, column, clusters, limits.likely, resamples=resamples, seed=seed)
         for name, column in columns.items()
     }
     return Evaluation(
@@ -168,6 +188,7 @@ def evaluate_detector(
         conditions=conditions,
         generators={n: group_figures(labels, c, groups, limits.likely, 1) for n, c in columns.items()},
         sources={n: group_figures(labels, c, groups, limits.likely, 0) for n, c in columns.items()},
+        curves={name: draw_curves(labels, column) for name, column in columns.items()},
         skipped=skipped,
         scored=tuple(
             ScoredImage(row.file_name, row.label, str(group), dict(zip(names, map(float, line), strict=True)))
@@ -176,40 +197,69 @@ def evaluate_detector(
     )
 
 
+def cluster_of(row: CorpusRow) -> str:
+    """What intervals resample as a whole: the source, and the label, so that no cluster is mixed."""
+    return f"{row.label}/{row.source or row.generator or 'unnamed'}"
+
+
 def figures(
     labels: np.ndarray,
     scores: np.ndarray,
-    groups: np.ndarray,
-    likely: float,
+    clusters: np.ndarray,
+    likely: float | np.ndarray,
     *,
     resamples: int = 500,
     seed: int = 0,
 ) -> ConditionFigures:
-    """Figures of one condition; intervals resample whole groups (sources and generators)."""
+    """Figures of one condition; intervals resample whole clusters.
+
+    Args:
+        labels: [N], 1 for synthetic.
+        scores: [N], probabilities.
+        clusters: [N].
+        likely: The threshold, or one for every image.
+    """
+    flagged = scores >= likely
 
     def interval(statistic: Callable[..., float]) -> Interval:
-        return bootstrap(statistic, labels, scores, clusters=groups, resamples=resamples, seed=seed)
+        return bootstrap(
+            statistic, labels, scores, flagged, clusters=clusters, resamples=resamples, seed=seed
+        )
 
-    def share(y: np.ndarray, s: np.ndarray, label: int) -> float:
-        return float(np.mean(s[y == label] >= likely)) if np.any(y == label) else float("nan")
+    def share(y: np.ndarray, f: np.ndarray, label: int) -> float:
+        return float(np.mean(f[y == label])) if np.any(y == label) else float("nan")
 
     return ConditionFigures(
-        auroc=interval(auroc),
-        tpr_at_1=interval(lambda y, s: tpr_at_fpr(y, s, 0.01)),
-        tpr_at_5=interval(lambda y, s: tpr_at_fpr(y, s, 0.05)),
-        balanced_accuracy=interval(lambda y, s: (share(y, s, 1) + 1 - share(y, s, 0)) / 2),
-        fpr_at_likely=interval(lambda y, s: share(y, s, 0)),
-        tpr_at_likely=interval(lambda y, s: share(y, s, 1)),
-        ece=interval(expected_calibration_error),
+        auroc=interval(lambda y, s, f: auroc(y, s)),
+        tpr_at_1=interval(lambda y, s, f: tpr_at_fpr(y, s, 0.01)),
+        tpr_at_5=interval(lambda y, s, f: tpr_at_fpr(y, s, 0.05)),
+        balanced_accuracy=interval(lambda y, s, f: (share(y, f, 1) + 1 - share(y, f, 0)) / 2),
+        fpr_at_likely=interval(lambda y, s, f: share(y, f, 0)),
+        tpr_at_likely=interval(lambda y, s, f: share(y, f, 1)),
+        ece=interval(lambda y, s, f: expected_calibration_error(y, s)),
     )
 
 
+def draw_curves(labels: np.ndarray, scores: np.ndarray, points: int = 200) -> Curves:
+    """ROC (at most ``points`` points) and reliability of one condition."""
+    from sklearn.metrics import roc_curve
+
+    fpr, tpr, _ = roc_curve(labels, scores)
+    chosen = np.unique(np.linspace(0, len(fpr) - 1, min(points, len(fpr))).round().astype(int))
+    which = np.minimum((scores * 10).astype(int), 9)
+    bins = [
+        (float(scores[which == b].mean()), float(labels[which == b].mean()), int(np.sum(which == b)))
+        for b in range(10)
+        if np.any(which == b)
+    ]
+    return Curves(tuple(map(float, fpr[chosen])), tuple(map(float, tpr[chosen])), tuple(bins))
+
+
 def group_figures(
-    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, likely: float, label: int
+    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray, likely: float | np.ndarray, label: int
 ) -> dict[str, GroupFigures]:
     """Figures of every group with ``label``, most images first."""
-    from countermark.core.stats import threshold_at_fpr
-
+    flagged = scores >= likely
     at_5 = threshold_at_fpr(scores[labels == 0], 0.05)
     names, counts = np.unique(groups[labels == label], return_counts=True)
     found = {}
@@ -218,7 +268,7 @@ def group_figures(
         both = mine | (labels != label)
         found[str(names[index])] = GroupFigures(
             int(counts[index]),
-            float(np.mean(scores[mine] >= likely)),
+            float(np.mean(flagged[mine])),
             float(np.mean(scores[mine] > at_5)),
             auroc(labels[both], scores[both]),
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from countermark.cli.output import FORMAT, JSON, OUTPUT, PASS, show, write_all
+from countermark.cli.output import FORMAT, JSON, OUTPUT, PASS, progress, show, write_all
 
 app = typer.Typer(help="Measure a detector or a generator.", no_args_is_help=True)
 
@@ -15,6 +15,7 @@ app = typer.Typer(help="Measure a detector or a generator.", no_args_is_help=Tru
 def detector(
     name: str = typer.Argument("default", help="A shipped detector, or weights."),
     corpus: Path = typer.Option(..., "--corpus", help="Labelled corpus."),
+    max_fpr: float = typer.Option(0.01, "--max-fpr", help="Sets the threshold that rates are given at."),
     seed: int = typer.Option(0, "--seed", min=0),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
@@ -23,7 +24,40 @@ def detector(
     """AUROC, error rates and calibration in four delivery conditions, by generator and source."""
     from countermark.app.evaluate import evaluate_detector
 
-    document = evaluate_detector(name, corpus, seed=seed)
+    with progress("Evaluating", None, quiet=as_json) as advance:
+        document = evaluate_detector(
+            name, corpus, seed=seed, max_fpr=max_fpr, report=lambda done, total: advance(1)
+        )
+    show(document, format=format, as_json=as_json)
+    write_all(document, output)
+    return PASS
+
+
+@app.command("leave-out")
+def leave_out(
+    corpus: Path = typer.Option(..., "--corpus", help="Labelled corpus."),
+    family: str = typer.Option("timm", "--family", help="clip-probe, timm or critic."),
+    by: str = typer.Option("generator", "--by", help="generator or source."),
+    limit: int = typer.Option(12, "--limit", min=1, help="Parts that are left out, the largest first."),
+    steps: int = typer.Option(600, "--steps", min=1, help="Optimiser steps of each training."),
+    seed: int = typer.Option(0, "--seed", min=0),
+    format: str = FORMAT,
+    output: list[str] = OUTPUT,
+    as_json: bool = JSON,
+) -> int:
+    """Train a family again for every generator (or source) and measure it on the one left out."""
+    from countermark.app.evaluate import evaluate_leave_out
+
+    with progress("Left out", None, quiet=as_json) as advance:
+        document = evaluate_leave_out(
+            family,
+            corpus,
+            by=by,
+            limit=limit,
+            seed=seed,
+            steps=steps,
+            report=lambda done, total, part: advance(1),
+        )
     show(document, format=format, as_json=as_json)
     write_all(document, output)
     return PASS
