@@ -70,14 +70,14 @@ def test_a_student_shares_its_teachers_views(trained: Path, small: list[Path], w
         update={
             "name": "student",
             "family": "timm-stages",
-            "network": {"pretrained": "", "stages": [0]},
+            "network": {"pretrained": "", "stages": [0, 1]},
             "head": TINY.head.model_copy(update={"teacher": str(trained)}),
         }
     )
     path = train_recipe(student, small, work / "out", work=work)
     assert path is not None and (work / "views.npy").stat().st_mtime_ns == views
     assert (work / "tiny.features.npy").is_file() and (work / "student.features.npy").is_file()
-    assert load_detector(path).card.metrics["native"]["auroc"] > 0.8
+    assert load_detector(path).card.metrics["native"]["auroc"] > 0.7
 
 
 def test_a_family_without_frozen_features_is_refused(tiny_corpus: Corpus, tmp_path: Path) -> None:
