@@ -15,7 +15,7 @@ from countermark.core.results import VerificationState
 from countermark.provenance import signing
 from countermark.provenance.contexts import MIME
 from countermark.provenance.identities import get_identity
-from countermark.provenance.signing import Ingredient, sign_bytes, sign_image
+from countermark.provenance.signing import Ingredient, sidecar_path, sign_bytes, sign_image
 from countermark.provenance.softbinding import SoftBinding
 from countermark.provenance.trust import default_trust
 from countermark.provenance.verification import verify_image
@@ -174,12 +174,44 @@ WAV = (
 )
 
 
-@pytest.mark.parametrize("data", [PDF, WAV], ids=["pdf", "wav"])
+def box(kind: bytes, content: bytes) -> bytes:
+    """One box of an ISO base media file."""
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+def film(brand: bytes) -> bytes:
+    """The least that counts as MP4, M4A or MOV."""
+    header = box(b"moov", box(b"mvhd", bytes(100)))
+    return box(b"ftyp", brand + b"\0\0\2\0" + brand) + header + box(b"mdat", bytes(64))
+
+
+MP3 = b"ID3\x04\0\0\0\0\0\0" + (b"\xff\xfb\x90\x64" + bytes(413)) * 4
+AVI = b"RIFF\x50\0\0\0AVI LIST\x3c\0\0\0hdrlavih\x38\0\0\0" + bytes(56) + b"LIST\x04\0\0\0movi"
+FLAC = b"fLaC\x80\0\0\x22\x10\0\x10\0" + bytes(6) + b"\x0a\xc4\x40\xf0" + bytes(20)
+JXL = b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"ftyp", b"jxl \0\0\0\0jxl ") + box(b"jxlc", b"\xff\x0a" + bytes(20))
+CARRIERS = {"pdf": PDF, "wav": WAV, "mp3": MP3, "avi": AVI, "flac": FLAC, "jxl": JXL}
+CARRIERS |= {"mp4": film(b"isom"), "m4a": film(b"M4A "), "mov": film(b"qt  ")}
+
+
+@pytest.mark.parametrize("data", CARRIERS.values(), ids=list(CARRIERS))
 @pytest.mark.parametrize("bindings", [(), (SoftBinding("org.countermark.tile.1", b"12345678"),)])
 def test_other_carriers(data, bindings):
     signed = sign_bytes(data, soft_bindings=bindings)
     assert verify_image(signed.data).state is VerificationState.TRUSTED
     assert verify_image(sign_bytes(signed.data).data).state is VerificationState.TRUSTED
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "tiff", "gif", "avif"])
+def test_every_image_format_may_have_a_sidecar(encoded, format, tmp_path: Path):
+    source = tmp_path / f"made.{format}"
+    source.write_bytes(encoded(format))
+    binding = SoftBinding("org.countermark.tile.1", b"12345678")
+    signed = sign_image(source, tmp_path / "out" / source.name, sidecar=True, soft_bindings=[binding])
+    assert Path(signed.path).read_bytes() == source.read_bytes()
+    assert sidecar_path(signed.path).is_file()
+    assert verify_image(signed.path).state is VerificationState.TRUSTED
+    Path(signed.path).write_bytes(source.read_bytes()[:-1] + b"\x7f")
+    assert verify_image(signed.path).state is VerificationState.INVALID
 
 
 def test_heic(pixels):
