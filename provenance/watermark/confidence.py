@@ -48,4 +48,4 @@ def confidence_map(
 
 
 #: Lattice points of the band (twice 808) over those of the tile.
-BAND_SHARE = 2 * 808 / TILE**2
+BAND_SHARE = 2 * 1130 / TILE**2

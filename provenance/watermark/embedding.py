@@ -18,14 +18,16 @@ import scipy.fft
 from countermark.provenance.watermark import perception, spectrum
 from countermark.provenance.watermark.layout import PARTS, TILE, Layout
 
-ROUNDS = 12
+ROUNDS = 9
+#: Grey levels from white or black within which a mark is cut off.
+SATURATED = 2.0
 #: Noise (grey levels, rms) that re-coding is expected to add everywhere. It keeps the solver from
 #: trusting the very faint carriers that a smooth picture would allow.
 CODING_NOISE = 2.5
 MIDDLE = 12.0
 TILT = 2.0
 #: Margin of the pilots over that of the code bits.
-PILOT_MARGIN = 1.1
+PILOT_MARGIN = 1.35
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,16 @@ def solve(
     """
     high = perception.high_pass(plane)
     local = perception.contrast(high)
-    limit = perception.CLIP * np.maximum(local, perception.FLAT)
     gain = perception.reader_gain(local)
     carrier = perception.mask(high)
-    host = spectrum.transform(spectrum.fold(np.clip(high, -limit, limit) * gain))
+    perception.limit_outliers(high, local)
+    host = spectrum.transform(spectrum.fold(high * gain))
     coding_noise = CODING_NOISE**2 / 2 * float(cv2.sumElems(gain * gain)[0])
     noise = np.sqrt(spectrum.noise(host) ** 2 + np.float32(coding_noise) * _tilt())
-    response = spectrum.fold(gain * carrier)
-    energy = spectrum.fold(carrier * carrier) / plane.size
+    # Of a mark on white or black paper only the half that darkens or lightens it remains.
+    kept = np.where((plane > 255 - SATURATED) | (plane < SATURATED), np.float32(0.5), np.float32(1))
+    response = spectrum.fold(gain * carrier * kept)
+    energy = spectrum.fold(carrier * carrier * kept) / plane.size
     tile, margin = _solve_tile(host, noise, response, energy, bits, layout, margin, errors)
     return Solved(carrier * tiled(tile, plane.shape), margin)
 

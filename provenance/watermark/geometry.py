@@ -1,18 +1,19 @@
 """Finding how a marked picture was scaled, turned, flipped and stretched.
 
-The pilots are 48 lines in the spectrum whose magnitudes do not depend on key or payload. On
-log-polar axes a change of scale or angle only shifts their pattern, so the sum of 48 shifted copies
-of one map scores every scale and angle at once. The best few are then refined with the pilots'
-phases, which the key knows and an unmarked picture does not follow.
+The mark's tile is 128 pixels of the working frame, so how wide the picture was when it was marked is
+all that scale means. The search assumes a width, brings the picture to it, and prepares it exactly as
+the reader does (``perception.normalise``): only then do the pilots stand where the embedder put them.
+Four widths, a factor of 1.42 apart, cover everything from a picture with a wide border to a crop that
+keeps an eighth of the area, at any resolution.
 
-Since the tile's size is tied to the picture's (``perception.working_scale``), the number of
-tiles across the picture lies between about 1 and 6 whatever was done to its resolution: that range
-is searched, at one size of picture, for all scales from 0.25 to 4.
+The pilots' magnitudes depend on neither key nor payload. On log-polar axes a change of scale or angle
+only shifts their pattern, so the sum of 48 shifted copies of one map scores every scale and angle at
+once. The best few are then refined with the pilots' phases, which the key knows and an unmarked
+picture does not follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,125 +22,162 @@ import numpy as np
 import scipy.fft
 
 from countermark.provenance.watermark import perception
-from countermark.provenance.watermark.layout import Layout
+from countermark.provenance.watermark.layout import TILE, Layout, layout_for
 
-#: Side of the square whose area the picture is brought to for the search, and of its transform.
-SIDE = 512
-FFT = 1024
-#: Tile sizes (pixels of the search plane) that are looked for.
-SMALLEST_TILE = 80.0
-LARGEST_TILE = 460.0
+#: Sides of the squares whose area the picture is brought to, one after the other.
+WIDTHS = (640.0, 450.0, 320.0, 226.0)
+#: Tile sizes (pixels of the search plane) looked for at each width: 128 times or over 1.19.
+SMALLEST_TILE = 107.0
+LARGEST_TILE = 153.0
+#: Relative step of the scale, and steps of the angle in half a turn.
 STEP = 0.006
-ANGLES = 600
-#: Assumed size of a working pixel in the search plane, for its local contrast.
-UNIT = 1.4
-COARSE = 48
-REFINED = 10
-#: Peak of the pilots' sum (standard deviations) below which a candidate is not worth decoding.
-LEAST_PEAK = 4.6
+ANGLES = 640
+#: Band of the spectrum that is kept, in cycles a pixel.
+BAND = 0.25
+#: Side of the neighbourhood that whitens the spectrum, in cycles a tile.
+NEIGHBOURHOOD = 6.0
+#: Added to the score of an upright picture's candidates, which crops and resizing leave.
+UPRIGHT = 1.2
+COARSE = 24
+REFINED = 6
+#: Longest side of the picture over the shortest; what is beyond is left out of the search.
+LONGEST = 4.0
 _GRID = 48
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A hypothesis: ``lattice`` (2 x 2) maps cycles a tile to cycles a pixel of the search plane."""
+    """A hypothesis.
 
-    lattice: np.ndarray
+    Attributes:
+        matrix: 2 x 2, maps pixels of the picture to pixels of the working frame.
+        peak: Height of the pilots' sum, in standard deviations.
+    """
+
+    matrix: np.ndarray
     peak: float
 
 
 @dataclass(frozen=True)
 class SearchPlane:
-    """The picture, prepared for the search.
+    """The picture at an assumed width.
 
     Attributes:
-        values: complex64, 1024 x 1024: whitened spectrum about the plane's centre, zero in the middle.
-        power: float32, 1024 x 1024: its squared magnitude, outliers limited.
-        ratio: Search pixels a native pixel, (x, y).
+        values: complex64, (2 k + 1) x (2 k + 1): whitened spectrum about the plane's centre, zero
+            frequency in the middle.
+        power: float32, the same shape: its squared magnitude, outliers limited.
+        size: Length of the transform: cycles a pixel times this are bins.
+        ratio: Search pixels a pixel of the picture, (x, y).
     """
 
     values: np.ndarray
     power: np.ndarray
+    size: int
     ratio: tuple[float, float]
 
 
-def prepare(image: np.ndarray) -> SearchPlane:
-    """Brings a picture (uint8 RGB) to the search plane and transforms it."""
-    height, width = image.shape[:2]
-    factor = SIDE / np.sqrt(height * width)
-    size = (min(FFT, max(16, round(width * factor))), min(FFT, max(16, round(height * factor))))
+def prepare(plane: np.ndarray, width: float) -> SearchPlane:
+    """Brings a picture's luma (float32) to the area ``width`` squared and transforms it."""
+    rows, columns = plane.shape
+    if max(rows, columns) > LONGEST * min(rows, columns):
+        keep = int(LONGEST * min(rows, columns))
+        top, left = max(0, rows - keep) // 2, max(0, columns - keep) // 2
+        plane = plane[top : top + keep, left : left + keep]
+        rows, columns = plane.shape
+    factor = width / np.sqrt(rows * columns)
+    shape = (max(16, round(columns * factor)), max(16, round(rows * factor)))
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    plane = perception.luma(cv2.resize(image, size, interpolation=method))
-    even = perception.normalise(plane, UNIT)
-    even *= _taper(size[1])[:, None] * _taper(size[0])[None, :]
-    padded = np.zeros((FFT, FFT), np.float32)
-    padded[: size[1], : size[0]] = even
-    # Rolled so that the plane's centre is the origin: phases then change slowly between bins.
-    padded = np.roll(padded, (-(size[1] // 2), -(size[0] // 2)), axis=(0, 1))
-    spectrum = np.fft.fftshift(scipy.fft.fft2(padded))
-    power = np.abs(spectrum) ** 2
-    level = cv2.blur(power, (41, 41), borderType=cv2.BORDER_REFLECT_101)
-    level = cv2.blur(np.minimum(power, 4 * level), (41, 41), borderType=cv2.BORDER_REFLECT_101) + 1e-12
-    values = (spectrum / np.sqrt(level)).astype(np.complex64)
-    return SearchPlane(
-        values, np.minimum(power / level, 6).astype(np.float32), (size[0] / width, size[1] / height)
-    )
+    even = perception.normalise(cv2.resize(plane, shape, interpolation=method))
+    size = scipy.fft.next_fast_len(int(max(1.6 * width, *shape)), real=True)
+    half = scipy.fft.rfft2(even, s=(size, size))
+    reach = int(BAND * size)
+    order = np.arange(-reach, reach + 1)
+    # Phases about the plane's centre change slowly from bin to bin, and can be interpolated.
+    turn_y = np.exp(2j * np.pi / size * (shape[1] // 2) * order).astype(np.complex64)
+    turn_x = np.exp(2j * np.pi / size * (shape[0] // 2) * order[reach:]).astype(np.complex64)
+    right = half[order, : reach + 1] * turn_y[:, None] * turn_x[None, :]
+    spectrum = np.concatenate([right[::-1, :0:-1].conj(), right], axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    side = int(NEIGHBOURHOOD * size / TILE) | 1
+    level = cv2.blur(power, (side, side), borderType=cv2.BORDER_REFLECT_101)
+    level = cv2.blur(np.minimum(power, 4 * level), (side, side), borderType=cv2.BORDER_REFLECT_101)
+    level += np.float32(1e-12)
+    values = spectrum / np.sqrt(level)
+    np.minimum(power / level, 6, out=power)
+    return SearchPlane(values, power, size, (shape[0] / columns, shape[1] / rows))
 
 
-def candidates(plane: SearchPlane, layout: Layout, aspect: float = 1.0) -> list[Candidate]:
-    """The likeliest lattices at one aspect (horizontal over vertical), best first."""
-    lattices = np.stack(list(_coarse(plane.power, aspect)))
-    peaks = _peaks(plane.values, lattices, layout)
+def candidates(plane: SearchPlane, layout: Layout) -> list[Candidate]:
+    """The likeliest geometries without a change of aspect, best first."""
+    return _best(plane, _coarse(plane), layout)
+
+
+def stretched(plane: SearchPlane, aspects: tuple[float, ...], layout: Layout) -> list[Candidate]:
+    """The likeliest geometries with one of these aspects, upright or turned by quarters."""
+    lattices, frequencies = _stretched_lattices(aspects)
+    scores = cv2.remap(plane.power, *_places(plane, frequencies), cv2.INTER_LINEAR).sum(axis=1)
+    return _best(plane, lattices[np.argsort(-scores)[: 2 * COARSE]], layout)
+
+
+def _best(plane: SearchPlane, lattices: np.ndarray, layout: Layout) -> list[Candidate]:
+    peaks = _peaks(plane, lattices, layout)
     order = np.argsort(-peaks)[:REFINED]
-    refined = _refine(plane.values, lattices[order], peaks[order], layout)
-    refined.sort(key=lambda c: -c.peak)
-    return [c for c in refined if c.peak >= LEAST_PEAK]
+    refined, peaks = _refine(plane, lattices[order], peaks[order], layout)
+    ratio = np.diag(plane.ratio)
+    found = [
+        Candidate(TILE * lattice.T @ ratio, float(peak)) for lattice, peak in zip(refined, peaks, strict=True)
+    ]
+    return sorted(found, key=lambda candidate: -candidate.peak)
 
 
-def _coarse(power: np.ndarray, aspect: float) -> Iterator[np.ndarray]:
-    """Lattices with the highest sums of pilot power, best first; both ways round (180 degrees)."""
-    polar = cv2.remap(power, *_polar_map(aspect), interpolation=cv2.INTER_LINEAR)
+def _coarse(plane: SearchPlane) -> np.ndarray:
+    """Lattices (cycles a tile to cycles a pixel, n x 2 x 2) with the highest sums of pilot power."""
+    centre = plane.power.shape[0] // 2
+    x, y = _polar_map(plane.size, centre)
+    polar = cv2.remap(plane.power, x, y, interpolation=cv2.INTER_LINEAR)
     polar = np.concatenate([polar, polar], axis=1)
-    rows = int(np.log(LARGEST_TILE / SMALLEST_TILE) / STEP) + 1
-    scores = []
-    for radius_rows, angle_columns in _pilot_cells():
-        total = np.zeros((rows, ANGLES), np.float32)
+    rows = _rows()
+    scores = np.empty((2, rows, ANGLES), np.float32)
+    for total, (radius_rows, angle_columns) in zip(scores, _pilot_cells(), strict=True):
+        total[:] = 0
         for row, column in zip(radius_rows, angle_columns, strict=True):
             total += polar[row : row + rows, column : column + ANGLES]
-        centre = np.median(total, axis=1, keepdims=True)
-        scores.append((total - centre) / (total.std(axis=1, keepdims=True) + 1e-6))
-    stack = np.stack(scores)
-    best = np.argpartition(stack.ravel(), -8 * COARSE)[-8 * COARSE :]
-    best = best[np.argsort(-stack.ravel()[best])]
+        total -= np.median(total)
+        total /= total.std() + 1e-6
+        total[:, _upright_columns()] += UPRIGHT
+    best = np.argpartition(scores.ravel(), -12 * COARSE)[-12 * COARSE :]
+    best = best[np.argsort(-scores.ravel()[best])]
     taken: list[tuple[int, int, int]] = []
+    lattices = []
     for index in best:
-        flip, row, column = (int(i) for i in np.unravel_index(index, stack.shape))
-        if any(f == flip and abs(r - row) <= 2 and _turn(c - column) <= 2 for f, r, c in taken):
+        flip, row, column = (int(i) for i in np.unravel_index(index, scores.shape))
+        if any(f == flip and abs(r - row) <= 1 and _turn(c - column) <= 1 for f, r, c in taken):
             continue
         taken.append((flip, row, column))
-        size = LARGEST_TILE * np.exp(-row * STEP)
         angle = column * np.pi / ANGLES
-        for half in (0.0, np.pi):
-            turn = _rotation(angle + half)
-            mirror = np.diag([-1.0 if flip else 1.0, 1.0])
-            yield np.diag([1 / np.sqrt(aspect), np.sqrt(aspect)]) @ turn @ mirror / size
+        scale = np.diag([-1.0 if flip else 1.0, 1.0]) / (LARGEST_TILE * np.exp(-row * STEP))
+        # Power has a period of half a turn; phases have not.
+        lattices += [_rotation(angle) @ scale, _rotation(angle + np.pi) @ scale]
         if len(taken) >= COARSE:
-            return
+            break
+    return np.array(lattices)
 
 
-def _refine(values: np.ndarray, lattices: np.ndarray, peaks: np.ndarray, layout: Layout) -> list[Candidate]:
+def _refine(
+    plane: SearchPlane, lattices: np.ndarray, peaks: np.ndarray, layout: Layout
+) -> tuple[np.ndarray, np.ndarray]:
     """Climbs over scale, angle, aspect and shear, all candidates abreast, until peaks are highest."""
     lattices, peaks = lattices.copy(), peaks.copy()
     steps = np.full(len(lattices), STEP * 0.75)
     which = np.arange(len(lattices))
     moves = np.concatenate([_MOVES, -_MOVES])
-    for _ in range(12):
-        active = which[steps >= STEP / 12]
+    for _ in range(16):
+        active = which[steps >= STEP / 16]
         if not len(active):
             break
         turns = np.eye(2) + steps[active, None, None, None] * moves
         trials = turns @ lattices[active, None]
-        heights = _peaks(values, trials.reshape(-1, 2, 2), layout).reshape(len(active), -1)
+        heights = _peaks(plane, trials.reshape(-1, 2, 2), layout).reshape(len(active), -1)
         best = heights.argmax(axis=1)
         rows = np.arange(len(active))
         better = heights[rows, best] > peaks[active]
@@ -147,7 +185,7 @@ def _refine(values: np.ndarray, lattices: np.ndarray, peaks: np.ndarray, layout:
         winners = active[better]
         lattices[winners] = trials[rows, best][better]
         peaks[winners] = heights[rows, best][better]
-    return [Candidate(lattice, float(peak)) for lattice, peak in zip(lattices, peaks, strict=True)]
+    return lattices, peaks
 
 
 _MOVES = np.array(
@@ -160,14 +198,26 @@ _MOVES = np.array(
 )
 
 
-def _peaks(values: np.ndarray, lattices: np.ndarray, layout: Layout) -> np.ndarray:
-    """Highest sum of the pilots over all positions of the tile, for n lattices; float64, n."""
-    places = np.einsum("nij,pj->npi", lattices, layout.pilots.astype(np.float64)) * FFT + FFT // 2
-    maps = np.clip(places, 0, FFT - 2).astype(np.float32)
-    read = cv2.remap(
-        values.view(np.float32).reshape(FFT, FFT, 2), maps[..., 0], maps[..., 1], cv2.INTER_LINEAR
-    )
-    turned = (read[..., 0] + 1j * read[..., 1]) * layout.pilot_phase.conj()
+def _frequencies(lattices: np.ndarray) -> np.ndarray:
+    """Where n lattices put the pilots: cycles a pixel, float32, 2 x n x 48 (x first)."""
+    pilots = layout_for(None).pilots.T.astype(np.float32)
+    result: np.ndarray = lattices.transpose(1, 0, 2).astype(np.float32) @ pilots
+    return result
+
+
+def _places(plane: SearchPlane, frequencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows of the plane's spectrum for ``_frequencies``."""
+    centre = plane.power.shape[0] // 2
+    places = np.clip(frequencies * np.float32(plane.size) + np.float32(centre), 0, 2 * centre)
+    return places[0], places[1]
+
+
+def _peaks(plane: SearchPlane, lattices: np.ndarray, layout: Layout) -> np.ndarray:
+    """Highest sum of the pilots over all positions of the tile, for n lattices; n."""
+    columns, rows = _places(plane, _frequencies(lattices))
+    pairs = plane.values.view(np.float32).reshape(*plane.values.shape, 2)
+    read = cv2.remap(pairs, columns, rows, cv2.INTER_LINEAR)
+    turned = read.view(np.complex64)[..., 0] * layout.pilot_phase.conj()
     turned *= np.minimum(1, 2.5 / np.maximum(np.abs(turned), 1e-9))
     # Only the real part of the sum is wanted, and no pilot has v < 1: a real transform does.
     sparse = np.zeros((len(lattices), _GRID, _GRID // 2 + 1), np.complex64)
@@ -178,27 +228,23 @@ def _peaks(values: np.ndarray, lattices: np.ndarray, layout: Layout) -> np.ndarr
     return height
 
 
+def _rows() -> int:
+    return int(np.log(LARGEST_TILE / SMALLEST_TILE) / STEP) + 1
+
+
 @lru_cache(maxsize=16)
-def _polar_map(aspect: float) -> tuple[np.ndarray, np.ndarray]:
-    lowest, rows = _polar_range()
-    frequency = lowest * np.exp(np.arange(rows) * STEP)[:, None] * FFT
-    angle = np.arange(ANGLES)[None, :] * np.pi / ANGLES
-    x = frequency * np.cos(angle) / np.sqrt(aspect) + FFT // 2
-    y = frequency * np.sin(angle) * np.sqrt(aspect) + FFT // 2
-    return x.astype(np.float32), y.astype(np.float32)
-
-
-def _polar_range() -> tuple[float, int]:
+def _polar_map(size: int, centre: int) -> tuple[np.ndarray, np.ndarray]:
     radius = _pilot_polar()[0]
     lowest = float(radius.min()) / LARGEST_TILE
-    highest = float(radius.max()) / SMALLEST_TILE
-    return lowest, int(np.log(highest / lowest) / STEP) + 3
+    rows = int(np.log(float(radius.max()) / SMALLEST_TILE / lowest) / STEP) + 3
+    frequency = lowest * np.exp(np.arange(rows) * STEP)[:, None] * size
+    angle = np.arange(ANGLES)[None, :] * np.pi / ANGLES
+    x, y = (frequency * wave + centre for wave in (np.cos(angle), np.sin(angle)))
+    return x.astype(np.float32), y.astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def _pilot_polar() -> tuple[np.ndarray, np.ndarray]:
-    from countermark.provenance.watermark.layout import layout_for
-
     pilots = layout_for(None).pilots
     return np.hypot(pilots[:, 0], pilots[:, 1]), np.arctan2(pilots[:, 1], pilots[:, 0])
 
@@ -213,20 +259,32 @@ def _pilot_cells() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.
     return (rows, upright), (rows, mirrored)
 
 
+@lru_cache(maxsize=1)
+def _upright_columns() -> np.ndarray:
+    near = np.array([-1, 0, 1])
+    return np.concatenate([near % ANGLES, near + ANGLES // 2])
+
+
+@lru_cache(maxsize=2)
+def _stretched_lattices(aspects: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Lattices of these aspects about the upright, and their pilots' frequencies."""
+    sizes = SMALLEST_TILE * np.exp(np.arange(0, np.log(LARGEST_TILE / SMALLEST_TILE), STEP))
+    turns = [_rotation(np.pi / 2 * quarter + slant) for quarter in range(4) for slant in (-0.006, 0.0, 0.006)]
+    lattices = np.array(
+        [
+            np.diag([1 / np.sqrt(aspect), np.sqrt(aspect)]) @ turn @ np.diag([flip, 1.0]) / size
+            for aspect in aspects
+            for turn in turns
+            for flip in (1.0, -1.0)
+            for size in sizes
+        ]
+    )
+    return lattices, _frequencies(lattices)
+
+
 def _rotation(angle: float) -> np.ndarray:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def _turn(cells: int) -> int:
     return min(cells % ANGLES, -cells % ANGLES)
-
-
-@lru_cache(maxsize=64)
-def _taper(count: int) -> np.ndarray:
-    """A Tukey window that falls over an eighth of the length at either end; float32."""
-    edge = max(1, count // 8)
-    ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(edge) + 0.5) / edge)
-    window = np.ones(count, np.float32)
-    window[:edge] = ramp
-    window[count - edge :] = ramp[::-1]
-    return window

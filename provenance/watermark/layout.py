@@ -1,14 +1,14 @@
 """Where the mark lies in the spectrum of its tile, and the key that decides it.
 
 The mark is periodic: a tile of 128 x 128 working pixels. Its spectrum has energy on the lattice
-points between 3.5 and 23 cycles a tile only. 48 of them are *pilots* with a known phase, strong
+points between 8 and 28 cycles a tile only. 48 of them are *pilots* with a known phase, strong
 enough that the mark's scale, rotation and position are found by them; their positions are the same
 for every key, their phases are not. The cosine and sine parts of all other lattice points are dealt
 out by the key to the 248 code bits.
 
 >>> layout = layout_for(None)
 >>> layout.pilots.shape, layout.chips.shape
-((48, 2), (248, 5))
+((48, 2), (248, 8))
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from countermark.provenance.watermark.coding import CODE_BITS
 from countermark.provenance.watermark.records import SCHEME, WatermarkError
 
 TILE = 128
-INNER = 3.5
-OUTER = 23.0
+INNER = 8.0
+OUTER = 28.0
 PILOTS = 48
-PILOT_INNER = 5.0
-PILOT_OUTER = 19.0
-PARTS = 5
+PILOT_INNER = 8.0
+PILOT_OUTER = 24.0
+PARTS = 8
 #: The key everybody has: a mark under it can be read, and forged, by anybody.
 PUBLIC_KEY = b"countermark public mark"
 _PILOT_SEED = 20_240_611
@@ -42,9 +42,9 @@ class Layout:
         pilots: int, 48 x 2: (u, v) in cycles a tile, in the half plane that ``half_plane`` gives.
         pilot_phase: complex64, 48: unit values of the pilots' spectrum.
         lines: int, n x 2: (u, v) of every lattice point that carries code bits.
-        chips: int, 248 x 5: indices of each code bit's parts; part ``2 i`` is the real, ``2 i + 1``
+        chips: int, 248 x 8: indices of each code bit's parts; part ``2 i`` is the real, ``2 i + 1``
             the imaginary part of line ``i``.
-        signs: float32, 248 x 5: the sign with which a part carries a set bit.
+        signs: float32, 248 x 8: the sign with which a part carries a set bit.
     """
 
     pilots: np.ndarray

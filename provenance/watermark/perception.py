@@ -17,16 +17,14 @@ from countermark.provenance.watermark.records import WatermarkError
 
 #: Side of the square whose area a picture has at most in the working frame.
 WORKING_SIDE = 640
-#: Window of the high pass and of the local contrast, in working pixels.
-HIGH_PASS = 17
-CONTRAST = 15
+#: Window, in working pixels, of the high pass and of the local contrast (used twice each), and of
+#: the mask.
+WINDOW = 9
+MASK_WINDOW = 13
 #: Contrast (grey levels, rms) below which a place counts as flat.
 FLAT = 3.0
-#: The reader divides by contrast to this power: above 1, because noise grows faster than the mark.
-READER_POWER = 1.3
 CLIP = 3.0
-#: The mark's amplitude grows with (contrast + MASK_FLOOR) to this power, gently on skies and skin.
-MASK_POWER = 0.45
+#: Added to the local contrast before the mask takes its root.
 MASK_FLOOR = 1.5
 
 
@@ -60,45 +58,56 @@ def working_frame(image: np.ndarray) -> np.ndarray:
     return luma(np.ascontiguousarray(image))
 
 
-def high_pass(plane: np.ndarray, unit: float = 1.0) -> np.ndarray:
-    """The picture without what is coarser than the mark; ``unit``: size of a working pixel."""
-    window = _odd(HIGH_PASS * unit)
-    soft = cv2.blur(plane, (window, window), borderType=cv2.BORDER_REFLECT_101)
-    soft = cv2.blur(soft, (window, window), borderType=cv2.BORDER_REFLECT_101)
-    return plane - soft
+def high_pass(plane: np.ndarray) -> np.ndarray:
+    """The picture without what is coarser than the mark."""
+    return plane - _soft(plane)
 
 
-def contrast(high: np.ndarray, unit: float = 1.0) -> np.ndarray:
-    """Local rms of a high-passed plane."""
-    window = _odd(CONTRAST * unit)
-    energy = cv2.blur(high * high, (window, window), borderType=cv2.BORDER_REFLECT_101)
-    energy = cv2.blur(energy, (window, window), borderType=cv2.BORDER_REFLECT_101)
-    return np.sqrt(np.maximum(energy, 0))
+def contrast(high: np.ndarray) -> np.ndarray:
+    """Local mean square of a high-passed plane."""
+    return _soft(high * high)
 
 
 def reader_gain(local: np.ndarray) -> np.ndarray:
-    """By what the reader multiplies the high-passed picture, from its local contrast."""
-    return cv2.pow(local * local + FLAT * FLAT, -READER_POWER / 2)
+    """By what the reader multiplies the high-passed picture: contrast to the power -1.25.
+
+    The power is above 1 because noise grows faster than the mark; it is made of square roots, which
+    are much faster than a general power.
+    """
+    square = local + np.float32(FLAT * FLAT)
+    root = cv2.sqrt(square)
+    return cv2.divide(1.0, cv2.multiply(root, cv2.sqrt(cv2.sqrt(root))))
 
 
-def normalise(plane: np.ndarray, unit: float = 1.0) -> np.ndarray:
+def normalise(plane: np.ndarray) -> np.ndarray:
     """The picture as the reader correlates it: high-passed, even in contrast, without outliers."""
-    high = high_pass(plane, unit)
-    local = contrast(high, unit)
-    limit = CLIP * np.maximum(local, FLAT)
-    np.minimum(high, limit, out=high)
-    np.maximum(high, -limit, out=high)
+    high = high_pass(plane)
+    local = contrast(high)
+    limit_outliers(high, local)
     high *= reader_gain(local)
     return high
 
 
+def limit_outliers(high: np.ndarray, local: np.ndarray) -> None:
+    """Cuts values beyond ``CLIP`` times the local contrast, in place."""
+    limit = cv2.sqrt(np.maximum(local, np.float32(FLAT * FLAT)))
+    limit *= np.float32(CLIP)
+    np.minimum(high, limit, out=high)
+    np.negative(limit, out=limit)
+    np.maximum(high, limit, out=high)
+
+
 def mask(high: np.ndarray) -> np.ndarray:
-    """Amplitude that each place can carry, relative; float32. From the mean of absolute values,
-    which an isolated edge raises less than the rms does: no halo beside outlines in a sky."""
-    window = _odd(CONTRAST)
-    level = cv2.blur(np.abs(high), (window, window), borderType=cv2.BORDER_REFLECT_101)
-    return cv2.pow(level + MASK_FLOOR, MASK_POWER)
+    """Amplitude that each place can carry, relative; float32: the root of local contrast, gently on
+    skies and skin. From the mean of absolute values, which an isolated edge raises less than the rms
+    does: no halo beside outlines in a sky."""
+    size = (MASK_WINDOW, MASK_WINDOW)
+    level = cv2.blur(np.abs(high), size, borderType=cv2.BORDER_REFLECT_101)
+    level += np.float32(MASK_FLOOR)
+    return cv2.sqrt(level)
 
 
-def _odd(value: float) -> int:
-    return max(3, int(value) | 1)
+def _soft(plane: np.ndarray) -> np.ndarray:
+    size = (WINDOW, WINDOW)
+    once = cv2.blur(plane, size, borderType=cv2.BORDER_REFLECT_101)
+    return cv2.blur(once, size, borderType=cv2.BORDER_REFLECT_101)

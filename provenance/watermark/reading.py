@@ -24,10 +24,18 @@ from countermark.provenance.watermark.significance import MAX_P, p_value
 
 #: Smallest side of a picture in which a mark is looked for.
 MIN_SIDE = 48
-#: Horizontal over vertical scale, in the order in which they are tried.
-ASPECTS = (1.0, 1.025, 0.975, 1.05, 0.95, 1.075, 0.925, 1.1, 0.9)
-#: Candidates that are decoded at most: of the first aspect, of each other.
-DECODED = (6, 3)
+#: Horizontal over vertical scale, besides 1.
+ASPECTS = (1.025, 0.975, 1.05, 0.95, 1.075, 0.925, 1.1, 0.9)
+#: Doubtful candidates that are tried at most; half of it among the stretched.
+DECODED = 4
+#: Peak (standard deviations) of pilots in the search from which a candidate is worth a try, and from
+#: which it is tried at once.
+WEAK_PEAK = 5.4
+SURE_PEAK = 8.0
+#: Peak of the pilots in the rectified picture from which it is decoded.
+LEAST_PEAK = 5.0
+#: Side of the square whose area the search needs of a picture.
+BASE_SIDE = 1280
 #: Longest side of a rectified picture.
 MAX_SIDE = 2048
 
@@ -81,19 +89,64 @@ def read(
     if min(image.shape[:2]) < MIN_SIDE:
         return Reading(None, 1.0, attempts=0)
     clock = Clock(time_budget)
-    found = attempt(perception.working_frame(image), layout)
+    frame = perception.working_frame(image)
     tally = _Tally(image, layout if confidence else None)
-    matrix = np.eye(2) / perception.working_scale(*image.shape[:2])
-    result = tally.add(found, matrix)
-    if result is not None:
-        return result
+    unit = np.eye(2) / perception.working_scale(*image.shape[:2])
+    for turn, found in fast_attempts(frame, layout):
+        result = tally.add(found, turn @ unit)
+        if result is not None:
+            return result
     if search:
-        for matrix in search_geometries(image, layout, clock):
-            found = attempt_geometry(image, matrix, layout)
-            result = tally.add(found, matrix)
-            if result is not None:
-                return result
+        base, ratio = search_base(image)
+        for matrix in search_geometries(base, layout, clock):
+            found = attempt(rectify(base, matrix), layout)
+            if found.peak >= LEAST_PEAK:
+                result = tally.add(found, matrix @ ratio)
+                if result is not None:
+                    return result
     return tally.nothing(search, clock)
+
+
+def fast_attempts(frame: np.ndarray, layout: Layout) -> Iterator[tuple[np.ndarray, Attempt]]:
+    """Reads a working frame as it is, then turned by quarters and mirrored where pilots stand out.
+
+    Yields:
+        2 x 2 matrix that turns the frame, and the attempt.
+    """
+    raw = spectrum.transform(spectrum.fold(perception.normalise(frame)))
+    yield np.eye(2), attempt_spectrum(raw, layout)
+    white = spectrum.whiten(raw)
+    peaks = [(spectrum.pilot_peak(_oriented(white, turn), layout)[2], i) for i, turn in enumerate(_TURNS)]
+    peak, index = max(peaks)
+    if peak >= LEAST_PEAK:
+        turn = _TURNS[index]
+        yield turn, attempt(_oriented_plane(frame, turn), layout)
+
+
+#: Quarter turns and mirror images, without the identity.
+_TURNS = [
+    np.array([[a, b], [c, d]], float)
+    for a, b, c, d in (
+        *((-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1)),
+        *((0, 1, 1, 0), (0, -1, 1, 0), (0, 1, -1, 0), (0, -1, -1, 0)),
+    )
+]
+
+
+def _oriented(white: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """The spectrum of the turned tile: its value at ``turn @ k`` is the one at ``k``."""
+    turned = white.T if turn[0, 0] == 0 else white
+    if turn[0].sum() < 0:
+        turned = np.roll(turned[:, ::-1], 1, axis=1)
+    if turn[1].sum() < 0:
+        turned = np.roll(turned[::-1], 1, axis=0)
+    return turned
+
+
+def _oriented_plane(plane: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    turned = plane.T if turn[0, 0] == 0 else plane
+    turned = turned[:, ::-1] if turn[0].sum() < 0 else turned
+    return np.ascontiguousarray(turned[::-1] if turn[1].sum() < 0 else turned)
 
 
 class Clock:
@@ -139,9 +192,10 @@ class _Tally:
     def _confidence(self, found: Attempt, matrix: np.ndarray) -> np.ndarray | None:
         if self._layout is None:
             return None
-        fast = self.attempts == 1
-        plane = perception.working_frame(self._image) if fast else rectify(self._image, matrix)
-        return confidence_map(plane, found.decoded.codeword, (found.x, found.y), self._layout)
+        base, ratio = search_base(self._image)
+        plane = rectify(base, matrix @ np.linalg.inv(ratio))
+        again = attempt(plane, self._layout)
+        return confidence_map(plane, found.decoded.codeword, (again.x, again.y), self._layout)
 
     def nothing(self, search: bool, clock: Clock) -> Reading:
         p = p_value(self.best, attempts=self.attempts, valid=False)
@@ -149,34 +203,48 @@ class _Tally:
         return Reading(None, p, attempts=self.attempts, searched=how)
 
 
-def search_geometries(image: np.ndarray, layout: Layout, clock: Clock) -> Iterator[np.ndarray]:
-    """Matrices worth decoding, 2 x 2: native pixels to working pixels. Likeliest aspect first."""
-    plane = geometry.prepare(image)
-    for aspect in ASPECTS:
-        if clock.out():
-            return
-        count = DECODED[0] if aspect == 1 else DECODED[1]
-        for candidate in geometry.candidates(plane, layout, aspect)[:count]:
+def search_base(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The luma that the search works on, at most 1280 x 1280 pixels' worth, and its scale (2 x 2)."""
+    height, width = image.shape[:2]
+    scale = np.sqrt(height * width) / BASE_SIDE
+    if scale > 1:
+        size = (max(1, round(width / scale)), max(1, round(height / scale)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    plane = perception.luma(image)
+    return plane, np.diag([plane.shape[1] / width, plane.shape[0] / height])
+
+
+def search_geometries(base: np.ndarray, layout: Layout, clock: Clock) -> Iterator[np.ndarray]:
+    """Matrices worth decoding, 2 x 2: base pixels to working pixels; the sure ones at once."""
+    planes: list[geometry.SearchPlane] = []
+    for stretched, count in ((False, DECODED), (True, DECODED // 2)):
+        doubtful: list[geometry.Candidate] = []
+        for index, width in enumerate(geometry.WIDTHS):
             if clock.out():
                 return
-            yield TILE * candidate.lattice.T @ np.diag(plane.ratio)
+            if not stretched:
+                planes.append(geometry.prepare(base, width))
+                found = geometry.candidates(planes[index], layout)
+            else:
+                found = geometry.stretched(planes[index], ASPECTS, layout)
+            sure = [c for c in found if c.peak >= SURE_PEAK]
+            yield from (candidate.matrix for candidate in sure[:2])
+            doubtful += [c for c in found if WEAK_PEAK <= c.peak < SURE_PEAK]
+        for candidate in sorted(doubtful, key=lambda c: -c.peak)[:count]:
+            if clock.out():
+                return
+            yield candidate.matrix
 
 
-def attempt_geometry(image: np.ndarray, matrix: np.ndarray, layout: Layout) -> Attempt:
-    """Rectifies the picture with ``matrix`` and reads it."""
-    return attempt(rectify(image, matrix), layout)
-
-
-def rectify(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """The picture's luma in the working frame that ``matrix`` leads to; float32."""
-    height, width = image.shape[:2]
+def rectify(plane: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A picture's luma in the working frame that ``matrix`` leads to; float32."""
+    height, width = plane.shape
     scale = float(np.sqrt(abs(np.linalg.det(matrix))))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        plane = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
         matrix = matrix @ np.diag([width / size[0], height / size[1]])
         width, height = size
-    plane = perception.luma(image)
     corners = matrix @ np.array([[0, width, 0, width], [0, 0, height, height]], float)
     low, high = corners.min(axis=1), corners.max(axis=1)
     size = (int(min(MAX_SIDE, np.ceil(high[0] - low[0]))), int(min(MAX_SIDE, np.ceil(high[1] - low[1]))))
@@ -188,7 +256,7 @@ def rectify(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         size,
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=float(plane.mean()),
+        borderValue=float(cv2.mean(plane)[0]),
     )
 
 

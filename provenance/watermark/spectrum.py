@@ -30,7 +30,8 @@ def fold(plane: np.ndarray) -> np.ndarray:
         padded = np.zeros((rows * TILE, columns * TILE), np.float32)
         padded[:height, :width] = plane
         plane = padded
-    return plane.reshape(rows, TILE, columns, TILE).sum(axis=(0, 2), dtype=np.float32)
+    band: np.ndarray = plane.reshape(rows, TILE, columns * TILE).sum(axis=0, dtype=np.float32)
+    return band.reshape(TILE, columns, TILE).sum(axis=1, dtype=np.float32)
 
 
 def transform(tile: np.ndarray) -> np.ndarray:
