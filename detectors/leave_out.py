@@ -99,7 +99,7 @@ def plan_folds(corpus: Corpus, by: str, limit: int, seed: int) -> tuple[list[Fol
                 code="corpus.too-few-groups",
                 hint="Fill the columns source and generator, or add images of other origins.",
             )
-    quarter = {}
+    quarter: dict[tuple[str, str], int] = {}
     for label, found in groups.items():
         order = rng(seed, "companions", label).permutation(found)
         quarter |= {(label, str(n)): i % min(COMPANION_FOLDS, len(found)) for i, n in enumerate(order)}

@@ -32,6 +32,7 @@ def evaluate_detector(
     *,
     seed: int = 0,
     max_fpr: float = 0.01,
+    resamples: int = 500,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Figures of a detector under the four deliveries, by generator and by source of photographs.
@@ -42,7 +43,14 @@ def evaluate_detector(
     from countermark.detectors.evaluation import evaluate_detector as run
     from countermark.reports import evaluation_document
 
-    found = run(load_detector(name), read_corpus(corpus), seed=seed, max_fpr=max_fpr, report=report)
+    found = run(
+        load_detector(name),
+        read_corpus(corpus),
+        seed=seed,
+        max_fpr=max_fpr,
+        resamples=resamples,
+        report=report,
+    )
     rows: list[dict[str, Any]] = []
     if found.control is not None:
         rows.append({"name": "AUROC of the control (size, format, JPEG tables)", "interval": found.control})
@@ -92,6 +100,7 @@ def evaluate_leave_out(
     limit: int = 12,
     seed: int = 0,
     steps: int = 600,
+    resamples: int = 500,
     report: Callable[[int, int, str], None] = lambda done, total, part: None,
 ) -> dict[str, Any]:
     """A family trained anew for every generator, or source, and measured on what was left out."""
@@ -101,7 +110,13 @@ def evaluate_leave_out(
 
     settings = FitSettings(seed=seed, steps=steps, views=2)
     found = leave_out(
-        read_corpus(corpus), family=family, by=by, settings=settings, limit=limit, report=report
+        read_corpus(corpus),
+        family=family,
+        by=by,
+        settings=settings,
+        limit=limit,
+        resamples=resamples,
+        report=report,
     )
     rows: list[dict[str, Any]] = []
     for condition, figures in found.pooled.items():

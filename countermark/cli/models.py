@@ -1,19 +1,37 @@
-"""``countermark models``: what ships in the package, and each model's card."""
+"""``countermark models``: what ships in the package, each model's card, and detectors as ONNX."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
-from countermark.cli.output import JSON, PASS
+from countermark.cli.output import JSON, PASS, show_record
+
+
+class CardsByDefault(TyperGroup):
+    """``countermark models NAME`` means ``countermark models show NAME``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--help" not in args[:1] and (not args or args[0] not in self.commands):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("models")(models)
+    """Adds the commands."""
+    group = typer.Typer(
+        cls=CardsByDefault,
+        help="List the shipped models, show a card (countermark models NAME), or export a detector.",
+    )
+    group.command("show")(models)
+    group.command("export")(export)
+    app.add_typer(group, name="models")
 
 
 def models(
@@ -35,4 +53,24 @@ def models(
     for card in cards:
         table.add_row(card.kind, card.name, card.family, card.summary, card.sha256[:12])
     Console().print(table)
+    return PASS
+
+
+def export(
+    name: str = typer.Argument(..., help="A shipped detector, or weights."),
+    out: Path = typer.Option(..., "--out", "-o", help="File to write, ending in .onnx."),
+    int8: bool = typer.Option(False, "--int8", help="Quantise matrix products: smaller, less exact."),
+    opset: int = typer.Option(17, "--opset", min=17, max=20, help="ONNX operator set."),
+    as_json: bool = JSON,
+) -> int:
+    """Write a detector as ONNX: prepared views in, logit and probability out."""
+    from countermark.detectors import load_detector
+    from countermark.detectors.export import export_onnx
+
+    found = export_onnx(load_detector(name), out, int8=int8, opset=opset)
+    text = (
+        f"Wrote {found.path} ({found.bytes / 1e6:.1f} MB, opset {found.opset}); its logits differ from "
+        f"PyTorch's by {found.parity:.1g} at most."
+    )
+    show_record(found, as_json=as_json, text=text)
     return PASS

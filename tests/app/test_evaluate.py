@@ -1,0 +1,74 @@
+"""Evaluation documents: the confound first, every slice under every condition, leave-one-out."""
+
+from __future__ import annotations
+
+import jsonschema
+import numpy as np
+import pytest
+
+from countermark.app import evaluate
+from countermark.core.corpus import CorpusRow, write_metadata
+from countermark.core.images import write_image
+from countermark.core.perturb import DELIVERIES
+from countermark.detectors.evaluation import draw_curves, figures
+from countermark.reports.documents import load_schema
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Real: JPEG of 72 px; generated: PNG of 64 px. So the packaging alone tells them apart."""
+    root = tmp_path_factory.mktemp("confounded")
+    draw = np.random.default_rng(0)
+    rows = []
+    for index in range(12):
+        for label, suffix, side in (("real", "jpg", 72), ("synthetic", "png", 64)):
+            name = f"{label}-{index}.{suffix}"
+            write_image(root / name, draw.integers(0, 256, (side, side, 3)).astype(np.uint8))
+            group = f"{label}-{index % 3}"
+            rows.append(CorpusRow(name, label, group if label == "synthetic" else "", group))
+    (root / "broken.png").write_bytes(b"not an image")
+    rows.append(CorpusRow("broken.png", "real", "", "real-0"))
+    write_metadata(root, rows)
+    return root
+
+
+def test_the_confound_is_the_first_line(folder) -> None:
+    document = evaluate.evaluate_detector("gan", folder, resamples=20)
+    jsonschema.validate(document, load_schema("evaluation"))
+    assert document["headline"].startswith("This corpus is confounded")
+    control = next(r for r in document["figures"] if "control" in r["name"])
+    assert control["interval"]["value"] > 0.9
+    assert set(document["curves"]) == set(DELIVERIES)
+    names = {(r["name"], r["slice"], r["condition"]) for r in document["figures"]}
+    for condition in DELIVERIES:
+        for name in ("AUROC", "balanced accuracy", "TPR at 1 % FPR", "TPR at 5 % FPR", "ECE"):
+            assert (name, "", condition) in names
+        assert ("found at the threshold", "generator: synthetic-1", condition) in names
+        assert ("wrongly flagged at the threshold", "source: real-2", condition) in names
+    whole = next(r for r in document["figures"] if r["name"] == "ECE")["interval"]
+    assert whole["n"] == 24 and whole["clusters"] == 6
+    assert any("broken.png" in note for note in document["notes"])
+
+
+def test_curves_and_figures_of_known_scores() -> None:
+    labels = np.array([0] * 10 + [1] * 10)
+    scores = np.concatenate([np.full(10, 0.2), np.full(10, 0.8)])
+    curves = draw_curves(labels, scores)
+    assert (
+        curves.fpr[0] == 0 and curves.tpr[-1] == 1 and (0.0, 1.0) in zip(curves.fpr, curves.tpr, strict=True)
+    )
+    assert curves.bins == ((pytest.approx(0.2), 0.0, 10), (pytest.approx(0.8), 1.0, 10))
+    clusters = np.array(["a", "b"] * 10)
+    found = figures(labels, scores, clusters, np.where(labels == 1, 0.9, 0.1), resamples=20)
+    assert found.auroc.value == 1 and found.ece.value == pytest.approx(0.2)
+    # Every image has its own threshold: here they flag the real ones and miss the others.
+    assert found.fpr_at_likely.value == 1 and found.tpr_at_likely.value == 0
+
+
+def test_leave_out_document(folder) -> None:
+    document = evaluate.evaluate_leave_out("critic", folder, by="source", limit=2, steps=2, resamples=20)
+    jsonschema.validate(document, load_schema("evaluation"))
+    assert document["headline"].startswith("Every source left out: AUROC")
+    slices = {r["slice"] for r in document["figures"] if r["slice"]}
+    assert len(slices) == 2 and all(s.startswith("source: ") for s in slices)
+    assert any("Not left out" in note for note in document["notes"])
