@@ -140,6 +140,9 @@ def fit(
             return loss.generator(judged, paired)
 
     def checkpoint() -> None:
+        # A loss can be finite and its gradient not: such weights never replace a good checkpoint.
+        if not all(bool(p.isfinite().all()) for n in (generator, critic) for p in n.parameters()):
+            raise _diverged(recipe, at, out, "A weight")
         if fabric.is_global_zero:
             save_checkpoint(out, modules, optimisers, at, identity)
 
@@ -255,12 +258,12 @@ def _preview(
         ) from error
 
 
-def _diverged(recipe: Recipe, at: Progress, out: Path) -> TrainingError:
+def _diverged(recipe: Recipe, at: Progress, out: Path, what: str = "The loss") -> TrainingError:
     path = out / FILE
     kept = f"The last good checkpoint is {path}." if path.exists() else "No checkpoint was written yet."
     rate = max(recipe.optimiser.generator_rate, recipe.optimiser.critic_rate)
     return TrainingError(
-        f"The loss is not a number after {at.images:,} images (step {at.step}).",
+        f"{what} is not a number after {at.images:,} images (step {at.step}).",
         code="training.diverged",
         hint=f"{kept} Lower the learning rates (now {rate:g}; try {rate / 3:.1g}), "
         "or use fp32, spectral normalisation or a stronger r1.",

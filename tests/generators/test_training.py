@@ -103,6 +103,68 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
     assert sha256_file(out / FILE) == before
 
 
+def test_weights_that_are_not_numbers_never_replace_a_good_checkpoint(
+    photos, tmp_path, monkeypatch, tiny_recipe
+):
+    out, real, calls = tmp_path / "run", training._step, []
+    train_generator(photos, out, recipe=tiny_recipe(), progress=False)
+    before = sha256_file(out / FILE)
+
+    def poisoned(fabric, optimiser, network, value):
+        real(fabric, optimiser, network, value)
+        calls.append(1)
+        if len(calls) == 2:  # the generator's step, the last thing before the checkpoint
+            with torch.no_grad():
+                next(network.parameters()).fill_(float("inf"))
+
+    monkeypatch.setattr(training, "_step", poisoned)
+    recipe = tiny_recipe(images=72)
+    with pytest.raises(TrainingError, match="weight is not a number") as caught:
+        train_generator(photos, out, recipe=recipe, resume=True, progress=False)
+    assert caught.value.code == "training.diverged"
+    assert sha256_file(out / FILE) == before
+    assert not list(out.glob("*.safetensors.tmp*"))
+
+
+def test_a_killed_run_loses_at_most_one_checkpoint_interval(photos, tmp_path, monkeypatch, tiny_recipe):
+    """A kill that no handler hears: nothing after the last checkpoint is left, and the run goes on."""
+    seconds, steps, real, save = [0.0], [], training.Ema.update, training.save_checkpoint
+
+    def update(self, *args):
+        real(self, *args)
+        seconds[0] += 10  # every step takes ten seconds of this clock
+        steps.append(1)
+        if len(steps) == 14:
+            os._exit(9)
+
+    def recorded(*args):
+        path = save(*args)
+        (tmp_path / "kept.txt").write_text(f"{len(steps)}")
+        return path
+
+    recipe = tiny_recipe(images=8 * 20, checkpoint_minutes=0.5, optimiser={"batch": 8, "decay_after": 1})
+    whole = train_generator(photos, tmp_path / "whole", recipe=recipe, progress=False)
+    out = tmp_path / "run"
+    monkeypatch.setattr(training.Ema, "update", update)
+    monkeypatch.setattr(training, "save_checkpoint", recorded)
+    monkeypatch.setattr(
+        training.fit, "__kwdefaults__", {**training.fit.__kwdefaults__, "clock": lambda: seconds[0]}
+    )
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        try:
+            train_generator(photos, out, recipe=recipe, progress=False)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    monkeypatch.undo()
+    kept = int((tmp_path / "kept.txt").read_text())
+    # 30 seconds are three steps of this clock; one more may pass before it is noticed.
+    assert 14 - 4 <= kept < 14
+    resumed = train_generator(photos, out, recipe=recipe, resume=True, progress=False)
+    assert sha256_file(resumed) == sha256_file(whole)
+
+
 def test_a_full_disk_stops_and_keeps_the_checkpoint(photos, tmp_path, monkeypatch, tiny_recipe):
     out = tmp_path / "run"
     train_generator(photos, out, recipe=tiny_recipe(), progress=False)
@@ -162,6 +224,11 @@ def test_a_checkpoint_of_another_family_or_seed_is_refused(photos, tmp_path, tin
     assert caught.value.code == "weights.family"
     with pytest.raises(WeightsError, match="seed"):
         train_generator(photos, out, recipe=tiny_recipe(), seed=9, resume=True, progress=False)
+    network = {"size": 16, "latent": 8, "width": 4, "max_width": 8, "critic_width": 4, "critic_max_width": 8}
+    family = tiny_recipe(family="stylegan-lite", network=network)
+    with pytest.raises(WeightsError, match=r"family 'dcgan'.*'stylegan-lite'") as caught:
+        train_generator(photos, out, recipe=family, resume=True, progress=False)
+    assert caught.value.code == "weights.family"
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x08\0\0\0\0\0\0\0{}      "])
