@@ -37,6 +37,9 @@ class DataConfig(_Part):
         class_pattern: Regular expression whose first group, found in a file's name, is its class.
         holdout: Share of images kept out of training, for figures.
         max_images: Most images (after crops) held in memory.
+        self_labels: Make so many classes from clusters of features (``generators.selflabels``); names
+            of folders are then only used to measure the clusters.
+        self_label_features: Extractor for them: ``auto``, ``lite0``, ``dct`` or ``pixels``.
         download: Fetch ``medmnist:NAME`` if it is not there; nothing is fetched otherwise.
     """
 
@@ -48,6 +51,8 @@ class DataConfig(_Part):
     class_pattern: str = Field(default="", max_length=200)
     holdout: float = Field(default=0.1, ge=0, le=0.5)
     max_images: int = Field(default=100_000, ge=2)
+    self_labels: int = Field(default=0, ge=0, le=1000)
+    self_label_features: str = Field(default="auto", max_length=40)
     download: bool = False
 
 

@@ -85,7 +85,7 @@ def load_pictures(
             break
     if seen < 2 or len(train) < 2:
         raise _too_few(source, seen, skipped)
-    use_classes = options.classes or bool(options.class_pattern)
+    use_classes = options.classes or bool(options.class_pattern) or options.self_labels > 0
     classes = tuple(sorted(set(names[0]))) if use_classes else ()
     number = {c: i for i, c in enumerate(classes)}
     if classes:

@@ -98,7 +98,7 @@ def evaluate_generator(
         data,
         size=loaded.size,
         channels=int(loaded.card.config["channels"]),
-        options=options or _options(loaded.card),
+        options=options or card_options(loaded.card),
         seed=int(loaded.card.trained.get("seed", 0)),
     )
     images = loaded.sample(count, seed=seed)
@@ -210,7 +210,8 @@ def _rounded(interval: Interval) -> dict[str, float]:
     return {key: round(getattr(interval, key), 5) for key in ("value", "low", "high")}
 
 
-def _options(card: WeightsCard) -> DataConfig:
+def card_options(card: WeightsCard) -> DataConfig:
+    """How the recipe on a card reads its data; the default if there is none."""
     try:
         return parse_recipe(card.trained["recipe"]).data
     except (KeyError, CountermarkError):

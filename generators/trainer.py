@@ -22,6 +22,7 @@ from countermark.generators.data import Pictures, load_pictures
 from countermark.generators.ema import refresh_batch_norm
 from countermark.generators.families import FAMILIES
 from countermark.generators.losses import LOSSES
+from countermark.generators.selflabels import label_pictures
 from countermark.generators.training import fit, make_fabric
 
 
@@ -59,37 +60,68 @@ def train_generator(
     chosen = chosen.model_copy(update={k: v for k, v in update.items() if v is not None})
     if minutes is not None and images is None:
         chosen = chosen.model_copy(update={"images": 10**12})
-    family = FAMILIES.get(chosen.family)
-    LOSSES.get(chosen.loss)
-    config = family.parse(chosen.network)
+    config = FAMILIES.get(chosen.family).parse(chosen.network)
+    _check_folder(Path(out), resume)
+    pictures = load_pictures(data, size=config.size, channels=config.channels, options=chosen.data, seed=seed)
+    return train_pictures(
+        pictures, out, recipe=chosen, name=name, seed=seed, resume=resume, progress=progress,
+        devices=devices, licence=licence,
+    )  # fmt: skip
+
+
+def train_pictures(
+    pictures: Pictures,
+    out: Path | str,
+    *,
+    recipe: Recipe,
+    name: str | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+    devices: int | str = 1,
+    licence: str = "Apache-2.0",
+) -> Path:
+    """``train_generator`` for pictures that are in memory already, of the size that the recipe names."""
+    family = FAMILIES.get(recipe.family)
+    LOSSES.get(recipe.loss)
+    config = family.parse(recipe.network)
     folder = Path(out)
+    _check_folder(folder, resume)
+    more: dict[str, Any] = {}
+    if recipe.data.self_labels:
+        extractor = recipe.data.self_label_features
+        pictures, found = label_pictures(pictures, recipe.data.self_labels, extractor=extractor, seed=seed)
+        more["self_labels"] = found.as_dict()
+    config = config.model_copy(update={"classes": len(pictures.classes)})
+    fabric = make_fabric(recipe, devices)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "initialise"))
+        generator, critic = family.build_generator(config), family.build_critic(config)
+    if fabric.is_global_zero:
+        atomic_write(folder / "recipe.json", recipe.model_dump_json(indent=2) + "\n", overwrite=True)
+    fitted = fit(
+        generator, critic, pictures, recipe, folder,
+        latent=config.latent, seed=seed, resume=resume, progress=progress, fabric=fabric,
+    )  # fmt: skip
+    finish(fitted.average, pictures, config.latent, seed)
+    card = make_card(
+        name or Path(pictures.name).stem, family.name, config.model_dump(), pictures, recipe,
+        fitted.progress, seed, licence=licence,
+    )  # fmt: skip
+    card = card.model_copy(update={"trained": {**card.trained, **more}})
+    if fabric.is_global_zero:
+        save_weights(folder, half(fitted.average), card)
+    fabric.barrier()
+    return folder / f"{card.name}.safetensors"
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
     if (folder / FILE).exists() and not resume:
         raise OutputError(
             f"{folder} already holds a training run.",
             code="output.exists",
             hint="Resume it, or choose another folder.",
         )
-    pictures = load_pictures(data, size=config.size, channels=config.channels, options=chosen.data, seed=seed)
-    config = config.model_copy(update={"classes": len(pictures.classes)})
-    fabric = make_fabric(chosen, devices)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "initialise"))
-        generator, critic = family.build_generator(config), family.build_critic(config)
-    if fabric.is_global_zero:
-        atomic_write(folder / "recipe.json", chosen.model_dump_json(indent=2) + "\n", overwrite=True)
-    fitted = fit(
-        generator, critic, pictures, chosen, folder,
-        latent=config.latent, seed=seed, resume=resume, progress=progress, fabric=fabric,
-    )  # fmt: skip
-    finish(fitted.average, pictures, config.latent, seed)
-    card = make_card(
-        name or Path(pictures.name).stem, family.name, config.model_dump(), pictures, chosen,
-        fitted.progress, seed, licence=licence,
-    )  # fmt: skip
-    if fabric.is_global_zero:
-        save_weights(folder, half(fitted.average), card)
-    fabric.barrier()
-    return folder / f"{card.name}.safetensors"
 
 
 def finish(network: nn.Module, pictures: Pictures, latent: int, seed: int, count: int = 2048) -> None:

@@ -14,7 +14,7 @@ from countermark.core.corpus import read_corpus
 from countermark.core.errors import ConfigError, UnknownNameError
 
 
-def train(kind: str, data: Path | str, *, out: Path | str, **options: Any) -> Path:
+def train(kind: str, data: Path | str, *, out: Path | str, preset: str | None = None, **options: Any) -> Path:
     """Trains a model and returns the path of its weights; its card lies beside them.
 
     Args:
@@ -22,6 +22,7 @@ def train(kind: str, data: Path | str, *, out: Path | str, **options: Any) -> Pa
         data: For a generator a folder, zip archive, ``torchvision:NAME`` or ``digits``; for a
             detector a labelled corpus.
         out: Folder for weights, card, checkpoints.
+        preset: For a generator: ``medical``, ``texture`` or ``product`` instead of a recipe.
         options: As for ``generators.train_generator`` or ``detectors.train_detector``.
 
     Raises:
@@ -30,7 +31,11 @@ def train(kind: str, data: Path | str, *, out: Path | str, **options: Any) -> Pa
     if kind == "generator":
         from countermark.generators import train_generator
 
-        return train_generator(data, out, **options)
+        if preset is not None:
+            from countermark.generators.presets import load_preset
+
+            options["recipe"] = load_preset(preset).recipe_for(data)
+        return train_generator(data, out, **_with_data_options(options))
     if kind == "detector":
         from countermark.detectors import train_detector
 
@@ -38,3 +43,15 @@ def train(kind: str, data: Path | str, *, out: Path | str, **options: Any) -> Pa
             raise ConfigError("A detector needs a name.", hint="Give it one with --name.")
         return train_detector(read_corpus(data), out, **options)
     raise UnknownNameError(f"There is nothing called {kind!r} to train.", hint="Known: generator, detector.")
+
+
+def _with_data_options(options: dict[str, Any]) -> dict[str, Any]:
+    """``self_labels`` and ``download`` become settings of the recipe, which the card then tells."""
+    from countermark.generators.config import load_recipe, parse_recipe
+
+    changes = {key: options.pop(key) for key in ("self_labels", "download") if key in options}
+    changes = {key: value for key, value in changes.items() if value}
+    if changes:
+        values = load_recipe(options.get("recipe", "dcgan-64")).model_dump()
+        options["recipe"] = parse_recipe({**values, "data": {**values["data"], **changes}})
+    return options

@@ -12,6 +12,7 @@ import typer
 
 from countermark.cli import (
     audit,
+    augment,
     calibrate,
     demo,
     evaluate,
@@ -24,6 +25,7 @@ from countermark.cli import (
     serve,
     sign,
     train,
+    tune,
     verify,
 )
 from countermark.cli.output import ERROR, USAGE, explain
@@ -37,7 +39,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (scan, sign, verify, redact, generate, train, calibrate, audit, models, serve, demo):
+for module in (
+    scan,
+    sign,
+    verify,
+    redact,
+    generate,
+    train,
+    augment,
+    tune,
+    calibrate,
+    audit,
+    models,
+    serve,
+    demo,
+):
     module.add_to(app)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(keys.app, name="keys")

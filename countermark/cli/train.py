@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from countermark.cli.output import JSON, PASS, show_record
 
 
+class GeneratorByDefault(TyperGroup):
+    """``countermark train DATA`` means ``countermark train generator DATA``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and "--help" not in args[:1]:
+            args = ["generator", *args]
+        return super().parse_args(ctx, args)
+
+
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
-    group = typer.Typer(help="Train a generator on a folder of images, or a detector on a labelled corpus.")
+    group = typer.Typer(
+        cls=GeneratorByDefault,
+        help="Train a generator on a folder of images (the default), or a detector on a labelled corpus.",
+    )
     group.command("generator")(generator)
     group.command("detector")(detector)
     app.add_typer(group, name="train")
 
 
 def generator(
-    data: str = typer.Argument(..., help="Folder, zip archive, torchvision:NAME, or digits."),
+    data: str = typer.Argument(
+        ..., help="Folder, zip archive, medmnist:NAME, torchvision:NAME, textures, or digits."
+    ),
     out: Path = typer.Option(..., "--out", "-o", help="Folder for checkpoints, sample grids and weights."),
     recipe: str = typer.Option("dcgan-64", "--recipe", "-r", help="A shipped recipe, or a TOML file."),
+    preset: str | None = typer.Option(
+        None, "--preset", "-p", help="medical, texture or product; replaces --recipe."
+    ),
+    self_labels: int = typer.Option(
+        0, "--self-labels", min=0, metavar="K", help="Make K classes from clusters; no labels are needed."
+    ),
+    download: bool = typer.Option(False, "--download", help="Fetch medmnist:NAME if it is not there."),
     name: str | None = typer.Option(None, "--name", help="Of the model."),
     images: int | None = typer.Option(None, "--images", min=1, help="Stop after so many images."),
     minutes: float | None = typer.Option(None, "--minutes", help="Stop after so many minutes."),
@@ -37,6 +60,9 @@ def generator(
         data,
         out=out,
         recipe=recipe,
+        preset=preset,
+        self_labels=self_labels,
+        download=download,
         name=name,
         images=images,
         minutes=minutes,

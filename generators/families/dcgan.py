@@ -29,7 +29,7 @@ from countermark.generators.families.base import (
     NetworkConfig,
     PixelNorm,
 )
-from countermark.generators.families.upsampling import double, double_transposed
+from countermark.generators.families.upsampling import convolution, double, double_transposed
 
 
 class DCGANConfig(NetworkConfig):
@@ -64,8 +64,7 @@ class UpBlock(nn.Module):
         if config.upsample == "transposed":
             self.conv = nn.ConvTranspose2d(source, target, 4, stride=2, padding=1)
         else:
-            half = config.kernel // 2
-            self.conv = nn.Conv2d(source, target, config.kernel, padding=half, padding_mode=config.padding)
+            self.conv = convolution(source, target, config.kernel, config.padding)
         self.norm = _norm(target, config)
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
@@ -88,7 +87,7 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList(
             UpBlock(source, target, config) for source, target in itertools.pairwise(widths)
         )
-        self.out = nn.Conv2d(widths[-1], config.channels, 3, padding=1, padding_mode=config.padding)
+        self.out = convolution(widths[-1], config.channels, 3, config.padding)
         initialise(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
