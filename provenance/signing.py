@@ -10,13 +10,14 @@ when the source is signed already, the source as parent ingredient with its whol
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from countermark.core.errors import OutputError
-from countermark.core.files import atomic_stream, atomic_write, sha256_bytes, write_all
+from countermark.core.files import atomic_stream, atomic_write, write_all
 from countermark.core.images import read_bytes
 from countermark.core.results import SignedImage
 from countermark.provenance.claims import PARENT_ID, Claim, definition
@@ -87,7 +88,7 @@ def sign_file(
 ) -> tuple[SignedImage, bytes]:
     """``sign_image``, and the manifest store that was written, for the repository."""
     destination = Path(destination)
-    if destination.exists():
+    if os.path.exists(destination):
         raise OutputError(
             f"{destination} exists and is not overwritten.",
             code="output.exists",
@@ -107,13 +108,13 @@ def sign_file(
     )
     # Signed in memory and written in one go: the library writes a file in hundreds of small pieces.
     with atomic_stream(destination) as stream:
-        write_all(stream, signed.data)
+        digest = write_all(stream, signed.data)
         if sidecar:
             atomic_write(sidecar_path(destination), signed.manifest)
     image = SignedImage(
         source=str(source),
         path=str(destination),
-        sha256=sha256_bytes(signed.data),
+        sha256=digest,
         manifest_id=signed.manifest_id,
         identity=signed.identity,
         payload=None,

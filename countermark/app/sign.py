@@ -107,7 +107,7 @@ def sign(
         source,
         destination,
         identity=identity,
-        data=marked.data,
+        data=None if marked.data is data else marked.data,
         generator=generator,
         digital_source_type=digital_source_type,
         model=model,
