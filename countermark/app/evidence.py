@@ -39,8 +39,17 @@ class Gathered:
     verification: Verification | None
 
 
-def gather(path: str, *, limits: Limits = DEFAULT_LIMITS, marks: bool = True) -> Gathered:
+#: Seconds that a scan spends on one picture's search for a resized, rotated or stretched mark.
+MARK_SECONDS = 2.0
+
+
+def gather(
+    path: str, *, limits: Limits = DEFAULT_LIMITS, marks: bool = True, mark_seconds: float = MARK_SECONDS
+) -> Gathered:
     """Reads a file and collects credential, metadata and mark evidence.
+
+    ``mark_seconds`` bounds the search for marks whose geometry has changed; 0 looks only for marks
+    in pictures as they were saved. A search that was stopped is stated among the evidence.
 
     Raises:
         ImageError: the file is not an image that the gate lets in.
@@ -65,7 +74,7 @@ def gather(path: str, *, limits: Limits = DEFAULT_LIMITS, marks: bool = True) ->
         evidence.append(_could_not("metadata", error))
     if marks:
         try:
-            evidence.extend(mark_evidence(image))
+            evidence.extend(mark_evidence(image, mark_seconds))
         except CountermarkError as error:
             evidence.append(_could_not("mark", error))
     return Gathered(path, image, tuple(evidence), verification)
@@ -111,12 +120,15 @@ def credential_evidence(verification: Verification) -> list[Evidence]:
     return [Evidence("credential", "neither", Strength.WEAK, sentence, detail)]
 
 
-def mark_evidence(image: LoadedImage) -> list[Evidence]:
-    """Countermark's own watermark and the publicly known ones."""
+def mark_evidence(image: LoadedImage, seconds: float = MARK_SECONDS) -> list[Evidence]:
+    """Countermark's own watermark and the publicly known ones; see ``gather`` for ``seconds``."""
     from countermark.provenance import watermark
 
     found = []
-    reading = watermark.read(image.pixels)
+    reading = watermark.read(image.pixels, search=seconds > 0, time_budget=max(seconds, 0.0))
+    if reading.payload is None and reading.searched == "stopped":
+        sentence = f"The search for a watermark was stopped after {seconds:g} s; one may have been missed."
+        found.append(Evidence("mark", "neither", Strength.WEAK, sentence, {"stopped_after": seconds}))
     if reading.payload is not None and reading.p_value <= MAX_CHANCE_MATCH:
         found.append(
             Evidence(

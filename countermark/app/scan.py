@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from countermark.app.evidence import Gathered, gather
+from countermark.app.evidence import MARK_SECONDS, Gathered, gather
 from countermark.app.fusion import declared, estimated, score_evidence, under_stress
 from countermark.core.errors import CountermarkError, ImageError
 from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, iter_image_paths
@@ -55,6 +56,8 @@ def scan(
     detector: str | Detector = "default",
     limits: Limits = DEFAULT_LIMITS,
     marks: bool = True,
+    mark_seconds: float = MARK_SECONDS,
+    second: str | Detector | None = None,
     workers: int = 2,
 ) -> list[ScanResult]:
     """Scans files and folders, in order; see ``scan_stream`` for the arguments."""
@@ -67,6 +70,8 @@ def scan(
             detector=detector,
             limits=limits,
             marks=marks,
+            mark_seconds=mark_seconds,
+            second=second,
             workers=workers,
         )
     )
@@ -80,6 +85,8 @@ def scan_stream(
     detector: str | Detector = "default",
     limits: Limits = DEFAULT_LIMITS,
     marks: bool = True,
+    mark_seconds: float = MARK_SECONDS,
+    second: str | Detector | None = None,
     workers: int = 2,
     watch: Watcher | None = None,
 ) -> Iterator[ScanResult]:
@@ -94,6 +101,8 @@ def scan_stream(
         detector: Name of a shipped detector, path of weights, or an object with its methods.
         limits: Bounds of the image gate.
         marks: Look for watermarks.
+        mark_seconds: Seconds an image that the search for changed geometries may take; 0 skips it.
+        second: Another detector, such as ``one-class``: listed as weak evidence, never decides.
         workers: Threads that read, decode and check credentials.
         watch: Called with every result and its pixels (None if unreadable), for thumbnails.
 
@@ -103,10 +112,11 @@ def scan_stream(
 
     model: Detector = load_detector(detector) if isinstance(detector, str) else detector
     bounds = model.thresholds(max_fpr)
+    other: Detector | None = load_detector(second) if isinstance(second, str) else second
 
     def read(path: Path) -> Gathered | ScanResult:
         try:
-            return gather(str(path), limits=limits, marks=marks)
+            return gather(str(path), limits=limits, marks=marks, mark_seconds=mark_seconds)
         except CountermarkError as error:
             return failed(str(path), error)
         except (MemoryError, OSError, ValueError, RuntimeError) as error:
@@ -118,7 +128,10 @@ def scan_stream(
         upcoming = pool.map(read, islice(files, CHUNK))
         while chunk := list(upcoming):
             upcoming = pool.map(read, islice(files, CHUNK))  # decoded while this chunk is scored
-            for item, result in zip(chunk, _judge(chunk, model, bounds, stress), strict=True):
+            results = _judge(chunk, model, bounds, stress)
+            if other is not None:
+                results = _ask_second(chunk, results, other, max_fpr)
+            for item, result in zip(chunk, results, strict=True):
                 if watch is not None:
                     watch(result, item.image.pixels if isinstance(item, Gathered) else None)
                 yield result
@@ -150,6 +163,35 @@ def _judge(
         under = {name: values[number] for name, values in stressed.items()} if number is not None else {}
         results.append(_result(item, score, under, model, bounds))
     return results
+
+
+def _ask_second(
+    chunk: Sequence[Gathered | ScanResult], results: list[ScanResult], other: Detector, max_fpr: float
+) -> list[ScanResult]:
+    """The results with the second detector's opinion listed; verdicts and scores stay as they are."""
+    ready = [g for g in chunk if isinstance(g, Gathered) and min(g.image.pixels.shape[:2]) >= MIN_SIDE]
+    found = dict(zip(map(id, ready), _scores(other, [g.image.pixels for g in ready]), strict=True))
+    likely = float(other.thresholds(max_fpr).likely)
+    listed = []
+    for item, result in zip(chunk, results, strict=True):
+        score = found.get(id(item))
+        if score is None:
+            listed.append(result)
+            continue
+        high = score >= likely
+        sentence = (
+            f"Second opinion, {other.name!r}: {score:.2f}, "
+            + (
+                f"at or above its threshold of {likely:.2f}"
+                if high
+                else f"below its threshold of {likely:.2f}"
+            )
+            + f" its threshold of {likely:.2f}. It does not decide."
+        )
+        detail = {"score": score, "likely": likely, "detector": other.name, "second": True}
+        opinion = Evidence("detector", "synthetic" if high else "neither", Strength.WEAK, sentence, detail)
+        listed.append(replace(result, evidence=(*result.evidence, opinion)))
+    return listed
 
 
 def _scores(model: Detector, images: list[Pixels]) -> list[float | None]:

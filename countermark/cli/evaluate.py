@@ -63,6 +63,36 @@ def leave_out(
     return PASS
 
 
+@app.command("localisation")
+def localisation(
+    name: str = typer.Argument("default", help="A shipped detector, or weights."),
+    corpus: Path = typer.Option(..., "--corpus", help="Labelled corpus; its real pictures are used."),
+    images: int = typer.Option(40, "--images", min=4, help="Blends that are made."),
+    autoencoder: Path | None = typer.Option(
+        None, "--autoencoder", help="Makes the synthetic regions (.safetensors); else a simulation."
+    ),
+    seed: int = typer.Option(0, "--seed", min=0),
+    format: str = FORMAT,
+    output: list[str] = OUTPUT,
+    as_json: bool = JSON,
+) -> int:
+    """Heatmaps against known masks: pixel AUROC and IoU on blends made of real pictures."""
+    from countermark.app.evaluate import evaluate_localisation
+
+    with progress("Localising", images, quiet=as_json) as advance:
+        document = evaluate_localisation(
+            name,
+            corpus,
+            images=images,
+            autoencoder=autoencoder,
+            seed=seed,
+            report=lambda done, total: advance(1),
+        )
+    show(document, format=format, as_json=as_json)
+    write_all(document, output)
+    return PASS
+
+
 @app.command("generator")
 def generator(
     name: str = typer.Argument(..., help="A shipped generator, or weights."),

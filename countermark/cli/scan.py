@@ -35,6 +35,13 @@ def scan(
     ignore: str | None = typer.Option(None, "--ignore", help="TOML list of accepted findings, with expiry."),
     thresholds: Path | None = typer.Option(None, "--thresholds", help="File that calibrate wrote."),
     no_marks: bool = typer.Option(False, "--no-marks", help="Don't look for watermarks (faster)."),
+    mark_seconds: float = typer.Option(
+        2.0, "--mark-seconds", min=0, help="Longest search for a changed watermark in an image; 0: none."
+    ),
+    second: str | None = typer.Option(
+        None, "--second-opinion", help="Another detector, such as one-class; it is listed, never decides."
+    ),
+    heatmaps: bool = typer.Option(True, "--heatmaps/--no-heatmaps", help="In an HTML report."),
     workers: int = typer.Option(2, "--workers", min=1, max=64, help="Decoding threads."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
@@ -68,7 +75,10 @@ def scan(
     model = load_detector(config.detector)
     if thresholds is not None:
         model = with_thresholds(model, thresholds)
-    collector = Collector(model) if any(_is_html(spec) for spec in config.output) else None
+    # Heatmaps cost as much as the scores: they are made only where a report shows them.
+    collector = None
+    if any(_is_html(spec) for spec in config.output):
+        collector = Collector(model) if heatmaps else Collector(model, max_heatmaps=0)
     results = []
     with progress("Scanning", len(files), quiet=as_json) as advance:
         for result in scan_stream(
@@ -77,6 +87,8 @@ def scan(
             stress=config.stress,
             detector=model,
             marks=not no_marks,
+            mark_seconds=mark_seconds,
+            second=second,
             workers=workers,
             watch=collector,
         ):

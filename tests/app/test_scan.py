@@ -136,6 +136,86 @@ def test_stress_turns_a_flip_into_unsure(tmp_path) -> None:
     assert any(e.kind == "stress" and "does not hold" in e.sentence for e in stressed.evidence)
 
 
+def test_stress_lists_every_delivery_and_keeps_a_verdict_that_holds(tmp_path) -> None:
+    for name, value in (("steady.png", 230), ("quiet.png", 20)):
+        (tmp_path / name).write_bytes(encode_image(flat(value, 400), "png"))
+    quiet, steady = scan(tmp_path, detector=Brightness(), stress=True)
+    assert steady.verdict is Verdict.LIKELY_SYNTHETIC and quiet.verdict is Verdict.NO_EVIDENCE
+    (stress,) = [e for e in steady.evidence if e.kind == "stress"]
+    assert set(stress.detail["scores"]) == {"q96", "320q90", "q75"} and "holds" in stress.sentence
+
+
+def test_a_delivery_that_cannot_be_scored_does_not_end_the_scan(tmp_path) -> None:
+    class Picky(Brightness):
+        def score(self, images):
+            if any(image.shape[0] == 320 for image in images):
+                raise ImageError("refused")
+            return super().score(images)
+
+    (tmp_path / "a.png").write_bytes(encode_image(flat(230, 400), "png"))
+    (result,) = scan(tmp_path, detector=Picky(), stress=True)
+    assert result.error is None and result.verdict is Verdict.LIKELY_SYNTHETIC
+    (stress,) = [e for e in result.evidence if e.kind == "stress"]
+    assert stress.detail["scores"]["320q90"] is None and "320q90" not in stress.detail["verdicts"]
+
+
+def test_stress_never_overrules_a_declaration(tmp_path, monkeypatch) -> None:
+    from countermark.app import evidence
+    from countermark.core.results import Evidence, Strength
+
+    class Nervous(Brightness):
+        def score(self, images):
+            return np.array([0.9 if image.shape[0] > 320 else 0.1 for image in images])
+
+    said = Evidence("mark", "synthetic", Strength.CERTAIN, "A mark is there.")
+    monkeypatch.setattr(evidence, "mark_evidence", lambda image, seconds: [said])
+    (tmp_path / "a.png").write_bytes(encode_image(flat(100, 400), "png"))
+    (result,) = scan(tmp_path, detector=Nervous(), stress=True)
+    assert result.verdict is Verdict.DECLARED_SYNTHETIC
+
+
+def test_a_stopped_search_for_marks_is_stated(tmp_path, monkeypatch) -> None:
+    from types import SimpleNamespace
+
+    from countermark.provenance import watermark
+
+    asked = []
+
+    def read(pixels, *, search, time_budget):
+        asked.append((search, time_budget))
+        return SimpleNamespace(payload=None, p_value=1.0, searched="stopped" if search else "fast")
+
+    monkeypatch.setattr(watermark, "read", read)
+    (tmp_path / "a.png").write_bytes(encode_image(flat(20), "png"))
+    (result,) = scan(tmp_path, detector=Brightness(), mark_seconds=1.5)
+    assert asked == [(True, 1.5)]
+    assert [e.detail["stopped_after"] for e in result.evidence if e.kind == "mark"] == [1.5]
+    (fast,) = scan(tmp_path, detector=Brightness(), mark_seconds=0)
+    assert asked[1] == (False, 0.0) and not [e for e in fast.evidence if e.kind == "mark"]
+
+
+def test_a_second_opinion_is_listed_and_decides_nothing(tmp_path) -> None:
+    class Opposite(Brightness):
+        name = "opposite"
+
+        def score(self, images):
+            if any(image[0, 0, 0] == 200 for image in images):
+                raise ImageError("refused")
+            return np.array([1 - image.mean() / 255 for image in images])
+
+    for value in (10, 200, 250):
+        (tmp_path / f"{value:03d}.png").write_bytes(encode_image(flat(value), "png"))
+    (tmp_path / "z.png").write_bytes(b"nothing")
+    alone = scan(tmp_path, detector=Brightness())
+    asked = scan(tmp_path, detector=Brightness(), second=Opposite())
+    assert [r.verdict for r in alone] == [r.verdict for r in asked]
+    assert [r.score for r in alone] == [r.score for r in asked]
+    opinions = [[e for e in r.evidence if e.detail.get("second")] for r in asked]
+    assert [len(o) for o in opinions] == [1, 0, 1, 0]
+    assert opinions[0][0].points_to == "synthetic" and opinions[0][0].strength == "weak"
+    assert opinions[2][0].points_to == "neither"
+
+
 def test_order_is_kept_over_many_chunks(tmp_path) -> None:
     for number in range(40):
         (tmp_path / f"{number:02d}.png").write_bytes(encode_image(flat(number * 5), "png"))
