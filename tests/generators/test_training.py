@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from countermark.core.errors import ConfigError, CorpusError, OutputError, TrainingError, WeightsError
 from countermark.core.files import sha256_file
@@ -243,6 +247,33 @@ def test_nothing_to_resume_is_a_named_error(photos, tmp_path, tiny_recipe):
     with pytest.raises(WeightsError) as caught:
         train_generator(photos, tmp_path / "run", recipe=tiny_recipe(), resume=True, progress=False)
     assert caught.value.code == "weights.missing"
+
+
+TWO = """
+import sys
+import torch
+torch.set_num_threads(1)
+from countermark.generators.trainer import train_generator
+train_generator(sys.argv[1], sys.argv[2], recipe=sys.argv[3], name="pair", progress=False, devices=2)
+"""
+
+
+def test_two_processes_train_one_generator(photos, tmp_path, tiny_recipe):
+    """Lightning-fabric starts the second process itself, so this needs a script of its own."""
+    script, recipe = tmp_path / "two.py", tmp_path / "two.toml"
+    script.write_text(TWO)
+    recipe.write_text(
+        'images = 64\nprecision = "fp32"\n[optimiser]\nbatch = 8\n[network]\nsize = 16\nlatent = 8\n'
+        "width = 4\nmax_width = 8\ncritic_width = 4\ncritic_max_width = 8\n"
+    )
+    command = [sys.executable, str(script), str(photos), str(tmp_path / "run"), str(recipe)]
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=hidden, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "world_size" in ended.stderr or "MEMBER: 2/2" in ended.stderr
+    state = json.loads(safe_open(tmp_path / "run" / FILE, framework="pt").metadata()["state"])
+    assert state["progress"]["step"] == 4 and state["progress"]["images"] == 64  # 4 x 2 x 8
+    assert load_generator(tmp_path / "run").sample(2).shape == (2, 16, 16, 3)
 
 
 def test_one_image_is_refused_before_anything_is_written(tmp_path, photos, tiny_recipe):
