@@ -9,9 +9,16 @@ def register_families() -> list[str]:
     """Makes the built-in families known (once) and returns the names of all families."""
     from countermark.detectors.cnn import BackboneDetector, CriticDetector
     from countermark.detectors.cnn_stages import StageDetector
+    from countermark.detectors.oneclass import OneClassDetector
     from countermark.detectors.probe import ProbeDetector
 
-    built_in: list[type[DetectorNetwork]] = [ProbeDetector, CriticDetector, BackboneDetector, StageDetector]
+    built_in: list[type[DetectorNetwork]] = [
+        ProbeDetector,
+        CriticDetector,
+        BackboneDetector,
+        StageDetector,
+        OneClassDetector,
+    ]
     for family in built_in:
         if family.family not in DETECTORS:
             DETECTORS.register(family.family, family)
