@@ -1,24 +1,41 @@
-"""``countermark audit``: runs policies; also ``audit init KIND`` and ``audit explain CHECK``."""
+"""``countermark audit POLICY…``, and ``audit init``, ``explain``, ``blind-spots`` and ``card``."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from countermark.cli.output import FORMAT, JSON, OUTPUT, PASS, read_document, show, write_all
+from countermark.cli.output import FORMAT, JSON, OUTPUT, PASS, progress, read_document, show, write_all
 from countermark.core.errors import ConfigError
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("audit")(audit)
+class PolicyFirst(TyperGroup):
+    """A group whose first word may be a policy or an option: it then stands for ``audit run …``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = args and args[0] in (*self.commands, "--help") and not Path(args[0]).is_file()
+        return super().parse_args(ctx, args if known or not args else ["run", *args])
 
 
-def audit(
-    policies: list[str] = typer.Argument(
-        ..., metavar="POLICY… | init KIND | explain CHECK", help="Policies (TOML), or one of the two helpers."
-    ),
+app = typer.Typer(
+    cls=PolicyFirst,
+    no_args_is_help=True,
+    help="Audit a detector, a generator or a signing pipeline: countermark audit POLICY… (options: "
+    "countermark audit run --help).",
+)
+
+
+def add_to(parent: typer.Typer) -> None:
+    """Adds the group."""
+    parent.add_typer(app, name="audit")
+
+
+@app.command("run")
+def run(
+    policies: list[str] = typer.Argument(..., metavar="POLICY…", help="Policies (TOML)."),
     evidence: list[str] = typer.Option(
         [], "--evidence", "-e", metavar="NAME=FOLDER", help="A folder that replaces the policy's."
     ),
@@ -28,13 +45,11 @@ def audit(
     output: list[str] = OUTPUT,
     as_json: bool = JSON,
 ) -> int:
-    """Audit a detector, a generator or a signing pipeline against a written policy."""
+    """Audit against written policies; the word run may be left out."""
     from countermark.app.audit.runner import audit_with_images, combine
     from countermark.reports import audit_document
     from countermark.reports.documents import with_baseline
 
-    if policies[0] in ("init", "explain") and not Path(policies[0]).exists():
-        return _helper(policies)
     folders = {}
     for item in evidence:
         name, equals, path = item.partition("=")
@@ -54,16 +69,75 @@ def audit(
     return combine(reports)
 
 
-def _helper(words: list[str]) -> int:
-    from countermark.app.audit import explain, starter
+@app.command("init")
+def init(kind: str = typer.Argument(..., help="detector, generator, pipeline or demo.")) -> int:
+    """Print a commented policy to start from."""
+    from countermark.app.audit import starter
+
+    typer.echo(starter(kind))
+    return PASS
+
+
+@app.command("explain")
+def explain(
+    check: str = typer.Argument("", help="A check, such as detector.auroc; without it, all are listed."),
+) -> int:
+    """Say what a check measures: formula, source, options."""
+    from countermark.app.audit.explaining import explain as one
     from countermark.app.audit.explaining import overview
 
-    if words == ["explain"]:
-        typer.echo(overview(), nl=False)
-        return PASS
-    if len(words) != 2:
-        raise ConfigError(f"Write: countermark audit {words[0]} NAME")
-    typer.echo(starter(words[1]) if words[0] == "init" else explain(words[1]))
+    typer.echo(one(check) if check else overview(), nl=bool(check))
+    return PASS
+
+
+@app.command("blind-spots")
+def blind_spots(
+    corpus: Path = typer.Argument(..., help="Labelled corpus; its synthetic images are used."),
+    detector: str = typer.Option("default", "--detector", "-d", help="A shipped detector, or weights."),
+    images: int = typer.Option(120, "--images", min=8, help="Half are searched on, half measured on."),
+    budget: int = typer.Option(60, "--budget", min=4, help="Edit sequences that each search tries."),
+    length: int = typer.Option(2, "--length", min=1, max=6, help="Edits in a sequence."),
+    max_fpr: float = typer.Option(0.01, "--max-fpr", min=1e-6, max=0.5, help="Sets the threshold."),
+    seed: int = typer.Option(0, "--seed", min=0),
+    format: str = FORMAT,
+    output: list[str] = OUTPUT,
+    as_json: bool = JSON,
+) -> int:
+    """Search for everyday edits that hide synthetic images: a learned policy and random search."""
+    from countermark.app.audit.spotting import spot
+
+    with progress("Searching", None, quiet=as_json) as advance:
+        document = spot(
+            detector,
+            corpus,
+            images=images,
+            budget=budget,
+            length=length,
+            max_fpr=max_fpr,
+            seed=seed,
+            report=advance,
+        )
+    show(document, format=format, as_json=as_json)
+    write_all(document, output)
+    return PASS
+
+
+@app.command("card")
+def card(
+    report: Path = typer.Argument(..., help="JSON report of an audit of a detector or generator."),
+    weights: Path | None = typer.Option(None, "--weights", help="The weights, if they lie elsewhere now."),
+    output: Path | None = typer.Option(None, "--output", "-o", help="File; by default it is printed."),
+) -> int:
+    """Write a model card in Hugging Face's format, with the audit's figures in it."""
+    from countermark.app.audit.cards import card_from_audit
+    from countermark.core.files import atomic_write
+
+    text = card_from_audit(read_document(report), weights=weights)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        atomic_write(output, text, overwrite=True)
+        typer.echo(f"Wrote {output}", err=True)
     return PASS
 
 

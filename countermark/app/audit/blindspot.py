@@ -13,7 +13,8 @@ are not flattered by the search; the table is ranked by what stays detected, wit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -39,15 +40,28 @@ class BlindSpot:
 
     Attributes:
         edits: A spec for ``core.perturb``.
-        search: ``random`` or ``learned``.
+        search: ``random`` or ``learned``, or ``both`` if both found it.
         before: Share detected without edits, on the same held-out half.
         interval: Share detected with them, with its exact interval.
+        binomial: Events and images on the effective sample size, for p-values.
+        detected: One boolean a held-out picture.
     """
 
     edits: str
     search: str
     before: float
     interval: Interval
+    binomial: tuple[float, float] | None = None
+    detected: tuple[bool, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """What a report's table shows."""
+        return {
+            "edits": self.edits,
+            "search": self.search,
+            "before": self.before,
+            "interval": self.interval,
+        }
 
 
 @dataclass(frozen=True)
@@ -125,6 +139,7 @@ def blind_spots(
     seed: int = 0,
     edits: Sequence[str] = EDITS,
     kinds: Sequence[str] = ("random", "learned"),
+    per_trial: int = 4,
 ) -> list[BlindSpot]:
     """The best sequences of each search, measured on pictures that the search did not see.
 
@@ -135,21 +150,24 @@ def blind_spots(
     Returns:
         Lowest share detected first; at most ``keep`` of each search.
     """
-    order = rng(seed, "halves").permutation(len(pictures))
-    half = len(pictures) // 2
-    seen, held = [pictures[i] for i in order[:half]], [int(i) for i in order[half:]]
+    order = [int(i) for i in rng(seed, "halves").permutation(len(pictures))]
+    seen, held = [pictures[i] for i in order[: len(order) // 2]], order[len(order) // 2 :]
     groups = None if clusters is None else np.array([clusters[i] for i in held], dtype=str)
     before = float(np.mean(np.asarray(score([pictures[i] for i in held])) >= likely))
     found: dict[str, BlindSpot] = {}
     for kind in kinds:
-        result = search(seen, score, kind=kind, budget=budget, length=length, seed=seed, edits=edits)
+        result = search(
+            seen, score, kind=kind, budget=budget, length=length, per_trial=per_trial, seed=seed, edits=edits
+        )
         for spec in result.best(keep):
-            if spec in found:
+            if spec in found:  # both searches came upon it
+                found[spec] = replace(found[spec], search="both")
                 continue
             changed = [perturb(spec, pictures[i], rng(seed, spec, "held", i)) for i in held]
             detected = np.asarray(score(changed)) >= likely
-            interval = proportion(detected, groups, confidence=confidence).interval
-            found[spec] = BlindSpot(spec, kind, before, interval)
+            share = proportion(detected, groups, confidence=confidence)
+            one = BlindSpot(spec, kind, before, share.interval, share.binomial, tuple(detected.tolist()))
+            found[spec] = one
     return sorted(found.values(), key=lambda spot: (spot.interval.value, spot.interval.high, spot.edits))
 
 

@@ -19,7 +19,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import beta
 
+from countermark.app.audit.intervals import Estimate
 from countermark.core.results import Interval, Outcome
 
 MAX_NEEDED = 1_000_000
@@ -52,6 +54,22 @@ def needed(interval: Interval, threshold: float) -> int | None:
         return None
     count = math.ceil(round(interval.n * (half / gap) ** 2, 6))
     return None if count > MAX_NEEDED else max(count, interval.n)
+
+
+def p_value(estimate: Estimate, threshold: float, direction: str, *, missed: bool) -> float:
+    """One-sided p-value of "the true value meets the threshold", of a bootstrap or an exact share.
+
+    For exact shares it is the tail of the binomial distribution at the threshold that the bounds of
+    Clopper & Pearson invert. A census (neither draws nor a binomial) is certain: 0 if ``missed``, else 1.
+    """
+    if len(estimate.draws):
+        return p_misses(estimate.draws, threshold, direction)
+    if estimate.binomial is None:
+        return float(not missed)
+    hits, count = estimate.binomial
+    if direction == "at-least":
+        return 1.0 if hits >= count else float(beta.sf(threshold, hits + 1, count - hits))
+    return 1.0 if hits <= 0 else float(beta.cdf(threshold, hits, count - hits + 1))
 
 
 def p_misses(draws: np.ndarray, threshold: float, direction: str) -> float:

@@ -7,7 +7,9 @@ SHA-256 of the detector's weights, in memory and, where a cache is given, on dis
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +26,9 @@ from countermark.core.images import Pixels, iter_image_paths, read_bytes, read_i
 from countermark.core.perturb import perturb
 from countermark.core.seeds import derive, rng
 
-BATCH = 16
+BATCH, BATCH_BYTES = 16, 64 * 1024 * 1024
+#: Threads that decode and alter pictures, and how many pictures they may be ahead of the scoring.
+READERS, AHEAD = 2, 2
 
 
 class Request(NamedTuple):
@@ -94,6 +98,10 @@ class Scored:
     def subset(self, mask: np.ndarray) -> Scored:
         items = tuple(i for i, keep in zip(self.items, mask, strict=True) if keep)
         return Scored(items, self.labels[mask], self.scores[mask], self.clusters[mask])
+
+
+#: An image, the (perturbation, detector) pairs still to score, and its pixels by perturbation or why not.
+_Prepared = tuple[Item, list[tuple[str, str]], dict[str, Pixels] | CountermarkError]
 
 
 @dataclass
@@ -246,20 +254,20 @@ class Library:
         digests = {name: self.detector(name).card.sha256 for _, name in every}
         queues: dict[tuple[str, str], list[tuple[Item, Pixels]]] = {job: [] for job in every}
         broken: dict[str, dict[str, str]] = {}
+        todo = []
         for item in images.items:
             asked = sorted(jobs.get(item.name, ()))
             missing = [j for j in asked if not self._known(item.sha256, j[0], digests[j[1]])]
-            if not missing:
-                continue
-            try:
-                pixels = read_image(item.path).pixels
-                changed = {spec: self._perturb(spec, pixels, item) for spec in {s for s, _ in missing}}
-            except CountermarkError as error:
-                broken[item.name] = {"file": item.name, "code": error.code, "message": error.message}
+            if missing:
+                todo.append((item, missing))
+        for item, missing, changed in self._read_ahead(todo):
+            if isinstance(changed, CountermarkError):
+                broken[item.name] = {"file": item.name, "code": changed.code, "message": changed.message}
                 continue
             for job in missing:
                 queues[job].append((item, changed[job[0]]))
-                if len(queues[job]) >= BATCH:
+                held = sum(pixels.nbytes for _, pixels in queues[job])
+                if len(queues[job]) >= BATCH or held >= BATCH_BYTES:
                     self._flush(job, queues[job], digests[job[1]])
         for job, queue in queues.items():
             self._flush(job, queue, digests[job[1]])
@@ -269,6 +277,29 @@ class Library:
             kept = tuple(i for i in images.items if i.name not in broken)
             skipped = images.skipped + tuple(broken[k] for k in sorted(broken))
             self._images[images.name] = Images(images.name, images.table, kept, skipped)
+
+    def _read_ahead(self, todo: list[tuple[Item, list[tuple[str, str]]]]) -> Iterator[_Prepared]:
+        """Items in order with their pixels by perturbation, prepared while others are scored."""
+
+        def prepare(work: tuple[Item, list[tuple[str, str]]]) -> _Prepared:
+            item, missing = work
+            try:
+                pixels = read_image(item.path).pixels
+                changed = {
+                    spec: self._perturb(spec, pixels, item) for spec in sorted({s for s, _ in missing})
+                }
+            except CountermarkError as error:
+                return item, missing, error
+            return item, missing, changed
+
+        with ThreadPoolExecutor(max_workers=READERS) as pool:
+            waiting: deque[Future[_Prepared]] = deque()
+            for work in todo:
+                waiting.append(pool.submit(prepare, work))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
     def _perturb(self, spec: str, pixels: Pixels, item: Item) -> Pixels:
         return perturb(spec, pixels, rng(self.policy.statistics.seed, spec, item.sha256))

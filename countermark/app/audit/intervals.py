@@ -29,10 +29,16 @@ INTRACLUSTER = 0.1
 
 @dataclass(frozen=True)
 class Estimate:
-    """An interval and the draws it came from (float64 [draws]; empty for exact intervals)."""
+    """An interval and what it came from.
+
+    Attributes:
+        draws: float64 [draws] of the bootstrap; empty for exact intervals.
+        binomial: Of an exact share: events and images on the effective sample size.
+    """
 
     interval: Interval
     draws: np.ndarray
+    binomial: tuple[float, float] | None = None
 
 
 def bootstrap_weights(
@@ -125,7 +131,8 @@ def proportion(events: np.ndarray, clusters: np.ndarray | None, *, confidence: f
     low = 0.0 if hits <= 0 else float(distributions.beta.ppf(tail, hits, effective - hits + 1))
     high = 1.0 if hits >= effective else float(distributions.beta.ppf(1 - tail, hits + 1, effective - hits))
     known = None if groups is None else number
-    return Estimate(Interval(share, low, high, count, known, confidence), np.array([]))
+    interval = Interval(share, low, high, count, known, confidence)
+    return Estimate(interval, np.array([]), (hits, effective))
 
 
 def effective_size(clusters: np.ndarray) -> float:

@@ -64,6 +64,8 @@ class Statistics(Strict):
         seed: Of everything random in the audit.
         inconclusive: ``report`` (does not fail the audit) or ``fail``.
         correction: For checks over several slices: ``holm`` or ``none``.
+        delivered: Images on which a check of altered images is measured unless it gives ``sample``:
+            half of each label, the same ones for every check; 0 takes all.
     """
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
@@ -71,6 +73,7 @@ class Statistics(Strict):
     seed: int = Field(default=0, ge=0)
     inconclusive: Literal["report", "fail"] = "report"
     correction: Literal["holm", "none"] = "holm"
+    delivered: int = Field(default=400, ge=0)
 
 
 class Clusters(Strict):

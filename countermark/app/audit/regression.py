@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -59,9 +60,9 @@ def _measure(entry: CheckEntry, policy: Policy, context: Context) -> Measured:
             hint="Name baseline.detector, and checks with a bootstrap statistic such as detector.auroc.",
         )
     library, name = context.library, policy.baseline.detector
-    spec, sample = entry.spec, entry.sample  # type: ignore[attr-defined]
-    now = library.scores(entry.evidence, spec, limit=sample)
-    before = library.scores(entry.evidence, spec, detector=name, limit=sample)
+    spec, limit = entry.spec, entry.limit(policy)  # type: ignore[attr-defined]
+    now = context.scores(entry.evidence, spec, limit)
+    before = library.scores(entry.evidence, spec, detector=name, limit=limit)
     if now.items != before.items:
         raise ConfigError("The two detectors were not scored on the same images.", code="policy.baseline")
     try:
@@ -73,10 +74,11 @@ def _measure(entry: CheckEntry, policy: Policy, context: Context) -> Measured:
     except TypeError as error:
         raise ConfigError(f"{entry.id} cannot be compared: {error}", code="policy.baseline") from error
     estimate: Estimate = context.estimate(now, statistic, bounds=(-1.0, 1.0), before=before)
-    figures = {
+    figures: dict[str, Any] = {
         "baseline": float(check.statistic(before, entry, library.detector(name))(_ones(len(now.items)))[0]),
         "subject": float(check.statistic(now, entry, library.detector())(_ones(len(now.items)))[0]),
     }
+    figures |= context.sampled(now, entry.evidence)
     return Measured(estimate, short=context.short_of(now, entry.evidence, check.labels), detail=figures)
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from countermark.app.audit.cache import ScoreCache
 from countermark.app.audit.checks import CHECKS, Context, Measured
-from countermark.app.audit.decide import decide, holm, needed, p_misses
+from countermark.app.audit.decide import decide, holm, needed, p_value
 from countermark.app.audit.evidence import Library
 from countermark.app.audit.exhibits import curves, worst_images, worst_pictures
 from countermark.app.audit.policy import CheckEntry, Policy, load_policy
@@ -169,7 +169,7 @@ def judge(blank: CheckResult, measured: Measured, policy: Policy) -> CheckResult
     outcome = decide(interval, result.threshold, result.direction)
     if measured.short:
         outcome = Outcome.INCONCLUSIVE
-    sentence = measured.sentence or _sentence(outcome, interval, result.threshold, measured.short)
+    sentence = measured.sentence or _sentence(outcome, interval, result.threshold, measured)
     return replace(result, outcome=outcome, sentence=sentence, interval=interval)
 
 
@@ -182,9 +182,7 @@ def _judge_slices(result: CheckResult, measured: Measured, policy: Policy) -> Ch
     if policy.statistics.correction == "holm" and len(slices) > 1:
         level = (1 - policy.statistics.confidence) / 2
         p_values = [
-            p_misses(s.estimate.draws, threshold, direction)
-            if len(s.estimate.draws)
-            else float(o != Outcome.FAIL)
+            p_value(s.estimate, threshold, direction, missed=o == Outcome.FAIL)
             for s, o in zip(slices, single, strict=True)
         ]
         for number, rejected in enumerate(holm(p_values, level)):
@@ -202,7 +200,7 @@ def _judge_slices(result: CheckResult, measured: Measured, policy: Policy) -> Ch
         {"slice": s.name, "outcome": str(o), "interval": s.estimate.interval}
         for s, o in zip(slices, outcomes, strict=True)
     ]
-    sentence = f"{shown.name}: {_sentence(outcome, interval, threshold, measured.short)}"
+    sentence = f"{shown.name}: {_sentence(outcome, interval, threshold, measured)}"
     return replace(
         result,
         outcome=outcome,
@@ -212,17 +210,21 @@ def _judge_slices(result: CheckResult, measured: Measured, policy: Policy) -> Ch
     )
 
 
-def _sentence(outcome: Outcome, interval: Interval, threshold: float, short: str) -> str:
-    if short:
-        return short
+def _sentence(outcome: Outcome, interval: Interval, threshold: float, measured: Measured) -> str:
+    if measured.short:
+        return measured.short
+    sample = measured.detail.get("sample")
+    end = f" Measured on {sample['used']:,} of {sample['of']:,} images." if sample else ""
     if outcome == Outcome.PASS:
-        return "The whole interval clears the threshold."
+        return f"The whole interval clears the threshold.{end}"
     if outcome == Outcome.FAIL:
-        return "The whole interval misses the threshold."
+        return f"The whole interval misses the threshold.{end}"
     count = needed(interval, threshold)
     if count is None:
-        return "The interval holds the threshold; the estimate is too close to it for any sample to decide."
-    return f"The interval holds the threshold; about {count:,} images like these would decide."
+        text = "The interval holds the threshold; the estimate is too close to it for any sample to decide."
+    else:
+        text = f"The interval holds the threshold; about {count:,} images like these would decide."
+    return text + end
 
 
 def _waive(result: CheckResult, policy: Policy, today: date) -> CheckResult:
@@ -278,7 +280,7 @@ def _detail(policy: Policy, library: Library, problem: str) -> dict[str, Any]:
         detail["worst"] = worst_images(library)
     spots = library.__dict__.get("_blindspots", [])
     if spots:
-        detail["blindspots"] = [asdict(spot) for spot in spots]
+        detail["blindspots"] = [spot.row() for spot in spots]
     if problem:
         detail["problem"] = problem
     return detail

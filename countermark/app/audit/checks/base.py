@@ -53,6 +53,15 @@ class Context:
     library: Library
     _weights: dict[Any, np.ndarray] = field(default_factory=dict)
 
+    def scores(self, evidence: str, spec: str = "none", limit: int = 0) -> Scored:
+        """The subject's scores of an evidence table under a perturbation; ``limit`` 0 takes all images."""
+        return self.library.scores(evidence, spec, limit=limit)
+
+    def sampled(self, scored: Scored, evidence: str) -> dict[str, Any]:
+        """For a check's detail: how many images of how many were used, where a sample was."""
+        total = len(self.library.images(evidence).items)
+        return {"sample": {"used": len(scored.items), "of": total}} if len(scored.items) < total else {}
+
     def weights(self, scored: Scored) -> np.ndarray:
         """Bootstrap weights ``[resamples, images]``, the same for the same images: intervals pair up."""
         key = tuple(i.sha256 + i.name for i in scored.items)

@@ -25,15 +25,22 @@ class Delivered(CheckEntry):
 
     Attributes:
         delivery: ``native``, ``q96``, ``320q90``, ``q75`` or any perturbation, such as ``blur:1``.
-        sample: At most so many images, half of each label, the same ones every time; 0 takes all.
+        sample: At most so many images, half of each label, the same ones every time; 0 takes all. Not
+            given: all images as they are, ``statistics.delivered`` of them when they are altered.
     """
 
     delivery: str = "native"
-    sample: int = Field(default=0, ge=0)
+    sample: int | None = Field(default=None, ge=0)
 
     @property
     def spec(self) -> str:
         return DELIVERIES.get(self.delivery, self.delivery)
+
+    def limit(self, policy: Policy) -> int:
+        """Images to draw, 0 for all."""
+        if self.sample is not None:
+            return self.sample
+        return 0 if self.spec == "none" else policy.statistics.delivered
 
 
 class AtRate(Delivered):
@@ -49,12 +56,12 @@ class ScoreCheck(Check):
     labels: tuple[int, ...] = (0, 1)
 
     def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
-        yield Request(entry.evidence, entry.spec, limit=entry.sample)
+        yield Request(entry.evidence, entry.spec, limit=entry.limit(policy))
 
     def measure(self, entry: Any, context: Context) -> Measured:
-        scored = context.library.scores(entry.evidence, entry.spec, limit=entry.sample)
+        scored = context.scores(entry.evidence, entry.spec, entry.limit(context.policy))
         short = context.short_of(scored, entry.evidence, self.labels)
-        detail = {"delivery": entry.delivery}
+        detail = {"delivery": entry.delivery, **context.sampled(scored, entry.evidence)}
         return Measured(self.estimate(scored, entry, context), short=short, detail=detail)
 
     def estimate(self, scored: Scored, entry: Any, context: Context) -> intervals.Estimate:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
+from scipy.stats import t as student
 
 from countermark.app.audit.checks.base import Check, Context, Measured, register
 from countermark.app.audit.intervals import Estimate
@@ -26,11 +27,13 @@ class Against(CheckEntry):
         data: A folder of images (relative to the policy) or the name of a data set.
         count: Images that are generated.
         extractor: Feature extractor; figures of different extractors are not comparable.
+        repeats: For FID and density: evaluations with other seeds, whose spread gives the interval.
     """
 
     data: str
     count: int = Field(default=500, ge=20, le=100_000)
     extractor: str = "auto"
+    repeats: int = Field(default=5, ge=2, le=100)
 
 
 class QualityCheck(Check):
@@ -41,6 +44,10 @@ class QualityCheck(Check):
     Options = Against
     unit = ""
     figure: ClassVar[Any]
+    #: The field of the evaluation that counts what a share is of; empty for other figures.
+    out_of: ClassVar[str] = ""
+    #: Whether the evaluation gives no interval, so that it is repeated with other seeds.
+    repeated: ClassVar[bool] = False
 
     def measure(self, entry: Any, context: Context) -> Measured:
         report = evaluation(entry, context)
@@ -57,13 +64,32 @@ class QualityCheck(Check):
             return Measured(outcome=Outcome.INCONCLUSIVE, sentence=sentence, detail=detail)
         if isinstance(value, Interval):
             return Measured(Estimate(value, np.array([])), detail=detail)
+        if self.out_of:
+            count = int(getattr(report, self.out_of))
+            events = np.arange(count) < round(float(value) * count)
+            return Measured(context.proportion(events, None), detail=detail)
+        if self.repeated:
+            others = [evaluation(entry, context, number) for number in range(1, entry.repeats)]
+            values = [float(value), *(float(type(self).figure(other)) for other in others)]
+            return Measured(spread(values, report.count_generated, context), detail=detail | {"runs": values})
         return Measured(context.exact(float(value), report.count_generated), detail=detail)
 
 
-def evaluation(entry: Any, context: Context) -> Any:
-    """The evaluation that all checks with the same options share."""
+def spread(values: list[float], count: int, context: Context) -> Estimate:
+    """Mean of repeated runs with Student's interval; it speaks of the generator's samples only."""
+    confidence = context.policy.statistics.confidence
+    centre, error = float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(len(values)))
+    half = float(student.ppf((1 + confidence) / 2, len(values) - 1)) * error
+    return Estimate(
+        Interval(centre, centre - half, centre + half, count * len(values), len(values), confidence),
+        np.array([]),
+    )
+
+
+def evaluation(entry: Any, context: Context, number: int = 0) -> Any:
+    """The evaluation that all checks with the same options share; ``number`` counts its repetitions."""
     store: dict[Any, Any] = context.library.__dict__.setdefault("_evaluations", {})
-    key = (entry.data, entry.count, entry.extractor)
+    key = (entry.data, entry.count, entry.extractor, number)
     if key not in store:
         library, policy = context.library, context.policy
         data = policy.root / entry.data
@@ -72,7 +98,7 @@ def evaluation(entry: Any, context: Context) -> Any:
             str(data) if data.is_dir() else entry.data,
             entry.count,
             entry.extractor,
-            policy.statistics.seed + 1_000_000,
+            policy.statistics.seed + 1_000_000 * (1 + number),
         )
     return store[key]
 
@@ -93,7 +119,8 @@ class Fid(QualityCheck):
     title = "Generated images have the distribution of real ones"
     direction = "at-most"
     formula = "Fréchet distance of two Gaussians fitted to the features"
-    source = "Heusel et al. 2017; biased upwards for few images, no interval"
+    source = "Heusel et al. 2017; biased upwards for few images; Student interval over runs with other seeds"
+    repeated = True
     figure = staticmethod(lambda report: report.frechet)
 
 
@@ -122,7 +149,8 @@ class Density(QualityCheck):
     id = "generator.density"
     title = "Generated images lie where real ones are dense"
     formula = "mean number of real 5-neighbour balls that hold a generated image, divided by 5"
-    source = "Naeem et al. 2020"
+    source = "Naeem et al. 2020; Student interval over runs with other seeds"
+    repeated = True
     figure = staticmethod(lambda report: report.density)
 
 
@@ -132,7 +160,8 @@ class Coverage(QualityCheck):
     title = "Generated images cover the real ones"
     unit = "share"
     formula = "share of real 5-neighbour balls that hold a generated image"
-    source = "Naeem et al. 2020"
+    source = "Naeem et al. 2020; Clopper & Pearson 1934"
+    out_of = "count_real"
     figure = staticmethod(lambda report: report.coverage)
 
 
@@ -153,7 +182,8 @@ class Authentic(QualityCheck):
     title = "Generated images are no copies with noise"
     unit = "share"
     formula = "share of generated images further from their nearest training image than that is from its own"
-    source = "Alaa et al. 2022"
+    source = "Alaa et al. 2022; Clopper & Pearson 1934"
+    out_of = "count_generated"
     figure = staticmethod(lambda report: report.copying and report.copying.authentic)
 
 
@@ -164,5 +194,6 @@ class NearDuplicates(QualityCheck):
     unit = "share"
     direction = "at-most"
     formula = "share of generated images closer to a training image than 99 % of held-out images"
-    source = "distance quantile against held-out images; 1 % is what an honest model gets"
+    source = "distance quantile against held-out images; 1 % is what an honest model gets; Clopper & Pearson"
+    out_of = "count_generated"
     figure = staticmethod(lambda report: report.copying and report.copying.near_duplicates)

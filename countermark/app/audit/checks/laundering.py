@@ -61,5 +61,5 @@ class Laundering(Check):
             seed=statistics.seed,
         )
         library.__dict__.setdefault("_blindspots", []).extend(spots)
-        slices = tuple(Slice(s.edits, Estimate(s.interval, np.array([]))) for s in spots)
+        slices = tuple(Slice(s.edits, Estimate(s.interval, np.array([]), s.binomial)) for s in spots)
         return Measured(slices=slices, detail={"detected_before": spots[0].before if spots else None})

@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured, Slice, register
-from countermark.app.audit.checks.pipeline import MARKED, SIGNED, census, verifications
+from countermark.app.audit.checks.pipeline import MARKED, SIGNED, census
 from countermark.app.audit.policy import CheckEntry
+from countermark.core.errors import CountermarkError
 from countermark.core.images import Pixels, encode_image, read_image, write_image
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.results import Verification, VerificationState
@@ -222,8 +223,13 @@ class Readable(Check):
 
     def measure(self, entry: Any, context: Context) -> Measured:
         images = context.library.images(entry.evidence)
-        rows = [(name, True, "") for name, _ in verifications(context, entry.evidence)]
-        rows += [(skipped["file"], False, skipped["code"]) for skipped in images.skipped]
+        rows = [(skipped["file"], False, skipped["code"]) for skipped in images.skipped]
+        for item in images.items:
+            try:
+                read_image(item.path)
+                rows.append((item.name, True, ""))
+            except CountermarkError as error:
+                rows.append((item.name, False, error.code))
         measured = census(context, entry, rows)
         if len(rows) < entry.least:
             short = f"{len(rows)} files are fewer than the {entry.least} that the policy asks for."

@@ -36,15 +36,26 @@ class SlicedAtRate(Sliced, AtRate):
 
 
 class Under(CheckEntry):
-    """Options: perturbations (names of deliveries or specs such as ``blur:2``) and the sample size."""
+    """Options.
+
+    Attributes:
+        deliveries: Names of deliveries, or perturbations such as ``blur:2``.
+        sample: At most so many images, half of each label, the same ones every time; 0 takes all. Not
+            given: ``statistics.delivered``.
+        max_fpr: Sets the threshold, where the check has one.
+    """
 
     deliveries: tuple[str, ...] = ("q96", "320q90", "q75")
-    sample: int = Field(default=0, ge=0)
+    sample: int | None = Field(default=None, ge=0)
     max_fpr: float = Field(default=0.01, gt=0, le=0.5)
 
     @property
     def specs(self) -> dict[str, str]:
         return {name: DELIVERIES.get(name, name) for name in self.deliveries}
+
+    def limit(self, policy: Policy) -> int:
+        """Images to draw, 0 for all."""
+        return policy.statistics.delivered if self.sample is None else self.sample
 
 
 def _chosen(names: np.ndarray, entry: Any) -> tuple[list[str], dict[str, int]]:
@@ -61,17 +72,18 @@ class SliceCheck(Check):
     Options: ClassVar[type[CheckEntry]] = Sliced
 
     def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
-        yield Request(entry.evidence, entry.spec, limit=entry.sample)
+        yield Request(entry.evidence, entry.spec, limit=entry.limit(policy))
 
     def measure(self, entry: Any, context: Context) -> Measured:
-        scored = context.library.scores(entry.evidence, entry.spec, limit=entry.sample)
+        scored = context.scores(entry.evidence, entry.spec, entry.limit(context.policy))
         names = np.array([self.name_of(item) for item in scored.items], dtype=str)
         judged, small = _chosen(names[scored.labels == self.label], entry)
         short = context.short_of(scored, entry.evidence)
         if not judged:
             short = f"No slice has {entry.smallest} images."
         slices = tuple(Slice(name, self.slice(scored, names == name, entry, context)) for name in judged)
-        return Measured(slices=slices, short=short, detail={"too_small": small, "delivery": entry.delivery})
+        detail = {"too_small": small, "delivery": entry.delivery, **context.sampled(scored, entry.evidence)}
+        return Measured(slices=slices, short=short, detail=detail)
 
     label: ClassVar[int]
 
@@ -152,18 +164,17 @@ class PerturbedCheck(Check):
 
     def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
         for spec in [*entry.specs.values(), *(["none"] if self.native else [])]:
-            yield Request(entry.evidence, spec, limit=entry.sample)
+            yield Request(entry.evidence, spec, limit=entry.limit(policy))
 
     def measure(self, entry: Any, context: Context) -> Measured:
-        scores = {
-            name: context.library.scores(entry.evidence, spec, limit=entry.sample)
-            for name, spec in entry.specs.items()
-        }
-        before = context.library.scores(entry.evidence, limit=entry.sample) if self.native else None
+        limit = entry.limit(context.policy)
+        scores = {name: context.scores(entry.evidence, spec, limit) for name, spec in entry.specs.items()}
+        before = context.scores(entry.evidence, "none", limit) if self.native else None
         slices = tuple(Slice(n, self.one(s, before, entry, context)) for n, s in scores.items())
         first = next(iter(scores.values()), None)
         short = context.short_of(first, entry.evidence) if first is not None else "No delivery is named."
-        return Measured(slices=slices, short=short)
+        detail = {} if first is None else context.sampled(first, entry.evidence)
+        return Measured(slices=slices, short=short, detail=detail)
 
     def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> intervals.Estimate:
         raise TypeError(f"{self.id} measures nothing.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from pydantic import Field
 from countermark.app.audit.checks.base import Check, Context, Measured, register
 from countermark.app.audit.policy import CheckEntry
 from countermark.core.errors import WeightsError
-from countermark.core.files import sha256_file
 from countermark.core.results import Outcome
 from countermark.core.weights import UNSAFE_SUFFIXES, WeightsCard, read_card
 
@@ -28,6 +28,14 @@ def weights_path(context: Context) -> Path:
     if resolved.suffix or "/" in subject.name:
         return resolved
     return library.rooms.weights_folder(subject.kind) / f"{subject.name}.safetensors"
+
+
+def weight_files(context: Context) -> list[Path]:
+    """The weights' file, or the parts that the card names where it is stored in parts."""
+    path = weights_path(context)
+    if not path.is_file() and path.with_name(f"{path.stem}.card.json").is_file():
+        return [path.with_name(name) for name in read_card(path).shards] or [path]
+    return [path]
 
 
 def subject_card(context: Context) -> WeightsCard:
@@ -62,15 +70,17 @@ class Format(WeightsCheck):
     source = "safetensors format; CVE-2025-32434"
 
     def problems(self, entry: Any, context: Context) -> list[str]:
-        path = weights_path(context)
-        if not path.is_file():
-            return [f"{path.name} does not exist."]
+        path, files = weights_path(context), weight_files(context)
+        missing = [f"{file.name} does not exist." for file in files if not file.is_file()]
+        if missing:
+            return missing
         found = []
         for other in sorted(path.parent.iterdir()):
             if other.is_file() and (other.suffix.lower() in UNSAFE_SUFFIXES or _is_pickle(other)):
                 found.append(f"{other.name} is in a format that can run code when it is opened.")
-        if not any(path.name in sentence for sentence in found) and (problem := _header_problem(path)):
-            found.append(problem)
+        for file in files:
+            if not any(file.name in sentence for sentence in found) and (problem := _header_problem(file)):
+                found.append(problem)
         return found
 
 
@@ -100,15 +110,23 @@ def _header_problem(path: Path) -> str:
 class Checksum(WeightsCheck):
     id = "weights.checksum"
     title = "Weights are the file that the card and the policy name"
-    formula = "SHA-256 of the file = the card's sha256 (= the policy's subject.sha256 if given)"
+    formula = (
+        "SHA-256 of the file (of all its parts in order) = the card's sha256 "
+        "(= the policy's subject.sha256 if given)"
+    )
     source = "FIPS 180-4"
 
     def problems(self, entry: Any, context: Context) -> list[str]:
-        path = weights_path(context)
-        if not path.is_file():
-            return [f"{path.name} does not exist."]
-        actual = sha256_file(path)
-        found = []
+        path, files = weights_path(context), weight_files(context)
+        missing = [f"{file.name} does not exist." for file in files if not file.is_file()]
+        if missing:
+            return missing
+        whole = hashlib.sha256()
+        for file in files:
+            with open(file, "rb") as stream:
+                while block := stream.read(1 << 20):
+                    whole.update(block)
+        actual, found = whole.hexdigest(), []
         if actual != subject_card(context).sha256:
             found.append(f"{path.name} is not the file its card describes (sha256 differs).")
         asked = context.policy.subject.sha256
