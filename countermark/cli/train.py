@@ -79,7 +79,9 @@ def detector(
     data: Path = typer.Argument(..., help="Labelled corpus: metadata.csv, or folders real and synthetic."),
     out: Path = typer.Option(..., "--out", "-o", help="Folder for weights and card."),
     name: str = typer.Option(..., "--name", help="Of the detector."),
-    family: str = typer.Option("critic", "--family", help="critic, timm or clip-probe."),
+    family: str = typer.Option(
+        "critic", "--family", help="critic, timm, timm-stages, clip-probe or one-class."
+    ),
     steps: int = typer.Option(600, "--steps", min=1, help="Optimiser steps."),
     seed: int = typer.Option(0, "--seed", min=0),
     as_json: bool = JSON,
