@@ -7,6 +7,7 @@ update manifest can redact them without touching the rest.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -151,19 +152,21 @@ def _further_action(action: str | Mapping[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _training(use: str | None) -> list[dict[str, Any]]:
+@functools.lru_cache(maxsize=8)
+def _training(use: str | None) -> tuple[dict[str, Any], ...]:
+    """The same for every image, so made once; nobody changes them."""
     if use is None:
-        return []
+        return ()
     if use not in USES:
         raise ProvenanceError(
             f"{use!r} is not a use for training.", code="training.unknown", hint=f"Use {', '.join(USES)}."
         )
-    return [
+    return tuple(
         _created(
             f"{space}.training-mining", {"entries": {f"{space}.{each}": {"use": use} for each in _PURPOSES}}
         )
         for space in ("c2pa", "cawg")
-    ]
+    )
 
 
 def _agent(text: str) -> dict[str, Any]:

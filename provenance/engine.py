@@ -52,13 +52,12 @@ def build(
     """
     import c2pa
 
-    trust = default_trust()
-    _require_health(identity, trust.ekus)
+    extra = _require_health(identity)
     settings = context(
-        trust.anchors_pem if ingredients else "",
-        trust.eku_text,
+        default_trust().anchors_pem if ingredients else "",
+        "\n".join(extra),
         thumbnail=thumbnail,
-        host=urlsplit(identity.timestamp_url or "").hostname or "",
+        host=(urlsplit(identity.timestamp_url).hostname or "") if identity.timestamp_url else "",
     )
     buffer = io.BytesIO()
     failures: list[Exception] = []
@@ -112,13 +111,21 @@ def _signer(
         yield signer
 
 
-def _require_health(identity: Identity, ekus: tuple[str, ...]) -> None:
-    """Asks the certificate doctor first: the library signs with some certificates nobody may trust."""
-    reasons = _failures(identity.chain_pem, ekus, int(time.time() // 60))
+def _require_health(identity: Identity) -> tuple[str, ...]:
+    """Asks the certificate doctor first: the library signs with some certificates nobody may trust.
+
+    Returns the extended key usages, of those that trust lists add, which the certificate needs.
+    """
+    minute = int(time.time() // 60)
+    if not _failures(identity.chain_pem, (), minute):
+        return ()
+    extra = default_trust().ekus
+    reasons = _failures(identity.chain_pem, extra, minute)
     if reasons:
         raise ProvenanceError(
             f"Signing with {identity.name!r} was refused: {' '.join(reasons)}", code="signing.refused"
         )
+    return extra
 
 
 @functools.lru_cache(maxsize=64)

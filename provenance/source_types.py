@@ -12,6 +12,7 @@ Source: https://cv.iptc.org/newscodes/digitalsourcetype/ and C2PA 2.x section "A
 from __future__ import annotations
 
 import difflib
+import functools
 
 from countermark.core.errors import ProvenanceError
 
@@ -56,6 +57,7 @@ def term_of(value: str) -> str | None:
     return text if text in TERMS else None
 
 
+@functools.lru_cache(maxsize=64)
 def expand(value: str) -> str:
     """The full URI of a term or URI.
 
