@@ -200,6 +200,20 @@ def suppressions(
     return found
 
 
+def expired(
+    results: Iterable[ScanResult], ignore: Sequence[Ignored], *, today: date | None = None
+) -> list[str]:
+    """A sentence for each ignore entry that would hide a finding if its last day had not passed."""
+    day = today or date.today()
+    found = [r for r in results if r.verdict is not None]
+    return [
+        f"The ignore entry for {entry.path or entry.sha256} expired on {entry.expires.isoformat()} "
+        "and hides nothing any more."
+        for entry in ignore
+        if not entry.active(day) and any(entry.matches(r.path, r.sha256) for r in found)
+    ]
+
+
 def scan_exit_code(document: Mapping[str, Any]) -> int:
     """0 nothing that counts, 1 findings at or above ``fail_on``, 2 nothing could be read, 3 no files."""
     counts = document["counts"]

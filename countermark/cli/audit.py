@@ -8,7 +8,17 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from countermark.cli.output import FORMAT, JSON, OUTPUT, PASS, progress, read_document, show, write_all
+from countermark.cli.output import (
+    FORMAT,
+    JSON,
+    OUTPUT,
+    PASS,
+    check_outputs,
+    progress,
+    read_document,
+    show,
+    write_all,
+)
 from countermark.core.errors import ConfigError
 
 
@@ -50,6 +60,7 @@ def run(
     from countermark.reports import audit_document
     from countermark.reports.documents import with_baseline
 
+    check_outputs("audit", format, as_json, output)
     folders = {}
     for item in evidence:
         name, equals, path = item.partition("=")
@@ -106,6 +117,7 @@ def blind_spots(
     """Search for everyday edits that hide synthetic images: a learned policy and random search."""
     from countermark.app.audit.spotting import spot
 
+    check_outputs("evaluation", format, as_json, output)
     with progress("Searching", None, quiet=as_json) as advance:
         document = spot(
             detector,

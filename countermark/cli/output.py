@@ -53,6 +53,21 @@ def write_all(
         typer.echo(f"Wrote {path}", err=True)
 
 
+def check_outputs(kind: str, format: str, as_json: bool, outputs: Sequence[str]) -> None:
+    """Refuses formats that are not known or do not fit, before hours of work rather than after.
+
+    Args:
+        kind: Of the document to come: ``scan``, ``audit``, ``evaluation`` or ``verify``.
+    """
+    from countermark.reports.formats import FORMATS, parse_output
+
+    wanted = [parse_output(output)[0] for output in outputs]
+    for name in (*([] if as_json else [format]), *wanted):
+        if kind not in FORMATS.get(name).kinds:
+            able = ", ".join(n for n in FORMATS if kind in FORMATS.get(n).kinds)
+            raise ConfigError(f"There is no {name} form of a {kind} document.", hint=f"Use one of {able}.")
+
+
 def read_document(path: Path) -> dict[str, Any]:
     """An earlier JSON report.
 

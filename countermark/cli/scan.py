@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from countermark.app.gate import Ignored
 
-from countermark.cli.output import FORMAT, JSON, NOTHING, OUTPUT, progress, show, write_all
+from countermark.cli.output import FORMAT, JSON, NOTHING, OUTPUT, check_outputs, progress, show, write_all
 
 
 def add_to(app: typer.Typer) -> None:
@@ -66,6 +66,7 @@ def scan(
             "output": tuple(output),
         }
     )
+    check_outputs("scan", format, as_json, config.output)
     known = gate.read_baseline(config.baseline) if config.baseline else None
     ignored = _ignored(config.ignore)
     files = list(iter_image_paths(_sources(paths)))
@@ -101,6 +102,8 @@ def scan(
         "detector": {"name": model.name, "sha256": model.card.sha256},
     }
     suppressed = gate.suppressions(results, ignore=ignored, baseline=known)
+    for sentence in gate.expired(results, ignored):
+        typer.echo(sentence, err=True)
     document = scan_document(results, settings=settings, suppressed=suppressed)
     show(document, format=format, as_json=as_json)
     write_all(document, config.output, collector.images if collector else None)

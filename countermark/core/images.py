@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
@@ -229,9 +230,11 @@ def _decode(name: str, data: bytes, kind: str, limits: Limits) -> tuple[Pixels, 
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(name, str(error)) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        truncated = "truncat" in str(error).lower() or "broken" in str(error).lower()
+        # Pillow names the stream by its address, which would differ from run to run.
+        reason = re.sub(r"image file <_io\.BytesIO object at 0x[0-9a-fA-F]+>", "what it holds", str(error))
+        truncated = "truncat" in reason.lower() or "broken" in reason.lower()
         raise ImageError(
-            f"{name} is damaged{' (truncated)' if truncated else ''}: {error}.",
+            f"{name} is damaged{' (truncated)' if truncated else ''}: {reason}.",
             code="image.truncated" if truncated else "image.unreadable",
             hint="Fetch it again from where it came from.",
         ) from error

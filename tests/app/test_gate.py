@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from countermark.app.gate import (
     expand,
+    expired,
     parse_ignore,
     read_baseline,
     read_ignore,
@@ -158,3 +159,10 @@ def test_the_json_report_is_a_baseline(tmp_path: Path) -> None:
     document = scan_document(RESULTS, settings={})
     (tmp_path / "b.json").write_text(json.dumps(document, default=str))
     assert ("aa" * 32, "likely-synthetic") in read_baseline(tmp_path / "b.json")
+
+
+def test_an_expired_entry_is_named_when_it_would_have_hidden_something() -> None:
+    ignore = parse_ignore(IGNORE.format('path = "art/*"') + IGNORE.format('path = "elsewhere/*"'))
+    assert expired(RESULTS, ignore, today=TODAY) == []
+    (sentence,) = expired(RESULTS, ignore, today=date(2030, 7, 1))
+    assert "art/*" in sentence and "2030-06-30" in sentence

@@ -181,3 +181,13 @@ def test_folder_walk_is_sorted_and_follows_no_links(tmp_path) -> None:
     assert names == ["a.PNG", "b/z.jpg"]
     missing = tmp_path / "gone.png"
     assert list(iter_image_paths([missing])) == [missing]
+
+
+def test_an_error_reads_the_same_every_time() -> None:
+    """Pillow names the stream by its address."""
+    words = set()
+    for _ in range(2):
+        with pytest.raises(ImageError) as caught:
+            read_image(b"\xff\xd8\xff no image")
+        words.add(str(caught.value))
+    assert len(words) == 1 and "0x" not in words.pop()

@@ -120,3 +120,14 @@ def test_reading_a_list_from_standard_input(home, capsys, monkeypatch) -> None:
     monkeypatch.setattr("sys.stdin", Stdin())
     assert run(["scan", "-", "--no-marks", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"]["total"] == 1
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(home, capsys, monkeypatch) -> None:
+    import countermark.app.scan as scanning
+
+    monkeypatch.setattr(scanning, "scan_stream", lambda *a, **k: pytest.fail("it was scanned"))
+    monkeypatch.chdir(home)
+    assert run(["scan", ".", "--output", "pdf=x.pdf"]) == 2
+    assert "no report format 'pdf'" in capsys.readouterr().err
+    assert run(["audit", "missing.toml", "--output", "nowhere"]) == 2
+    assert "not clear" in capsys.readouterr().err
