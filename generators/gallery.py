@@ -4,18 +4,20 @@
 >>> page.splitlines()[0]
 '# Gallery of shipped generators'
 
-``python -m countermark.generators.gallery docs`` writes the page and the grids anew.
+``python -m countermark.generators.gallery docs`` writes the page and the grids anew, with
+``--page`` the page alone.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from countermark.core.files import atomic_write
 from countermark.core.weights import WeightsCard, read_card, shipped_cards
+from countermark.generators.families import FAMILIES
 from countermark.generators.grids import sample_grid
 from countermark.generators.models import WEIGHTS, load_generator
 
@@ -25,33 +27,63 @@ Every picture below was made by the generator it stands under, from seed 0 on, u
 class-conditional generator shows one row a class. Figures come from the cards. KID is the kernel
 distance in the features of the named extractor, between generated images and real ones that were
 held out of training (or training images, where it says so); lower is closer. It is not comparable
-with a KID in Inception features, nor between extractors or data sets.
+with a KID in Inception features, nor between extractors or data sets. Minutes are by the clock, on
+one core that other work shared.
 
-| generator | family | px | classes | trained on | minutes | images seen | KID ({extractor}) | recall | C_T |
-|---|---|---|---|---|---|---|---|---|---|
+{columns}
 """
 
 
-def gallery_markdown(cards: Mapping[str, WeightsCard]) -> str:
-    """The page as Markdown; pictures are expected as ``images/gallery-NAME.png``."""
-    names = {str(card.metrics.get("quality", {}).get("extractor", "-")) for card in cards.values()}
+COLUMNS = (
+    "generator", "family", "px", "classes", "trained on", "minutes", "images seen", "KID ({extractor})",
+    "KID to training images", "recall", "C_T",
+)  # fmt: skip
+
+
+def gallery_markdown(cards: Mapping[str, WeightsCard], pictures: Collection[str] = ()) -> str:
+    """The page as Markdown; pictures are expected as ``images/gallery-NAME.png``.
+
+    Generators that start from an image have no grid of their own: they are listed last, with a
+    picture if their name is among ``pictures``.
+    """
+    guided = {name: card for name, card in cards.items() if not _samples(card)}
+    cards = {name: card for name, card in cards.items() if _samples(card)}
+    names = {
+        str(card.metrics["quality"]["extractor"]) for card in cards.values() if "quality" in card.metrics
+    }
     rows = [_row(name, card) for name, card in cards.items()]
-    parts = [HEAD.replace("{extractor}", ", ".join(sorted(names))) + "\n".join(rows)]
+    columns = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
+    columns = columns.replace("{extractor}", ", ".join(sorted(names)))
+    parts = [HEAD.replace("{columns}", columns) + "\n".join(rows)]
     for name, card in cards.items():
-        limits = "\n".join(f"- {limit}" for limit in card.limits)
-        parts.append(
-            f"## {name}\n\n{card.summary}\n\n![Samples of {name}](images/gallery-{name}.png)\n\n"
-            f"Trained on {'; '.join(card.training_data)}. Licence of the weights: {card.licence}. "
-            f"Recipe: `{card.trained.get('command', '')}`.\n\n{limits}"
-        )
+        shown = f"![Samples of {name}](images/gallery-{name}.png)"
+        parts.append(f"## {name}\n\n{card.summary}\n\n{shown}\n\n{_origin(card)}")
+    if guided:
+        parts.append("# Generators that start from an image")
+    for name, card in guided.items():
+        shown = f"![Examples of {name}](images/gallery-{name}.png)\n\n" if name in pictures else ""
+        parts.append(f"## {name}\n\n{card.summary}\n\n{shown}{_origin(card)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _origin(card: WeightsCard) -> str:
+    limits = "\n".join(f"- {limit}" for limit in card.limits)
+    return (
+        f"Trained on {'; '.join(card.training_data)}. Licence of the weights: {card.licence}. "
+        f"Recipe: `{card.trained.get('command', '')}`.\n\n{limits}"
+    )
+
+
+def _samples(card: WeightsCard) -> bool:
+    return "size" in card.config and card.family in FAMILIES
 
 
 def _row(name: str, card: WeightsCard) -> str:
     quality = card.metrics.get("quality", {})
     copied = quality.get("copying", {}).get("c_t", "-")
     classes = len(card.preprocessing.get("classes", ())) or "-"
-    reference = "" if "held-out" in str(quality.get("reference")) else " (training)"
+    held = "held-out" in str(quality.get("reference"))
+    among = card.metrics.get("against_training", {}) if held else quality
     cells = [
         f"[{name}](#{name})",
         card.family,
@@ -60,7 +92,8 @@ def _row(name: str, card: WeightsCard) -> str:
         card.training_data[0].partition(":")[0].partition(" (")[0] if card.training_data else "-",
         card.trained.get("minutes", "-"),
         f"{card.trained.get('images_seen', 0):,}",
-        _interval(quality.get("kid")) + reference,
+        _interval(quality.get("kid")) if held else "-",
+        _interval(among.get("kid")),
         _interval(quality.get("recall")),
         copied,
     ]
@@ -77,14 +110,19 @@ def write_gallery(docs: Path | str, *, grids: bool = True) -> Path:
     """Writes ``docs/gallery.md`` and, with ``grids``, ``docs/images/gallery-NAME.png``."""
     root = Path(docs)
     cards = {name: read_card(path) for name, path in shipped_cards(WEIGHTS).items()}
-    cards = {name: card for name, card in cards.items() if "size" in card.config}
     if grids:
-        for name in cards:
-            sample_grid(
-                load_generator(name), root / "images" / f"gallery-{name}.png", count=60, overwrite=True
-            )
-    return atomic_write(root / "gallery.md", gallery_markdown(cards), overwrite=True)
+        for name, card in cards.items():
+            if _samples(card):
+                classes = len(card.preprocessing.get("classes", ()))
+                sample_grid(
+                    load_generator(name), root / "images" / f"gallery-{name}.png",
+                    count=12 * min(classes, 10) or 60, scale=max(64 // int(card.config["size"]), 1),
+                    overwrite=True,
+                )  # fmt: skip
+    pictures = {name for name in cards if (root / "images" / f"gallery-{name}.png").is_file()}
+    return atomic_write(root / "gallery.md", gallery_markdown(cards, pictures), overwrite=True)
 
 
 if __name__ == "__main__":  # pragma: no cover
-    print(write_gallery(sys.argv[1] if len(sys.argv) > 1 else "docs"))
+    words = sys.argv[1:]
+    print(write_gallery(next((w for w in words if w != "--page"), "docs"), grids="--page" not in words))

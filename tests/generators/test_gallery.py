@@ -28,7 +28,15 @@ def test_page_and_grids_are_written(tmp_path, monkeypatch):
 @pytest.mark.skipif(not (DOCS / "gallery.md").exists(), reason="an installed package has no docs folder")
 def test_the_committed_page_is_current():
     cards = {name: read_card(path) for name, path in shipped_cards(WEIGHTS).items()}
-    cards = {name: card for name, card in cards.items() if "size" in card.config}
-    assert (DOCS / "gallery.md").read_text("utf-8") == gallery_markdown(cards)
-    for name in cards:
-        assert (DOCS / "images" / f"gallery-{name}.png").is_file()
+    pictures = {name for name in cards if (DOCS / "images" / f"gallery-{name}.png").is_file()}
+    assert (DOCS / "gallery.md").read_text("utf-8") == gallery_markdown(cards, pictures)
+    assert pictures >= {name for name, card in cards.items() if card.family == "dcgan"}
+
+
+def test_generators_that_start_from_an_image_are_listed_apart():
+    card = read_card(WEIGHTS / "digits-32.safetensors")
+    guided = card.model_copy(update={"name": "boost4", "family": "booster", "config": {"width": 8}})
+    page = gallery_markdown({"boost4": guided, "digits-32": card}, {"digits-32"})
+    table, _, last = page.partition("# Generators that start from an image")
+    assert "boost4" not in table and "## boost4" in last and "gallery-boost4.png" not in last
+    assert "gallery-boost4.png" in gallery_markdown({"boost4": guided}, {"boost4"})
