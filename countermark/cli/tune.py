@@ -22,6 +22,7 @@ def tune(
     method: str = typer.Option("ppo", "--method", help="ppo or reinforce."),
     steps: int = typer.Option(200, "--steps", min=1, help="Batches of 64 pictures."),
     kl: float = typer.Option(0.02, "--kl", min=0, help="Price of a nat of divergence, in reward."),
+    extractor: str = typer.Option("auto", "--extractor", help="Features for recall: auto, lite0 or dct."),
     seed: int = typer.Option(0, "--seed", min=0),
     as_json: bool = JSON,
 ) -> int:
@@ -33,7 +34,7 @@ def tune(
     if method not in ("ppo", "reinforce"):
         typer.echo(f"There is no method {method!r}. Known: ppo, reinforce.", err=True)
         return USAGE
-    settings = TuningSettings(method=method, steps=steps, kl=kl, seed=seed)  # type: ignore[arg-type]
+    settings = TuningSettings(method=method, steps=steps, kl=kl, extractor=extractor, seed=seed)  # type: ignore[arg-type]
     with progress("Tuning", steps, quiet=as_json) as advance:
         done = run(model, data, out, class_name=class_name, settings=settings, progress=advance)
     show_record(done.as_dict(), as_json=as_json, text=as_markdown(done).rstrip())

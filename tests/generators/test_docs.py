@@ -10,7 +10,9 @@ import torch
 
 MODULES = [
     "config", "copying", "data", "diffaugment", "families.dcgan", "families.fastgan", "families.residual",
-    "families.stylegan", "gallery", "grids", "losses", "models", "quality", "reconstruction", "zoo",
+    "augmentation.plan", "classifier", "families.stylegan", "families.tuned", "families.upsampling",
+    "gallery", "grids", "losses", "medmnist", "models", "presets", "quality", "reconstruction",
+    "selflabels", "textures", "zoo",
 ]  # fmt: skip
 
 
