@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from countermark.core.errors import OutputError
 from countermark.core.files import (
     atomic_path,
+    atomic_stream,
     atomic_write,
     config_dir,
     private_dir,
     sha256_bytes,
     sha256_file,
+    write_all,
 )
 
 
@@ -59,3 +63,16 @@ def test_home_and_private_folders(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("COUNTERMARK_HOME", str(tmp_path / "home"))
     folder = private_dir(config_dir())
     assert folder == tmp_path / "home" and stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_streams_are_atomic_and_know_their_digest(tmp_path: Path) -> None:
+    path, data = tmp_path / "new" / "a.bin", bytes(range(256)) * 1000
+    with atomic_stream(path) as stream:
+        assert write_all(stream, data) == sha256_bytes(data)
+        assert not path.exists() and os.stat(stream.name).st_mode & 0o777 == 0o600
+    assert path.read_bytes() == data and path.stat().st_mode & 0o777 == 0o644
+    with pytest.raises(OutputError), atomic_stream(path):
+        raise AssertionError("an existing file is refused before the block runs")
+    with pytest.raises(ValueError), atomic_stream(tmp_path / "b.bin"):
+        raise ValueError
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["a.bin", "new"]

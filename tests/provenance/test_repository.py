@@ -21,7 +21,13 @@ from sqlalchemy import inspect
 from countermark.core.errors import ConfigError, OutputError, ProvenanceError
 from countermark.core.seeds import rng
 from countermark.provenance.fingerprint.regions import REGION_BYTES
-from countermark.provenance.repository import ManifestRecord, Repository, extract_manifest, open_repository
+from countermark.provenance.repository import (
+    ManifestRecord,
+    Repository,
+    extract_manifest,
+    open_repository,
+    shared_repository,
+)
 from countermark.provenance.repository.index import HammingIndex
 from countermark.provenance.repository.records import MAX_STORE_BYTES
 from countermark.provenance.repository.schema import HEAD, metadata
@@ -448,3 +454,19 @@ def test_imports_of_anything_are_refused_with_a_typed_error(
         except ProvenanceError as error:
             assert error.code == "repository.import"
     assert len(repository) == 0
+
+
+def test_the_own_repository_is_shared_and_follows_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERMARK_HOME", str(tmp_path / "one"))
+    first = shared_repository()
+    first.add(ManifestRecord("urn:c2pa:1", b"jumbf", sha256="0" * 64))
+    assert shared_repository() is first and len(shared_repository()) == 1
+    monkeypatch.setenv("COUNTERMARK_HOME", str(tmp_path / "two"))
+    assert len(shared_repository()) == 0
+    monkeypatch.setenv("COUNTERMARK_HOME", str(tmp_path / "one"))
+    assert len(shared_repository()) == 1
+    for file in (tmp_path / "one").glob("manifests.db*"):
+        file.unlink()
+    assert len(shared_repository()) == 0  # not the file that is gone
