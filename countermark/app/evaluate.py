@@ -250,7 +250,13 @@ def evaluate_generator(
     ]
     if found.copying is not None:
         copied = asdict(found.copying)
-        rows.append({"name": "C_T (copying score)", "interval": _point(copied["c_t"], found.copying.count)})
+        for title, key in (
+            ("C_T (copying score)", "c_t"),
+            ("authentic share", "authentic"),
+            ("authentic share of held-out reals", "authentic_heldout"),
+            ("near-duplicates of training images", "near_duplicates"),
+        ):
+            rows.append({"name": title, "interval": _point(copied[key], found.copying.count)})
         notes.append(found.copying.sentence)
     if found.gallery:
         notes.append(f"Closest pairs: {found.gallery}")
