@@ -15,8 +15,10 @@ import argparse
 import importlib.util
 import json
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -81,12 +83,9 @@ def size_of(name: str, family: str) -> int:
     return sum(f.stat().st_size for f in files)
 
 
-def speed(name: str, corpus: Path, seed: int, count: int = 32) -> dict[str, float]:
-    """Images a second and processor milliseconds an image, from JPEG bytes of 1 MP to scores."""
-    peer = sahu65() if name == "sahu65" else None
-    score = peer[0] if peer else load_detector(name).score
+def prepare(corpus: Path, folder: Path, seed: int, count: int = 32) -> None:
+    """Writes ``count`` images of the corpus as JPEG q90 of 1 MP."""
     found = read_corpus(corpus)
-    files: list[bytes] = []
     for index in rng(seed, "speed").permutation(len(found)):
         try:
             pixels = read_image(found.paths[index]).pixels
@@ -94,9 +93,16 @@ def speed(name: str, corpus: Path, seed: int, count: int = 32) -> dict[str, floa
             continue
         factor = (1e6 / (pixels.shape[0] * pixels.shape[1])) ** 0.5
         size = (round(pixels.shape[1] * factor), round(pixels.shape[0] * factor))
-        files.append(encode_image(resize_to(pixels, *size), "jpeg", quality=90))
-        if len(files) == count:
-            break
+        (folder / f"{index}.jpg").write_bytes(encode_image(resize_to(pixels, *size), "jpeg", quality=90))
+        if len(list(folder.iterdir())) == count:
+            return
+
+
+def speed(name: str, folder: Path) -> dict[str, float]:
+    """Images a second and processor milliseconds an image, from JPEG files of 1 MP to scores."""
+    peer = sahu65() if name == "sahu65" else None
+    score = peer[0] if peer else load_detector(name).score
+    files = sorted(folder.iterdir())
     score([read_image(files[0]).pixels] * 2)  # the first call loads and prepares
     wall, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(2) as pool:
@@ -116,10 +122,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="images, drawn at random; 0 takes all")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--speed-of", metavar="NAME", help="only this detector's speed, as JSON")
+    parser.add_argument("--speed-of", metavar="NAME", help="only its speed on the files of CORPUS, as JSON")
     options = parser.parse_args()
     if options.speed_of:
-        print(json.dumps(speed(options.speed_of, options.corpus, options.seed)))
+        print(json.dumps(speed(options.speed_of, options.corpus)))
         return
     corpus = read_corpus(options.corpus)
     order = rng(options.seed, "benchmark").permutation(len(corpus))[: options.limit or None]
@@ -145,6 +151,8 @@ def main() -> None:
         "| detector | " + " | ".join(DELIVERIES) + " | images/s | CPU ms | peak MB | MB on disk |",
         "|---|" + "---|" * (len(DELIVERIES) + 4),
     ]
+    pictures = Path(tempfile.mkdtemp())
+    prepare(options.corpus, pictures, options.seed)
     for name, (score, size) in entries.items():
         cells = []
         for spec in DELIVERIES.values():
@@ -155,11 +163,12 @@ def main() -> None:
             found = np.concatenate(scores)
             y = np.array(labels)
             cells.append(f"{auroc(y, found):.3f} ({tpr_at_fpr(y, found, 0.05):.2f})")
-        command = [sys.executable, __file__, str(options.corpus), "--seed", str(options.seed)]
-        told = subprocess.run([*command, "--speed-of", name], check=True, capture_output=True, text=True)
+        command = [sys.executable, __file__, str(pictures), "--speed-of", name]
+        told = subprocess.run(command, check=True, capture_output=True, text=True)
         fast = json.loads(told.stdout.strip().splitlines()[-1])
         measured = f"{fast['per_second']:.1f} | {fast['cpu_ms']:.0f} | {fast['peak_mb']:.0f}"
         lines.append(f"| {name} | {' | '.join(cells)} | {measured} | {size / 1e6:.1f} |")
+    shutil.rmtree(pictures)
     text = "\n".join(lines) + "\n"
     print(text)
     if options.out:

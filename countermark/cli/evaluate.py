@@ -93,6 +93,36 @@ def localisation(
     return PASS
 
 
+@app.command("adversaries")
+def adversaries(
+    name: str = typer.Argument("default", help="A shipped detector, or weights."),
+    corpus: Path = typer.Option(..., "--corpus", help="Labelled corpus; its synthetic images are used."),
+    images: int = typer.Option(100, "--images", min=10, help="Found images that are attacked."),
+    max_fpr: float = typer.Option(0.01, "--max-fpr", help="Sets the threshold that is to be undercut."),
+    budget: int = typer.Option(60, "--budget", min=4, help="Edit sequences each laundering search tries."),
+    seed: int = typer.Option(0, "--seed", min=0),
+    format: str = FORMAT,
+    output: list[str] = OUTPUT,
+    as_json: bool = JSON,
+) -> int:
+    """What stays found under gradients, under queries, and under everyday edits that a policy learns."""
+    from countermark.app.adversaries import measure_adversaries
+
+    with progress("Attacking", None, quiet=as_json) as advance:
+        document, _ = measure_adversaries(
+            name,
+            corpus,
+            images=images,
+            max_fpr=max_fpr,
+            budget=budget,
+            seed=seed,
+            report=lambda what: advance(1),
+        )
+    show(document, format=format, as_json=as_json)
+    write_all(document, output)
+    return PASS
+
+
 @app.command("generator")
 def generator(
     name: str = typer.Argument(..., help="A shipped generator, or weights."),

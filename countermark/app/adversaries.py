@@ -1,0 +1,245 @@
+"""Adversaries: what stays found of a detector's synthetic images when somebody tries to hide them.
+
+    document, record = measure_adversaries("default", "corpus/", images=100)
+
+Three adversaries with growing distance from the detector: PGD knows its gradients, the square attack
+asks for scores, and laundering asks for scores and uses nothing but everyday edits. Laundering is
+searched twice with the same number of queries, at random and by a policy trained by REINFORCE, and
+measured on images that neither search has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from countermark.app.audit.blindspot import EDITS, search
+from countermark.app.audit.checks.attacks import pgd, square_attack, square_view
+from countermark.app.audit.gradients import differentiable
+from countermark.app.audit.intervals import proportion
+from countermark.core.corpus import Corpus, CorpusRow, read_corpus
+from countermark.core.errors import CorpusError, ImageError
+from countermark.core.images import Pixels, read_image
+from countermark.core.perturb import perturb
+from countermark.core.results import Interval
+from countermark.core.seeds import rng
+
+#: Larger pictures are reduced to this short side: what the attacks change is then what is looked at.
+SHORT_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One row of the table: what was tried, and which share of the found images stays found."""
+
+    name: str
+    setting: str
+    queries: int
+    interval: Interval
+    mean_score: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """All rows, and what laundering found: by kind of search its best edits and its learning curve."""
+
+    attacks: tuple[Attack, ...]
+    edits: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+
+def measure_adversaries(
+    detector: str | Any,
+    corpus: Path | str | Corpus,
+    *,
+    images: int = 100,
+    max_fpr: float = 0.01,
+    epsilons: Sequence[float] = (1, 2, 4),
+    steps: int = 10,
+    square_queries: int = 60,
+    budget: int = 60,
+    length: int = 2,
+    per_trial: int = 8,
+    repeats: int = 3,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda what: None,
+) -> tuple[dict[str, Any], Record]:
+    """Attacks synthetic images of ``corpus`` that the detector finds; an evaluation document and record.
+
+    Args:
+        images: Found images that are attacked; fewer if the corpus holds fewer.
+        epsilons: Bounds of PGD in grey levels; the square attack uses the largest.
+        steps: Gradient steps of PGD.
+        square_queries: Scores an image that the square attack may ask for.
+        budget: Edit sequences that each search of laundering tries, with ``per_trial`` scores each.
+        repeats: Searches of each kind, with different seeds; all their best edits are measured.
+
+    Raises:
+        CorpusError: ``corpus.nothing-found``: fewer than ten synthetic images are found.
+    """
+    from countermark.detectors import load_detector
+    from countermark.reports import evaluation_document
+
+    model = load_detector(detector) if isinstance(detector, str) else detector
+    likely = float(model.thresholds(max_fpr).likely)
+    rows, pictures = _found(model, corpus if isinstance(corpus, Corpus) else read_corpus(corpus), likely,
+                            images, seed)  # fmt: skip
+    if len(pictures) < 10:
+        raise CorpusError(
+            f"{model.name} finds {len(pictures)} synthetic images of this corpus; ten are needed.",
+            code="corpus.nothing-found",
+            hint="Raise --max-fpr, or give more synthetic images.",
+        )
+    clusters = np.array([row.source or row.generator or "unnamed" for row in rows])
+    attacks = []
+
+    def note(name: str, setting: str, queries: int, scores: np.ndarray, own: np.ndarray) -> None:
+        kept = proportion(scores >= likely, own, confidence=0.95).interval
+        attacks.append(Attack(name, setting, queries, kept, float(scores.mean())))
+
+    side, logits = differentiable(model)
+    squares = [square_view(picture, side) for picture in pictures]
+    before = np.asarray(model.score(squares))
+    hit = before >= likely
+    kept = [square for square, ok in zip(squares, hit, strict=True) if ok]
+    note("none", f"centre square at {side} px", 0, before, clusters)
+    for epsilon in epsilons:
+        report(f"PGD, {epsilon:g} grey levels")
+        after = np.asarray(model.score(pgd(kept, logits, epsilon, steps)))
+        note("PGD", f"{epsilon:g} grey levels, {steps} steps", steps, after, clusters[hit])
+    report("square attack")
+    bound = max(epsilons)
+    changed = square_attack(kept, model.score, bound, square_queries, seed)
+    setting = f"{bound:g} grey levels, {square_queries} queries an image"
+    note("square attack", setting, square_queries, np.asarray(model.score(changed)), clusters[hit])
+    edits, history = _launder(
+        model, pictures, clusters, likely, budget, length, per_trial, repeats, seed, report, note
+    )
+    document = evaluation_document(
+        f"Adversaries of the detector {model.name}",
+        [
+            {
+                "name": f"stays found: {attack.name}",
+                "slice": attack.setting,
+                "interval": attack.interval,
+                "unit": "share",
+            }
+            for attack in attacks
+        ],
+        subject={
+            "name": model.name,
+            "sha256": str(getattr(model.card, "sha256", "")),
+            "images": len(pictures),
+            "seed": seed,
+            "max_fpr": max_fpr,
+        },
+        headline=_headline(model.name, attacks),
+        notes=[
+            f"Attacked: synthetic images with a score of at least {likely:.3f} (the threshold for "
+            f"{max_fpr:g}). Laundering is searched on one half of them and measured on the other.",
+            f"Laundering: {repeats} searches of each kind, {budget * per_trial} scores each, sequences of "
+            f"{length} of {len(EDITS)} edits.",
+        ],
+    )
+    return document, Record(tuple(attacks), edits, history)
+
+
+def _launder(
+    model: Any,
+    pictures: list[Pixels],
+    clusters: np.ndarray,
+    likely: float,
+    budget: int,
+    length: int,
+    per_trial: int,
+    repeats: int,
+    seed: int,
+    report: Callable[[str], None],
+    note: Callable[[str, str, int, np.ndarray, np.ndarray], None],
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[float]]]:
+    """Both searches, each ``repeats`` times, their best sequence measured on the other half."""
+    order = rng(seed, "halves").permutation(len(pictures))
+    half = len(pictures) // 2
+    seen, held = [pictures[i] for i in order[:half]], [int(i) for i in order[half:]]
+    measured: dict[str, np.ndarray] = {}
+
+    def measure(spec: str) -> np.ndarray:
+        if spec not in measured:
+            drawn = [perturb(spec, pictures[i], rng(seed, spec, "held", i)) for i in held]
+            measured[spec] = np.asarray(model.score(drawn))
+        return measured[spec]
+
+    edits: dict[str, list[dict[str, Any]]] = {}
+    history: dict[str, list[float]] = {}
+    note("none", "as they are, half for measuring", 0, measure("none"), clusters[held])
+    for kind in ("random", "learned"):
+        pooled, curves = [], []
+        edits[kind] = []
+        for repeat in range(repeats):
+            report(f"laundering, {kind} search {repeat + 1} of {repeats}")
+            found = search(
+                seen, model.score, kind=kind, budget=budget, length=length, per_trial=per_trial,
+                seed=seed + repeat,
+            )  # fmt: skip
+            curves.append(found.history)
+            spec = found.best(1)[0]
+            scores = measure(spec)
+            pooled.append(scores)
+            share, mean = float(np.mean(scores >= likely)), float(scores.mean())
+            edits[kind].append({"edits": spec, "stays_found": share, "mean_score": mean})
+        history[kind] = np.mean(curves, axis=0).tolist()
+        best = min(range(repeats), key=lambda r: float(pooled[r].mean()))
+        queries = budget * per_trial
+        note(f"laundering, {kind} search, mean of {repeats}", f"{queries} queries", queries,
+             np.concatenate(pooled), np.tile(clusters[held], repeats))  # fmt: skip
+        spec = edits[kind][best]["edits"]
+        note(f"laundering, {kind} search, best of {repeats}", spec, queries, pooled[best], clusters[held])
+    return edits, history
+
+
+def _found(
+    model: Any, corpus: Corpus, likely: float, wanted: int, seed: int
+) -> tuple[list[CorpusRow], list[Pixels]]:
+    """Synthetic images that are found as they are, drawn in turn from the sources."""
+    by_source: dict[str, list[CorpusRow]] = {}
+    for row in corpus.rows:
+        if row.is_synthetic:
+            by_source.setdefault(row.source or row.generator, []).append(row)
+    queues = [
+        [rows[i] for i in rng(seed, "attack", name).permutation(len(rows))]
+        for name, rows in sorted(by_source.items())
+    ]
+    found: list[CorpusRow] = []
+    pictures: list[Pixels] = []
+    while any(queues) and len(found) < wanted:
+        for queue in queues:
+            if not queue or len(found) >= wanted:
+                continue
+            row = queue.pop()
+            try:
+                pixels = read_image(corpus.root / row.file_name).pixels
+            except ImageError:
+                continue
+            if min(pixels.shape[:2]) > SHORT_SIDE:
+                pixels = perturb(f"shortside:{SHORT_SIDE}", pixels)
+            if model.score([pixels])[0] >= likely:
+                found.append(row)
+                pictures.append(pixels)
+    return found, pictures
+
+
+def _headline(name: str, attacks: Sequence[Attack]) -> str:
+    tried = [attack for attack in attacks if attack.name != "none"]
+    worst = min(tried, key=lambda attack: attack.interval.value)
+    edited = min(
+        (attack for attack in tried if attack.name.startswith("laundering")),
+        key=lambda attack: attack.interval.value,
+    )
+    return (
+        f"{name}: {100 * worst.interval.value:.0f} % of the images stay found under {worst.name} "
+        f"({worst.setting}); {100 * edited.interval.value:.0f} % under the everyday edits {edited.setting}."
+    )
