@@ -3,8 +3,8 @@
 The mark's tile is 128 pixels of the working frame, so how wide the picture was when it was marked is
 all that scale means. The search assumes a width, brings the picture to it, and prepares it exactly as
 the reader does (``perception.normalise``): only then do the pilots stand where the embedder put them.
-Four widths, a factor of 1.42 apart, cover everything from a picture with a wide border to a crop that
-keeps an eighth of the area, at any resolution.
+Four widths, a factor of 1.41 apart, cover everything from a picture with a wide border to a crop that
+keeps an eighth of the area, at any resolution. One of them is that of a picture that was only turned.
 
 The pilots' magnitudes depend on neither key nor payload. On log-polar axes a change of scale or angle
 only shifts their pattern, so the sum of 48 shifted copies of one map scores every scale and angle at
@@ -24,8 +24,9 @@ import scipy.fft
 from countermark.provenance.watermark import perception
 from countermark.provenance.watermark.layout import TILE, Layout, layout_for
 
-#: Sides of the squares whose area the picture is brought to, one after the other.
-WIDTHS = (640.0, 450.0, 320.0, 226.0)
+#: Sides of the squares whose area the picture is brought to lie between these.
+LEAST_WIDTH = 215.0
+MOST_WIDTH = 760.0
 #: Tile sizes (pixels of the search plane) looked for at each width: 128 times or over 1.19.
 SMALLEST_TILE = 107.0
 LARGEST_TILE = 153.0
@@ -74,6 +75,14 @@ class SearchPlane:
     power: np.ndarray
     size: int
     ratio: tuple[float, float]
+
+
+def widths(plane: np.ndarray) -> list[float]:
+    """Sides of the squares whose area a picture (its luma) is brought to, likeliest first."""
+    own = min(float(perception.WORKING_SIDE), float(np.sqrt(plane.size)))
+    ladder = own * 2.0 ** (np.arange(-6, 7) / 2)
+    kept = ladder[(ladder >= LEAST_WIDTH) & (ladder < MOST_WIDTH)]
+    return sorted(kept.tolist(), key=lambda width: abs(float(np.log(width / own))))
 
 
 def prepare(plane: np.ndarray, width: float) -> SearchPlane:
@@ -232,7 +241,7 @@ def _rows() -> int:
     return int(np.log(LARGEST_TILE / SMALLEST_TILE) / STEP) + 1
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _polar_map(size: int, centre: int) -> tuple[np.ndarray, np.ndarray]:
     radius = _pilot_polar()[0]
     lowest = float(radius.min()) / LARGEST_TILE

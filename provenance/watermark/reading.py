@@ -219,7 +219,7 @@ def search_geometries(base: np.ndarray, layout: Layout, clock: Clock) -> Iterato
     planes: list[geometry.SearchPlane] = []
     for stretched, count in ((False, DECODED), (True, DECODED // 2)):
         doubtful: list[geometry.Candidate] = []
-        for index, width in enumerate(geometry.WIDTHS):
+        for index, width in enumerate(geometry.widths(base)):
             if clock.out():
                 return
             if not stretched:
