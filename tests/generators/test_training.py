@@ -177,7 +177,7 @@ def test_a_full_disk_stops_and_keeps_the_checkpoint(photos, tmp_path, monkeypatc
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("countermark.core.files.tempfile.mkstemp", full)
+    monkeypatch.setattr("countermark.core.files.write_all", full)
     with pytest.raises((TrainingError, OutputError)):
         train_generator(photos, out, recipe=tiny_recipe(images=128), resume=True, progress=False)
     monkeypatch.undo()
