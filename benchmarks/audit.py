@@ -73,7 +73,10 @@ def policy_text() -> str:
     checks += ['id = "detector.worst-delivery"\nat_least = 0.0', 'id = "detector.flips"\nat_most = 1.0']
     assert len(checks) == 30
     body = "".join(f'[[checks]]\n{c}\nevidence = "test"\n' for c in checks)
-    head = 'schema = "countermark.policy/1"\nname = "Thirty"\n[subject]\nkind = "detector"\n'
+    head = (
+        'schema = "countermark.policy/1"\nname = "Thirty"\n[subject]\nkind = "detector"\n'
+        "[statistics]\ndelivered = 0\n"
+    )
     return f'{head}[evidence.test]\ncorpus = "."\n{body}'
 
 
@@ -157,7 +160,8 @@ def main() -> None:
         "",
     ]
     lines += [
-        "A real detector adds its time for every image and delivery; `sample` limits how many are delivered."
+        "A real detector adds its time for every image and delivery; with the default one: "
+        "[benchmark-audit-default.md](benchmark-audit-default.md)."
     ]
     arguments.out.write_text("\n".join(lines) + "\n")
 

@@ -103,7 +103,7 @@ def spot(
     if difference is not None:
         figures.append(
             {
-                "name": "found more after the random search's best edits than after the learned one's",
+                "name": "random less learned",
                 "slice": "paired",
                 "unit": "share",
                 "interval": asdict(difference),
@@ -125,7 +125,8 @@ def spot(
             f"Each search tried {budget} sequences of at most {length} edits on {per_trial} pictures each: "
             f"{budget * per_trial} scores. Intervals at {100 * confidence:g} %, exact, "
             "each for its own line, and for images of the same generators in the same mixture.",
-            f"Seed {seed}.",
+            "The last line compares the best sequence of each search on the same images: above zero, the "
+            f"learned one hides more. Seed {seed}.",
         ],
     )
 
