@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from countermark.core.corpus import METADATA, Corpus, CorpusRow, write_metadata
 from countermark.core.errors import OutputError
@@ -22,12 +23,13 @@ def write_corpus(
     count: int,
     out: Path | str,
     seed: int = 0,
-    condition: str | int | None = None,
+    condition: Any = None,
+    **options: Any,
 ) -> Corpus:
     """Writes ``count`` images under ``out`` and returns the corpus.
 
-    Image i is made from ``seed + i``. Nothing is overwritten; the table is written last, so a
-    folder without one is an unfinished run.
+    Image i is made from ``seed + i``; ``options`` go to the generator's ``sample``. Nothing is
+    overwritten; the table is written last, so a folder without one is an unfinished run.
 
     Raises:
         OutputError: ``output.exists`` if ``out`` already holds a corpus or one of the images.
@@ -39,9 +41,11 @@ def write_corpus(
             f"{root} already holds a corpus.", code="output.exists", hint="Choose another folder."
         )
     rows: list[CorpusRow] = []
-    for start in range(0, max(count, 1), CHUNK):
-        amount = min(CHUNK, count - start)
-        images = generator.sample(amount, seed=seed + start, condition=condition)
+    # Images made from an image may be large: one at a time.
+    chunk = 1 if generator.card.preprocessing.get("condition") else CHUNK
+    for start in range(0, max(count, 1), chunk):
+        amount = min(chunk, count - start)
+        images = generator.sample(amount, seed=seed + start, condition=condition, **options)
         labels = generator.labels(amount, seed + start, condition)
         for index, pixels in enumerate(images):
             number = seed + start + index
@@ -59,8 +63,15 @@ def write_corpus(
                     extra={
                         "weights_sha256": generator.sha256,
                         "family": generator.card.family,
-                        "condition": "" if labels is None else generator.classes[int(labels[index])],
+                        "condition": _name(condition)
+                        if labels is None
+                        else generator.classes[int(labels[index])],
                     },
                 )
             )
     return write_metadata(root, rows)
+
+
+def _name(condition: Any) -> str:
+    """The file name of a condition that is a path; empty for others."""
+    return Path(condition).name if isinstance(condition, str | Path) else ""

@@ -28,6 +28,10 @@ from countermark.generators.families import FAMILIES
 WEIGHTS = Path(__file__).parent / "weights"
 MAX_COUNT = 10_000_000
 BATCH = 16
+#: Generators that need no trained weights.
+BUILT_IN = ("style",)
+#: Families whose generators start from an image, see ``conditional``.
+CONDITIONAL_FAMILIES = ("sketch2image", "superres")
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ def _known() -> dict[str, Path]:
 
 def list_generators() -> list[str]:
     """Names of the generators that come with the package, and of the user's own."""
-    return sorted(_known())
+    return sorted({*_known(), *BUILT_IN})
 
 
 def load_generator(name_or_path: str | Path, device: str | None = None) -> LoadedGenerator:
@@ -175,6 +179,10 @@ def load_generator(name_or_path: str | Path, device: str | None = None) -> Loade
         UnknownNameError: no such name; lists the known ones.
         WeightsError: see ``countermark.core.weights.load_weights``.
     """
+    if str(name_or_path) in BUILT_IN and str(name_or_path) not in _known():
+        from countermark.generators.conditional import load_style
+
+        return load_style()
     path = _locate(name_or_path)
     tensors, card = load_weights(path)
     if card.kind != "generator":
@@ -191,11 +199,19 @@ def load_generator(name_or_path: str | Path, device: str | None = None) -> Loade
         network = network.eval().requires_grad_(False).to(target)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"The device {device!r} cannot be used: {error}.", code="device.invalid") from error
+    if card.family in CONDITIONAL_FAMILIES:
+        from countermark.generators.conditional import CONDITIONAL
+
+        return CONDITIONAL.get(card.family).load(network, card, target)
     return LoadedGenerator(network, card, target)
 
 
 def build_network(family: str, config: dict[str, Any]) -> nn.Module:
     """An untrained generator of a registered family."""
+    if family in CONDITIONAL_FAMILIES:
+        from countermark.generators.conditional import CONDITIONAL
+
+        return CONDITIONAL.get(family).network(family, config)
     entry = FAMILIES.get(family)
     return entry.build_generator(entry.parse(config))
 
@@ -221,5 +237,6 @@ def _locate(name_or_path: str | Path) -> Path:
             hint="Give the path of one .safetensors file that has its card beside it.",
         )
     raise UnknownNameError(
-        f"There is no generator {str(name_or_path)!r}.", hint=f"Known: {', '.join(known) or 'none'}."
+        f"There is no generator {str(name_or_path)!r}.",
+        hint=f"Known: {', '.join(sorted({*known, *BUILT_IN}))}.",
     )

