@@ -13,7 +13,7 @@ are not flattered by the search; the table is ranked by what stays detected, wit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class BlindSpot:
             "edits": self.edits,
             "search": self.search,
             "before": self.before,
-            "interval": self.interval,
+            "interval": asdict(self.interval),
         }
 
 
