@@ -42,7 +42,7 @@ def run_demo(
     out: Path | str,
     *,
     photos: Path | str | None = None,
-    generator: str = "faces-64",
+    generator: str = "flowers-64",
     seed: int = 0,
     step: Callable[[str], None] = lambda name: None,
 ) -> DemoResult:
