@@ -7,6 +7,7 @@ True
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,10 @@ from countermark.core.errors import ConfigError
 
 #: A whole source of real images may pass the threshold at most this many times as often as asked for.
 SOURCE_FACTOR = 5.0
-#: The abstain band begins where this many times ``max_fpr`` of the real images score.
-BAND_FACTOR = 4.0
+#: The abstain band begins at the score that this many times ``max_fpr`` of the real images exceed.
+BAND_FACTOR = 10.0
+#: And never at the score that more than this share of them exceed.
+BAND_SHARE = 0.1
 SMALLEST_SOURCE = 20
 MAX_ENTRIES = 20_000
 
@@ -42,7 +45,10 @@ class ThresholdTable:
 
     A threshold for ``max_fpr`` is the larger of two: the score that at most ``max_fpr`` of the
     images exceed when every source counts alike, and the score that no single source (of 20 images
-    or more) exceeds with more than five times ``max_fpr`` of its images.
+    or more) exceeds with more than five times ``max_fpr`` of its images. The abstain band begins at
+    the score that ten times ``max_fpr`` of the images exceed (at most 10 %), every source counting
+    alike: ``unsure`` accuses nobody, so it need not hold for every source, and "no evidence" beside
+    a high score misleads.
     """
 
     scores: tuple[float, ...]
@@ -69,7 +75,8 @@ class ThresholdTable:
             raise ConfigError(f"max_fpr is {max_fpr}, not in (0, 0.5].", hint="0.01 is the default.")
         scores, sources = np.asarray(self.scores), np.asarray(self.sources, dtype=str)
         likely = self._threshold(scores, sources, max_fpr)
-        unsure = min(likely, self._threshold(scores, sources, min(BAND_FACTOR * max_fpr, 0.5)))
+        band = max(max_fpr, min(BAND_FACTOR * max_fpr, BAND_SHARE))
+        unsure = min(likely, self._threshold(scores, sources, band, math.inf))
         note = ""
         if max_fpr * len(scores) < 1:
             note = (
@@ -78,15 +85,17 @@ class ThresholdTable:
             )
         return Thresholds(float(likely), float(unsure), max_fpr, note)
 
-    def _threshold(self, scores: np.ndarray, sources: np.ndarray, rate: float) -> float:
+    def _threshold(
+        self, scores: np.ndarray, sources: np.ndarray, rate: float, factor: float = SOURCE_FACTOR
+    ) -> float:
         names, inverse, counts = np.unique(sources, return_inverse=True, return_counts=True)
         weights = 1.0 / (counts[inverse] * len(names))
         found = _weighted_threshold(scores, weights, rate)
         for index, count in enumerate(counts):
-            if count >= SMALLEST_SOURCE:
+            if count >= SMALLEST_SOURCE and factor < math.inf:
                 own = scores[inverse == index]
                 equal = np.full(len(own), 1 / len(own))
-                found = max(found, _weighted_threshold(own, equal, min(SOURCE_FACTOR * rate, 0.5)))
+                found = max(found, _weighted_threshold(own, equal, min(factor * rate, 0.5)))
         return found
 
     def to_config(self) -> dict[str, Any]:

@@ -93,6 +93,16 @@ def test_thresholds_keep_their_promise_and_are_monotone(
     assert np.mean(stored >= low.likely) <= min(rates) + 1e-9
 
 
+def test_the_abstain_band_begins_where_a_tenth_of_the_real_images_score() -> None:
+    scores = np.linspace(0, 1, 1001)
+    table = ThresholdTable.fit(scores, ["one"] * len(scores))
+    found = table.thresholds(0.01)
+    assert found.likely > 0.98 and 0.89 < found.unsure < 0.91
+    assert np.isclose(table.thresholds(0.001).unsure, 0.99, atol=0.002)
+    wide = table.thresholds(0.3)
+    assert np.isclose(wide.unsure, wide.likely)
+
+
 def test_every_source_counts_alike_and_none_is_sacrificed() -> None:
     scores = [0.1] * 1000 + [0.9] * 30 + [0.1] * 70
     sources = ["camera"] * 1000 + ["painting"] * 100
