@@ -61,11 +61,24 @@ def check_outputs(kind: str, format: str, as_json: bool, outputs: Sequence[str])
     """
     from countermark.reports.formats import FORMATS, parse_output
 
-    wanted = [parse_output(output)[0] for output in outputs]
-    for name in (*([] if as_json else [format]), *wanted):
-        if kind not in FORMATS.get(name).kinds:
-            able = ", ".join(n for n in FORMATS if kind in FORMATS.get(n).kinds)
-            raise ConfigError(f"There is no {name} form of a {kind} document.", hint=f"Use one of {able}.")
+    with wrong_usage():
+        wanted = [parse_output(output)[0] for output in outputs]
+        for name in (*([] if as_json else [format]), *wanted):
+            if kind not in FORMATS.get(name).kinds:
+                able = ", ".join(n for n in FORMATS if kind in FORMATS.get(n).kinds)
+                raise ConfigError(
+                    f"There is no {name} form of a {kind} document.", hint=f"Use one of {able}."
+                )
+
+
+@contextmanager
+def wrong_usage() -> Iterator[None]:
+    """Errors inside are the caller's: the command ends with the exit code of wrong usage."""
+    try:
+        yield
+    except CountermarkError as error:
+        explain(error)
+        raise typer.Exit(USAGE) from error
 
 
 def read_document(path: Path) -> dict[str, Any]:

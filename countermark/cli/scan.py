@@ -11,7 +11,17 @@ import typer
 if TYPE_CHECKING:
     from countermark.app.gate import Ignored
 
-from countermark.cli.output import FORMAT, JSON, NOTHING, OUTPUT, check_outputs, progress, show, write_all
+from countermark.cli.output import (
+    FORMAT,
+    JSON,
+    NOTHING,
+    OUTPUT,
+    check_outputs,
+    progress,
+    show,
+    write_all,
+    wrong_usage,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,17 +65,17 @@ def scan(
     from countermark.detectors import load_detector, with_thresholds
     from countermark.reports import scan_document
 
-    config = gate.scan_config(
-        {
-            "max_fpr": max_fpr,
-            "stress": stress,
-            "detector": detector,
-            "fail_on": fail_on,
-            "baseline": baseline,
-            "ignore": ignore,
-            "output": tuple(output),
-        }
-    )
+    options = {
+        "max_fpr": max_fpr,
+        "stress": stress,
+        "detector": detector,
+        "fail_on": fail_on,
+        "baseline": baseline,
+        "ignore": ignore,
+        "output": tuple(output),
+    }
+    with wrong_usage():
+        config = gate.scan_config(options)
     check_outputs("scan", format, as_json, config.output)
     known = gate.read_baseline(config.baseline) if config.baseline else None
     ignored = _ignored(config.ignore)

@@ -127,7 +127,11 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(home, capsys
 
     monkeypatch.setattr(scanning, "scan_stream", lambda *a, **k: pytest.fail("it was scanned"))
     monkeypatch.chdir(home)
-    assert run(["scan", ".", "--output", "pdf=x.pdf"]) == 2
+    assert run(["scan", ".", "--output", "pdf=x.pdf"]) == 4
     assert "no report format 'pdf'" in capsys.readouterr().err
-    assert run(["audit", "missing.toml", "--output", "nowhere"]) == 2
+    assert run(["audit", "missing.toml", "--output", "nowhere"]) == 4
     assert "not clear" in capsys.readouterr().err
+    assert run(["scan", ".", "--fail-on", "real"]) == 4
+    assert "fail_on" in capsys.readouterr().err
+    assert run(["scan", ".", "--max-fpr", "7"]) == 4
+    assert "max_fpr" in capsys.readouterr().err
