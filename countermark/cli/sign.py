@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,15 @@ def sign(
     return PASS
 
 
+def _stopped_by_signal() -> threading.Event:
+    """Set by SIGINT and SIGTERM, so that the file under way is finished; also where a shell's
+    background job or a service manager has SIGINT ignored."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
 def _folder(
     source: Path, destination: Path, options: dict[str, Any], watch: bool, workers: int, as_json: bool
 ) -> int:
@@ -96,7 +107,7 @@ def _folder(
         return sign_one(one, target, **options)
 
     if watch:
-        for item in watch_folder(source, destination, sign=sign_file):
+        for item in watch_folder(source, destination, sign=sign_file, stop=_stopped_by_signal()):
             text = item.destination if item.error is None else f"{item.source}: {item.error.message}"
             show_record(asdict(item), as_json=as_json, text=text)
         return PASS
