@@ -33,6 +33,21 @@ class Progress:
     seconds: float = 0.0
 
 
+def refuse_used_folder(folder: Path, *, resume: bool, weights: str | None = None) -> None:
+    """Refuses a folder that holds a run, or finished ``weights``, unless the run is resumed.
+
+    Raises:
+        OutputError: ``output.exists``.
+    """
+    names = [FILE] if weights is None else [FILE, weights]
+    if not resume and any((folder / name).exists() for name in names):
+        raise OutputError(
+            f"{folder} already holds a training run.",
+            code="output.exists",
+            hint="Resume it, or choose another folder.",
+        )
+
+
 def save_checkpoint(
     folder: Path,
     modules: dict[str, nn.Module],

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from countermark.core.errors import OutputError
 from countermark.core.files import atomic_write
 from countermark.core.seeds import derive, torch_rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import FILE, Progress
+from countermark.generators.checkpoints import Progress, refuse_used_folder
 from countermark.generators.config import Recipe, load_recipe
 from countermark.generators.data import Pictures, load_pictures
 from countermark.generators.ema import refresh_batch_norm
@@ -61,7 +60,7 @@ def train_generator(
     if minutes is not None and images is None:
         chosen = chosen.model_copy(update={"images": 10**12})
     config = FAMILIES.get(chosen.family).parse(chosen.network)
-    _check_folder(Path(out), resume)
+    refuse_used_folder(Path(out), resume=resume)
     pictures = load_pictures(data, size=config.size, channels=config.channels, options=chosen.data, seed=seed)
     return train_pictures(
         pictures, out, recipe=chosen, name=name, seed=seed, resume=resume, progress=progress,
@@ -86,7 +85,7 @@ def train_pictures(
     LOSSES.get(recipe.loss)
     config = family.parse(recipe.network)
     folder = Path(out)
-    _check_folder(folder, resume)
+    refuse_used_folder(folder, resume=resume)
     more: dict[str, Any] = {}
     if recipe.data.self_labels:
         extractor = recipe.data.self_label_features
@@ -113,15 +112,6 @@ def train_pictures(
         save_weights(folder, half(fitted.average), card)
     fabric.barrier()
     return folder / f"{card.name}.safetensors"
-
-
-def _check_folder(folder: Path, resume: bool) -> None:
-    if (folder / FILE).exists() and not resume:
-        raise OutputError(
-            f"{folder} already holds a training run.",
-            code="output.exists",
-            hint="Resume it, or choose another folder.",
-        )
 
 
 def finish(network: nn.Module, pictures: Pictures, latent: int, seed: int, count: int = 2048) -> None:

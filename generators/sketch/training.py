@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from countermark.core.errors import ConfigError, OutputError, TrainingError
+from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng, torch_rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import FILE, Progress, load_checkpoint, save_checkpoint
+from countermark.generators.checkpoints import Progress, load_checkpoint, refuse_used_folder, save_checkpoint
 from countermark.generators.config import DataConfig
 from countermark.generators.data import Pictures, load_pictures
 from countermark.generators.ema import Ema
@@ -83,10 +83,7 @@ def train_sketch(
     config, settings, out = config or SketchConfig(), settings or SketchSettings(), Path(out)
     if images < 1 or (minutes is not None and minutes <= 0):
         raise ConfigError("Training needs at least one image and more than no minutes.")
-    if not resume and ((out / FILE).exists() or (out / f"{name}.safetensors").exists()):
-        raise OutputError(
-            f"{out} holds a run already.", code="output.exists", hint="Resume, or choose another."
-        )
+    refuse_used_folder(out, resume=resume, weights=f"{name}.safetensors")
     pictures = load_pictures(data, size=config.size, options=DataConfig(holdout=holdout), seed=settings.seed)
     torch.manual_seed(settings.seed)
     run = _Run(config, settings, pictures)

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from countermark.core.errors import ConfigError, CorpusError, ImageError, OutputError, TrainingError
+from countermark.core.errors import ConfigError, CorpusError, ImageError, TrainingError
 from countermark.core.images import Pixels, iter_image_paths, read_image
 from countermark.core.networks import count_parameters
 from countermark.core.perturb import perturb
 from countermark.core.seeds import derive, rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import FILE, Progress, load_checkpoint, save_checkpoint
+from countermark.generators.checkpoints import Progress, load_checkpoint, refuse_used_folder, save_checkpoint
 from countermark.generators.ema import Ema
 from countermark.generators.losses import LOSSES
 from countermark.generators.models import to_tensor
@@ -123,10 +123,7 @@ def train_superres(
     config, settings, out = config or SuperresConfig(), settings or SuperresSettings(), Path(out)
     if images < 1 or (minutes is not None and minutes <= 0):
         raise ConfigError("Training needs at least one image and more than no minutes.")
-    if not resume and ((out / FILE).exists() or (out / f"{name}.safetensors").exists()):
-        raise OutputError(
-            f"{out} holds a run already.", code="output.exists", hint="Resume, or choose another."
-        )
+    refuse_used_folder(out, resume=resume, weights=f"{name}.safetensors")
     photographs, held, skipped = load_photographs(data, settings.patch, seed=settings.seed)
     torch.manual_seed(settings.seed)
     network, critic = SuperResolver(config), DetailCritic(config)
