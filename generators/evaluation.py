@@ -10,7 +10,7 @@ images are those that it was not trained on.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class GeneratorReport:
         kid, frechet, precision, recall, density, coverage: See ``generators.quality``.
         copying: See ``generators.copying``; None when too few images are held out to tell.
         gallery: Path of the picture of generated images beside their nearest training images.
+        frechet_interval: The same Frechet distance with its spread over random halves.
+        pairs: The picture itself, uint8 RGB; None where ``copying`` is None.
     """
 
     name: str
@@ -59,10 +61,13 @@ class GeneratorReport:
     coverage: float
     copying: CopyingReport | None
     gallery: str | None = None
+    frechet_interval: Interval | None = None
+    pairs: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready figures, without the per-image distances."""
-        record = asdict(self)
+        """JSON-ready figures, without the picture and the per-image distances."""
+        record = asdict(replace(self, pairs=None))
+        record.pop("pairs")
         record["schema"] = "countermark.generator-report/1"
         if self.copying is not None:
             record["copying"].pop("nearest")
@@ -142,8 +147,10 @@ def evaluate_images(
     if features_held is not None:
         mirrored = extract(np.ascontiguousarray(train[:, :, ::-1]))
         copied = copying(features_train, features_held, features, mirrored=mirrored, seed=seed)
-    if gallery is not None and copied is not None:
-        write_image(gallery, pairs_sheet(images, train, copied))
+    pairs = pairs_sheet(images, train, copied) if copied is not None else None
+    if gallery is not None and pairs is not None:
+        write_image(gallery, pairs)
+    distance = half_sampled(frechet, real, features, seed=seed)
     return GeneratorReport(
         name=name,
         sha256=sha256,
@@ -155,14 +162,20 @@ def evaluate_images(
         count_train=len(train),
         seed=seed,
         kid=kid(real, features, seed=seed),
-        frechet=frechet(real, features),
-        precision=half_sampled(lambda r, f: neighbourhood(r, f)["precision"], real, features, seed=seed),
-        recall=half_sampled(lambda r, f: neighbourhood(r, f)["recall"], real, features, seed=seed),
+        frechet=distance.value,
+        precision=_share("precision", real, features, seed),
+        recall=_share("recall", real, features, seed),
         density=shown["density"],
         coverage=shown["coverage"],
         copying=copied,
         gallery=str(gallery) if gallery is not None and copied is not None else None,
+        frechet_interval=distance,
+        pairs=pairs,
     )
+
+
+def _share(name: str, real: np.ndarray, fake: np.ndarray, seed: int) -> Interval:
+    return half_sampled(lambda r, f: neighbourhood(r, f)[name], real, fake, seed=seed, limits=(0.0, 1.0))
 
 
 def pairs_sheet(images: np.ndarray, train: np.ndarray, copied: CopyingReport, rows: int = 8) -> np.ndarray:

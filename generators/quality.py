@@ -56,12 +56,16 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> float:
     Biased upwards for few images: with fewer images than feature dimensions it says little.
     """
     _check(real, fake)
+    real, fake = real.astype(np.float64), fake.astype(np.float64)
     mean_r, mean_f = real.mean(axis=0), fake.mean(axis=0)
-    cov_r, cov_f = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
-    # The trace of the root of the product, from eigenvalues, which exist for singular products too.
-    values = linalg.eigvals(cov_r @ cov_f)
-    root = np.sqrt(np.maximum(values.real, 0)).sum()
-    return float(((mean_r - mean_f) ** 2).sum() + np.trace(cov_r) + np.trace(cov_f) - 2 * root)
+    a, b = (real - mean_r) / np.sqrt(len(real) - 1), (fake - mean_f) / np.sqrt(len(fake) - 1)
+    # With covariances A'A and B'B, the trace of the root of their product is the sum of the singular
+    # values of AB'. Of the two forms the one with the smaller matrix is taken.
+    if min(len(a), len(b)) < real.shape[1]:
+        root = linalg.svdvals(a @ b.T).sum()
+    else:
+        root = np.sqrt(np.maximum(linalg.eigvals((a.T @ a) @ (b.T @ b)).real, 0)).sum()
+    return float(((mean_r - mean_f) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * root)
 
 
 def neighbourhood(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> dict[str, float]:
@@ -91,11 +95,12 @@ def half_sampled(
     *,
     resamples: int = 20,
     seed: int = 0,
+    limits: tuple[float, float] = (0.0, np.inf),
 ) -> Interval:
     """A statistic of two sets with the spread over random halves, centred on the full value.
 
     For statistics that depend on the number of images, such as precision and recall: only the
-    spread of the halves is used.
+    spread of the halves is used. ``limits`` are the lowest and highest values that it can have.
     """
     value = statistic(real, fake)
     generator = np.random.default_rng(seed)
@@ -105,7 +110,7 @@ def half_sampled(
         j = generator.permutation(len(fake))[: max(len(fake) // 2, 2)]
         draws.append(statistic(real[i], fake[j]))
     spread = np.asarray(draws) - np.mean(draws)
-    low, high = value + np.quantile(spread, [0.025, 0.975])
+    low, high = np.clip(value + np.quantile(spread, [0.025, 0.975]), *limits)
     return Interval(value, float(low), float(high), len(fake))
 
 

@@ -165,6 +165,7 @@ def evaluation_document(
     notes: Sequence[str] = (),
     headline: str = "",
     curves: Mapping[str, Any] | None = None,
+    pictures: Sequence[Mapping[str, str]] = (),
     when: str | None = None,
 ) -> Document:
     """A table of measured figures.
@@ -175,11 +176,15 @@ def evaluation_document(
         headline: The report's first line, above all figures.
         curves: By condition: ``roc`` (``fpr``, ``tpr``, ``auroc``) and ``reliability`` (bins with
             ``score``, ``share``, ``n``).
+        pictures: Each with ``name``, under which the HTML renderer looks for its pixels, and
+            ``caption``.
     """
     rows = [{"unit": "", "slice": "", "condition": "", **plain(dict(f))} for f in figures]
     more: dict[str, Any] = {"headline": headline} if headline else {}
     if curves:
         more["curves"] = plain(dict(curves))
+    if pictures:
+        more["pictures"] = [dict(picture) for picture in pictures]
     return _document(
         "evaluation", when, title=title, subject=plain(subject or {}), figures=rows, notes=list(notes), **more
     )

@@ -142,7 +142,8 @@ def _audit(document: Document, options: Options) -> dict[str, Any]:
 
 
 def _evaluation(document: Document, options: Options) -> dict[str, Any]:
-    return {"table": tabulate(document)}
+    named = [(options.images.get(p["name"]), p["caption"]) for p in document.get("pictures", [])]
+    return {"table": tabulate(document), "pictures": [(i, caption) for i, caption in named if i is not None]}
 
 
 _VIEWS = {"scan": _scan, "verify": _verify, "audit": _audit, "evaluation": _evaluation}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from countermark.cli.output import FORMAT, JSON, OUTPUT, PASS, progress, show, write_all
+from countermark.cli.output import FORMAT, JSON, OUTPUT, PASS, check_outputs, progress, show, write_all
 
 app = typer.Typer(help="Measure a detector or a generator.", no_args_is_help=True)
 
@@ -128,7 +128,11 @@ def generator(
     name: str = typer.Argument(..., help="A shipped generator, or weights."),
     data: str = typer.Option(..., "--data", help="What it was trained on: folder, archive, or digits."),
     count: int = typer.Option(1000, "--count", min=50, help="Images to generate."),
-    gallery: Path | None = typer.Option(None, "--gallery", help="Picture of the closest training images."),
+    extractor: str = typer.Option("auto", "--extractor", help="Of features: auto, lite0, dct or inception."),
+    seed: int = typer.Option(1_000_000, "--seed", min=0, help="Of the first generated image."),
+    gallery: Path | None = typer.Option(
+        None, "--gallery", help="Write the picture of the closest training images; HTML reports show it."
+    ),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
     as_json: bool = JSON,
@@ -136,7 +140,10 @@ def generator(
     """Quality (KID, precision, recall) and copying (nearest training neighbours)."""
     from countermark.app.evaluate import evaluate_generator
 
-    document = evaluate_generator(name, data, count=count, gallery=gallery)
+    check_outputs("evaluation", format, as_json, output)
+    document, images = evaluate_generator(
+        name, data, count=count, extractor=extractor, seed=seed, gallery=gallery
+    )
     show(document, format=format, as_json=as_json)
-    write_all(document, output)
+    write_all(document, output, images)
     return PASS

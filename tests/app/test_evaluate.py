@@ -11,6 +11,7 @@ from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.images import write_image
 from countermark.core.perturb import DELIVERIES
 from countermark.detectors.evaluation import draw_curves, figures
+from countermark.reports import render
 from countermark.reports.documents import load_schema
 
 
@@ -72,3 +73,29 @@ def test_leave_out_document(folder) -> None:
     slices = {r["slice"] for r in document["figures"] if r["slice"]}
     assert len(slices) == 2 and all(s.startswith("source: ") for s in slices)
     assert any("Not left out" in note for note in document["notes"])
+
+
+@pytest.fixture(scope="module")
+def generator_report():
+    return evaluate.evaluate_generator("digits-32", "digits", count=60, extractor="dct", seed=5)
+
+
+def test_a_figure_without_an_interval_is_shown_as_one_value(generator_report) -> None:
+    document, _ = generator_report
+    jsonschema.validate(document, load_schema("evaluation"))
+    figures = {row["name"]: row["interval"] for row in document["figures"]}
+    assert {"low", "high"} <= figures["KID"].keys() and {"low", "high"} <= figures["Fréchet distance"].keys()
+    assert figures["density"].keys() == {"value", "n"}
+    line = next(t for t in render(document, "markdown").splitlines() if "density" in t)
+    assert "…" not in line and f"{figures['density']['value']:.3f}" in line
+
+
+def test_the_page_shows_the_closest_pairs(generator_report) -> None:
+    document, images = generator_report
+    page = render(document, "html", images=images)
+    assert images["closest-pairs"].uri in page and "training image nearest" in page
+    assert document["headline"].startswith("No sign of copying") and document["headline"] in page
+    # Without its pixels a report still renders, and a hostile caption is escaped.
+    document = {**document, "pictures": [{"name": "closest-pairs", "caption": "<script>x</script>"}]}
+    assert images["closest-pairs"].uri not in render(document, "html")
+    assert "<script>" not in render(document, "html", images=images)

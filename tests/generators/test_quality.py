@@ -55,6 +55,20 @@ def test_frechet_of_known_gaussians():
     assert frechet(a, a) == pytest.approx(0, abs=1e-8)
 
 
+def test_both_forms_of_frechet_agree():
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=(60, 20)), rng.normal(0.5, 2, size=(50, 20))
+    wide = np.zeros((60, 41))  # more features than images, of which half say nothing
+    tall = frechet(a, b)
+    assert frechet(np.hstack([a, wide]), np.hstack([b, wide[:50]])) == pytest.approx(tall, rel=1e-9)
+    from scipy import linalg
+
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = linalg.sqrtm(cov_a @ cov_b).real
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a + cov_b - 2 * root)
+    assert tall == pytest.approx(expected, rel=1e-6)
+
+
 def test_neighbourhood_equals_prdc(sets):
     prdc = pytest.importorskip("prdc")
     expected = prdc.compute_prdc(sets["train"], sets["far"], nearest_k=5)
@@ -73,6 +87,10 @@ def test_neighbourhood_of_copies_and_of_a_collapsed_model(sets):
 def test_half_sampling_is_centred(sets):
     found = half_sampled(lambda a, b: neighbourhood(a, b)["precision"], sets["train"], sets["held"])
     assert found.low <= found.value <= found.high
+    copies = half_sampled(
+        lambda a, b: neighbourhood(a, b)["recall"], sets["train"], sets["train"], limits=(0.0, 1.0)
+    )
+    assert copies.value == 1 and copies.high == 1
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
@@ -145,6 +163,10 @@ def test_reports_catch_a_copier_and_pass_held_out_reals(pixels, tmp_path):
 def test_the_record_names_everything_a_figure_depends_on(pixels):
     report = evaluate_generator("digits-32", "digits", count=60, extractor=pixels)
     record = json.loads(json.dumps(report.as_dict()))
+    assert "pairs" not in record and report.pairs is not None
+    interval = record["frechet_interval"]
+    assert interval["low"] <= interval["value"] == record["frechet"] <= interval["high"]
+    assert record["recall"]["low"] >= 0 and record["precision"]["high"] <= 1
     assert record["schema"] == "countermark.generator-report/1"
     assert record["extractor"] == "pixels" and record["reference"] == "held-out"
     assert record["count_generated"] == 60 and record["sha256"] == report.sha256
