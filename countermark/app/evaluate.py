@@ -1,4 +1,4 @@
-"""Evaluate: a detector on a labelled corpus, or a generator against its data, as a report document.
+"""Evaluate: a detector on a labelled corpus, as a report document.
 
 >>> document = evaluate_detector("default", "corpus/")       # doctest: +SKIP
 >>> document["schema"]                                       # doctest: +SKIP
@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from countermark.core.corpus import read_corpus
 from countermark.core.results import Interval
-
-if TYPE_CHECKING:
-    from countermark.reports import Thumbnail
 
 NAMES = {
     "auroc": "AUROC",
@@ -226,80 +223,6 @@ def _group_rows(figure: Any, slice: str, condition: str, synthetic: bool) -> lis
         share(f"{verb} at the threshold", figure.flagged),
         share(f"{verb} where 5 % of all real images are", figure.flagged_at_5),
     ]
-
-
-def evaluate_generator(
-    name: str,
-    data: str,
-    *,
-    count: int = 1000,
-    extractor: str = "auto",
-    seed: int = 1_000_000,
-    gallery: Path | None = None,
-) -> tuple[dict[str, Any], dict[str, Thumbnail]]:
-    """Quality and copying of a generator against the images that it was trained on.
-
-    Args:
-        count: Images to generate, from ``seed`` on.
-        extractor: Makes the features of every figure; see ``countermark.core.features``.
-        gallery: Where to write the picture of the closest pairs.
-
-    Returns:
-        The document, and the picture that its HTML form shows: generated images beside the training
-        images nearest to them.
-    """
-    from countermark.generators.evaluation import evaluate_generator as run
-    from countermark.reports import evaluation_document, make_thumbnail
-
-    found = run(name, data, count=count, extractor=extractor, seed=seed, gallery=gallery)
-
-    def point(value: float) -> dict[str, Any]:
-        """A figure that has no interval."""
-        return {"value": value, "n": found.count_generated}
-
-    rows: list[dict[str, Any]] = [
-        {"name": "KID", "interval": found.kid},
-        {"name": "Fréchet distance", "interval": found.frechet_interval or point(found.frechet)},
-        {"name": "precision", "interval": found.precision},
-        {"name": "recall", "interval": found.recall},
-        {"name": "density", "interval": point(found.density)},
-        {"name": "coverage", "interval": point(found.coverage)},
-    ]
-    notes = [
-        f"Features: {found.extractor}. Reference: {found.reference} images ({found.count_real}). Figures in "
-        "other features, or of other numbers of images, are not comparable.",
-        "Intervals: 95 %, from random halves of both sets. Figures without one were measured once.",
-    ]
-    headline, pictures, images = "", [], {}
-    if found.copying is None:
-        notes.append("Too few images are held out of training to look for copies.")
-    else:
-        headline = found.copying.sentence
-        for title, key in (
-            ("C_T (copying score)", "c_t"),
-            ("authentic share", "authentic"),
-            ("authentic share of held-out reals", "authentic_heldout"),
-            ("near-duplicates of training images", "near_duplicates"),
-        ):
-            rows.append({"name": title, "interval": point(getattr(found.copying, key))})
-    if found.pairs is not None:
-        caption = (
-            "Closest pairs: each generated image with the training image nearest to it on its right, "
-            "mirrored if it fits better so; the closest first."
-        )
-        pictures.append({"name": "closest-pairs", "caption": caption})
-        images["closest-pairs"] = make_thumbnail(found.pairs, side=1100, quality=92)
-    if found.gallery:
-        notes.append(f"Closest pairs: {found.gallery}")
-    document = evaluation_document(
-        f"Generator {found.name}",
-        rows,
-        subject={"name": found.name, "sha256": found.sha256, "data": found.data, "seed": found.seed},
-        notes=notes,
-        headline=headline,
-        pictures=pictures,
-    )
-    return document, images
 
 
 def _wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:

@@ -137,8 +137,8 @@ def generator(
     output: list[str] = OUTPUT,
     as_json: bool = JSON,
 ) -> int:
-    """Quality (KID, precision, recall) and copying (nearest training neighbours)."""
-    from countermark.app.evaluate import evaluate_generator
+    """Quality (KID, FID, precision, recall) and copying; for doodle to image: edge-F1, KID and variety."""
+    from countermark.app.evaluate_generator import evaluate_generator
 
     check_outputs("evaluation", format, as_json, output)
     document, images = evaluate_generator(

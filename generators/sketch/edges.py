@@ -22,18 +22,28 @@ CHANNELS = 5
 def soft_edges(pixels: Pixels, sigma: float = 1.2) -> np.ndarray:
     """Strength of the outlines, float32 [H, W] in [0, 1].
 
-    The gradient of the blurred image in CIE Lab, thinned across the edge and softened: like the
-    output of a holistically-nested network (Xie & Tu 2015) it keeps outlines and drops texture,
-    but it knows nothing of objects.
+    The gradient of the blurred image in CIE Lab, thinned across the edge and softened: somewhat
+    like the output of a holistically-nested network (``hed``), but it knows nothing of objects.
     """
     lab = cv2.GaussianBlur(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).astype(np.float32), (0, 0), sigma)
     across, down = cv2.Scharr(lab, cv2.CV_32F, 1, 0), cv2.Scharr(lab, cv2.CV_32F, 0, 1)
-    strength = np.sqrt(across**2 + down**2).max(axis=2)
-    # An edge is where the strength is about as high as the highest beside it.
-    peak = cv2.dilate(strength, np.ones((3, 3), np.uint8))
-    thin = np.where(strength >= 0.92 * peak, strength, 0.3 * strength)
+    thin = _thin(np.sqrt(across**2 + down**2).max(axis=2))
     top = max(float(np.quantile(thin, 0.98)), 120.0)
     return np.clip(cv2.GaussianBlur(thin, (0, 0), 0.6) / top * 1.4, 0, 1).astype(np.float32)
+
+
+def _thin(strength: np.ndarray) -> np.ndarray:
+    """An edge is where the strength is about as high as the highest beside it; elsewhere it is weaker."""
+    peak = cv2.dilate(strength, np.ones((3, 3), np.uint8))
+    return np.where(strength >= 0.92 * peak, strength, 0.3 * strength).astype(np.float32)
+
+
+def drawn(outline: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Strokes from outlines of ``hed``, float32 [H, W] in [0, 1]: the weak ones left out, mostly thinned."""
+    least = float(generator.uniform(0.1, 0.5))
+    if generator.random() < 0.7:
+        outline = _thin(outline)
+    return np.clip((outline - least) / (0.85 - least), 0, 1).astype(np.float32)
 
 
 def canny_edges(pixels: Pixels, sigma: float = 1.2, low: float = 40, high: float = 110) -> np.ndarray:
@@ -78,7 +88,13 @@ def scribbles(pixels: Pixels, generator: np.random.Generator, count: int) -> tup
     return hints, mask
 
 
-def doodle(pixels: Pixels, generator: np.random.Generator, *, plain: bool = False) -> np.ndarray:
+def doodle(
+    pixels: Pixels,
+    generator: np.random.Generator,
+    *,
+    plain: bool = False,
+    outline: np.ndarray | None = None,
+) -> np.ndarray:
     """The condition for a photograph, float32 [H, W, 5], different at every call.
 
     Mixes soft and Canny edges, then wobbles, thickens and erases them at random; in four of ten
@@ -86,6 +102,7 @@ def doodle(pixels: Pixels, generator: np.random.Generator, *, plain: bool = Fals
 
     Args:
         plain: Only strokes, not disturbed: what is measured on.
+        outline: Outlines of ``hed``, float32 [H, W] in [0, 1], that take the place of soft edges.
     """
     if plain:
         strokes = np.maximum(canny_edges(pixels), 0.6 * soft_edges(pixels))
@@ -93,12 +110,13 @@ def doodle(pixels: Pixels, generator: np.random.Generator, *, plain: bool = Fals
     sigma = float(generator.uniform(0.7, 1.8))
     kind = generator.random()
     if kind < 0.4:
-        strokes = soft_edges(pixels, sigma)
+        strokes = soft_edges(pixels, sigma) if outline is None else drawn(outline, generator)
     elif kind < 0.8:
         high = float(generator.uniform(60, 160))
         strokes = canny_edges(pixels, sigma, high * 0.4, high)
     else:
-        strokes = np.maximum(canny_edges(pixels, sigma), soft_edges(pixels, sigma) * 0.7)
+        soft = soft_edges(pixels, sigma) if outline is None else outline
+        strokes = np.maximum(canny_edges(pixels, sigma), soft * 0.7)
     if generator.random() < 0.5:
         strokes = wobble(strokes, generator, float(generator.uniform(0.3, 2.0)))
     if generator.random() < 0.35:

