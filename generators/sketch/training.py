@@ -23,12 +23,19 @@ from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng, torch_rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import Progress, load_checkpoint, refuse_used_folder, save_checkpoint
+from countermark.generators.checkpoints import (
+    FILE,
+    Progress,
+    load_checkpoint,
+    refuse_used_folder,
+    save_checkpoint,
+)
 from countermark.generators.config import DataConfig
 from countermark.generators.data import Pictures, load_pictures
 from countermark.generators.ema import Ema
 from countermark.generators.losses import LOSSES
 from countermark.generators.models import to_tensor
+from countermark.generators.progress import StopSignal
 from countermark.generators.sketch.edges import doodle
 from countermark.generators.sketch.hed import hed_is_installed, load_hed
 from countermark.generators.sketch.network import PatchCritic, SketchConfig, build_generator
@@ -83,7 +90,8 @@ def train_sketch(
         CorpusError: under two readable photographs.
         OutputError: ``out`` holds a run already and ``resume`` is not set.
         MissingExtraError: ``edges="hed"`` without the package.
-        TrainingError: ``training.diverged`` or ``training.disk``.
+        TrainingError: ``training.diverged`` (the last good checkpoint stays), ``training.disk`` or
+            ``training.stopped`` (by a signal).
     """
     config, settings, out = config or SketchConfig(), settings or SketchSettings(), Path(out)
     if images < 1 or (minutes is not None and minutes <= 0):
@@ -102,24 +110,46 @@ def train_sketch(
     progress = load_checkpoint(out, modules, optimisers, identity) if resume else Progress()
     began, saved = clock() - progress.seconds, clock()
     out.mkdir(parents=True, exist_ok=True)
-    while progress.images < images and (minutes is None or progress.seconds < minutes * 60):
-        share = progress.images / images if minutes is None else progress.seconds / (minutes * 60)
-        losses = run.step(progress, min(share, 1.0))
-        if not all(np.isfinite(losses)):
-            raise TrainingError(
-                f"The loss is not a number at step {progress.step}.",
-                code="training.diverged",
-                hint="Resume from the last checkpoint with lower rates.",
-            )
-        progress.step += 1
-        progress.images += settings.batch
-        progress.seconds = clock() - began
-        if clock() - saved > settings.checkpoint_minutes * 60:
-            save_checkpoint(out, modules, optimisers, progress, identity)
-            saved = clock()
-    save_checkpoint(out, modules, optimisers, progress, identity)
+
+    def checkpoint() -> None:
+        # A loss can be finite and its gradient not: such weights never replace a good checkpoint.
+        if not all(bool(p.isfinite().all()) for m in modules.values() for p in m.parameters()):
+            raise _diverged(progress, settings, out)
+        save_checkpoint(out, modules, optimisers, progress, identity)
+
+    with StopSignal() as stop:
+        while progress.images < images and (minutes is None or progress.seconds < minutes * 60):
+            share = progress.images / images if minutes is None else progress.seconds / (minutes * 60)
+            losses = run.step(progress, min(share, 1.0))
+            if not all(np.isfinite(losses)):
+                raise _diverged(progress, settings, out)
+            progress.step += 1
+            progress.images += settings.batch
+            progress.seconds = clock() - began
+            if clock() - saved > settings.checkpoint_minutes * 60:
+                checkpoint()
+                saved = clock()
+            if stop.asked:
+                checkpoint()
+                raise TrainingError(
+                    f"Training was stopped after {progress.images:,} doodles.",
+                    code="training.stopped",
+                    hint=f"{out / FILE} holds all of it; resume to go on.",
+                )
+    checkpoint()
     return save_weights(
         out, half(run.average.network), _card(name, config, settings, pictures, progress, run, holdout)
+    )
+
+
+def _diverged(at: Progress, settings: SketchSettings, out: Path) -> TrainingError:
+    path = out / FILE
+    kept = f"The last good checkpoint is {path}." if path.exists() else "No checkpoint was written yet."
+    rate = max(settings.generator_rate, settings.critic_rate)
+    return TrainingError(
+        f"A loss or a weight is not a number after {at.images:,} doodles (step {at.step}).",
+        code="training.diverged",
+        hint=f"{kept} Lower the rates (now {rate:g}; try {rate / 3:.1g}) or train without bf16.",
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,15 @@ from countermark.core.errors import (
     ImageError,
     MissingExtraError,
     OutputError,
+    TrainingError,
     WeightsError,
 )
 from countermark.core.features import Extractor
+from countermark.core.files import sha256_file
 from countermark.core.images import write_image
 from countermark.generators import load_generator
-from countermark.generators.sketch import edges, hed
+from countermark.generators.checkpoints import FILE
+from countermark.generators.sketch import edges, hed, training
 from countermark.generators.sketch.doodles import read_doodle
 from countermark.generators.sketch.evaluation import evaluate_sketch
 from countermark.generators.sketch.measure import diversity, edge_f1
@@ -207,6 +212,56 @@ def test_training_resumes_and_its_model_draws(photographs: Path, tmp_path: Path)
         generator.sample(1)
     with pytest.raises(CountermarkError):
         generator.sample(1, condition="no-such-doodle.png")
+
+
+@pytest.mark.parametrize("what", ["loss", "weight"])
+def test_what_is_not_a_number_stops_and_keeps_the_checkpoint(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    settings = SketchSettings(batch=2, edges="soft")
+    train_sketch(photographs, tmp_path, config=TINY, settings=settings, images=4)
+    before = sha256_file(tmp_path / FILE)
+    real = training._Run.step
+
+    def poisoned(run, progress, share):
+        losses = real(run, progress, share)
+        if what == "loss":
+            return float("nan"), losses[1]
+        with torch.no_grad():
+            run.critic.layers[-1].bias.fill_(float("inf"))
+        return losses
+
+    monkeypatch.setattr(training._Run, "step", poisoned)
+    with pytest.raises(TrainingError, match="not a number") as error:
+        train_sketch(photographs, tmp_path, config=TINY, settings=settings, images=6, resume=True)
+    assert error.value.code == "training.diverged" and "Lower the rates" in error.value.hint
+    assert str(tmp_path / FILE) in error.value.hint and sha256_file(tmp_path / FILE) == before
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SketchSettings(batch=2, edges="soft")
+    whole = train_sketch(photographs, tmp_path / "whole", config=TINY, settings=settings, images=8)
+    real = training._Run.step
+
+    def interrupted(run, progress, share):
+        if progress.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(run, progress, share)
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "step", interrupted)
+        with pytest.raises(TrainingError) as error:
+            train_sketch(photographs, out, config=TINY, settings=settings, images=8)
+        assert error.value.code == "training.stopped"
+    resumed = train_sketch(photographs, out, config=TINY, settings=settings, images=8, resume=True)
+    assert sha256_file(resumed) == sha256_file(whole)
+    with pytest.raises(WeightsError) as other:
+        wider = dataclasses.replace(settings, seed=3)
+        train_sketch(photographs, out, config=TINY, settings=wider, images=10, resume=True)
+    assert other.value.code == "weights.family"
 
 
 def test_training_learns_the_colours_of_a_simple_world(photographs: Path, tmp_path: Path) -> None:
