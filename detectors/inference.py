@@ -49,3 +49,12 @@ def fold_batch_norms(module: nn.Module) -> int:
             folded += fold_batch_norms(child)
             before = None
     return folded
+
+
+def best_dtype(device: torch.device | str = "cpu") -> torch.dtype:
+    """bf16 where the CPU multiplies it in hardware, otherwise float32."""
+    if torch.device(device).type != "cpu":
+        return torch.float32
+    capable = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    capable = capable or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.bfloat16 if capable else torch.float32

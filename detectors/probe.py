@@ -20,13 +20,15 @@ from countermark.core.seeds import rng
 from countermark.detectors.augment import random_history
 from countermark.detectors.base import FitSettings, FrozenNetwork, Sample, require_both_classes
 from countermark.detectors.heads import fit_linear_head
+from countermark.detectors.inference import best_dtype
 from countermark.detectors.quantise import pack_state, unpack_state
 from countermark.detectors.towers import load_trunk
 from countermark.detectors.views import SIDE, ViewPlan, crop_aspect, distinct, make_views, resize_short
 from countermark.detectors.vit import GRID, POOLS, WIDTH, ClipTrunk
 
 KINDS = ("whole", "middle", "native")
-BATCH = 32
+#: Larger batches leave the cache of one core: a third more time a view.
+BATCH = 16
 
 
 class ProbeDetector(FrozenNetwork):
@@ -94,7 +96,7 @@ class ProbeDetector(FrozenNetwork):
         parts = []
         for start in range(0, len(views), BATCH):
             batch = torch.from_numpy(np.stack(views[start : start + BATCH])).permute(0, 3, 1, 2)
-            parts.append(self.trunk(batch, self.blocks).cpu()[:, :, self.pools])
+            parts.append(self.trunk(batch, self.blocks, self.pools).cpu())
         per_view = torch.cat(parts)[torch.from_numpy(places)].reshape(
             len(images), self.plan.count, *parts[0].shape[1:]
         )
@@ -165,7 +167,7 @@ class ProbeDetector(FrozenNetwork):
     def view_features(self, views: np.ndarray) -> np.ndarray:
         batch = torch.from_numpy(views).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            return self.trunk(batch, self.blocks)[:, :, self.pools].float().cpu().numpy()
+            return self.trunk(batch, self.blocks, self.pools).float().cpu().numpy()
 
     def head_input(self, features: np.ndarray) -> np.ndarray:
         used = self._used()
@@ -239,10 +241,3 @@ def _tiles(image: Pixels) -> tuple[list[Pixels], list[tuple[int, int]], tuple[in
     places = [(top, left) for top in starts(high) for left in starts(wide)]
     tiles = [image[patch * t : patch * t + SIDE, patch * f : patch * f + SIDE] for t, f in places]
     return tiles, places, (high, wide)
-
-
-def best_dtype() -> torch.dtype:
-    """bf16 where the CPU multiplies it in hardware, otherwise float32."""
-    capable = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    capable = capable or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return torch.bfloat16 if capable else torch.float32

@@ -19,7 +19,7 @@ TOWERS = Path(__file__).resolve().parent / "towers"
 
 @lru_cache(maxsize=2)
 def load_trunk(name: str, depth: int) -> ClipTrunk:
-    """The first ``depth`` blocks of a shipped tower, float32.
+    """The first ``depth`` blocks of a shipped tower, float32, with merged activations (for scoring).
 
     Raises:
         UnknownNameError: names the known towers.
@@ -34,6 +34,7 @@ def load_trunk(name: str, depth: int) -> ClipTrunk:
     trunk = ClipTrunk(depth, empty=True)
     state = unpack_state(tensors, card.config["packed"])
     trunk.vit.load_state_dict({key: state[key] for key in trunk.vit.state_dict()}, assign=True)
+    trunk.merge_activation()
     return trunk.eval().requires_grad_(False)
 
 

@@ -129,7 +129,7 @@ def load_autoencoder(path: Path | str) -> Reconstruct:
     encoder, decoder = parts
 
     def reconstruct(picture: Pixels, generator: np.random.Generator) -> Pixels:
-        from countermark.detectors.probe import best_dtype
+        from countermark.detectors.inference import best_dtype
 
         dtype = best_dtype()
         x = torch.from_numpy(cut_to_multiple(picture)).permute(2, 0, 1)[None].to(dtype) / 255

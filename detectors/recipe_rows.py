@@ -1,0 +1,64 @@
+"""Columns, folds, weights and final calibration of the items that a recipe learns from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from countermark.detectors.calibration import balanced_weights, fit_calibrator
+from countermark.detectors.engine import Item, Plan
+from countermark.detectors.folds import HeldOut, source_folds
+from countermark.detectors.recipe_parts import Recipe
+from countermark.detectors.thresholds import ThresholdTable
+
+
+class Rows:
+    """Columns of a list of items."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.labels = np.array([item.label for item in items])
+        self.groups = np.array([item.group for item in items])
+        self.sources = np.array([item.source for item in items])
+        self.draws = np.array([item.draw for item in items])
+
+    def folds(self, count: int) -> np.ndarray:
+        """Whole sources; a twin is held out with its photograph, in the fold of the real source."""
+        folds = source_folds(self.labels, self.sources, count)
+        pairs = np.char.startswith(self.draws, "pair")
+        real_fold = {s: f for s, f, y in zip(self.sources, folds, self.labels, strict=True) if y == 0}
+        folds[pairs] = [real_fold[s] for s in self.sources[pairs]]
+        return folds
+
+
+def item_weights(labels: np.ndarray, groups: np.ndarray, draws: np.ndarray, pairs: float) -> np.ndarray:
+    """Square roots of balanced weights (mean 1), the twins of all sources as one group, times ``pairs``."""
+    paired = np.char.startswith(draws, "pair")
+    names = np.where(draws == "pair-twin", "twin", groups)
+    weights = np.sqrt(balanced_weights(labels, names))
+    weights[paired] *= pairs
+    return weights / weights.mean()
+
+
+def final_calibration(
+    recipe: Recipe,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    sources: np.ndarray,
+    usable: np.ndarray,
+    found: HeldOut,
+) -> tuple[Any, ThresholdTable]:
+    """Calibrator and thresholds from all held-out logits; the shipped head has seen these sources."""
+    weights = np.sqrt(balanced_weights(labels[usable], groups[usable]))
+    calibrator = fit_calibrator(recipe.calibration.kind, found.logits[usable], labels[usable], weights)
+    real = usable & (labels == 0)
+    table = ThresholdTable.fit(calibrator(found.logits[real]), [str(s) for s in sources[real]])
+    return calibrator, table
+
+
+def describe(plan: Plan) -> list[str]:
+    """One line for each class and source: how many images."""
+    counts = Counter((row.label, row.source or "unnamed") for _, row in plan.rows)
+    return [f"{label}: {source}, {count} images" for (label, source), count in sorted(counts.items())]
