@@ -28,6 +28,7 @@ from countermark.cli import (
     train,
     tune,
     verify,
+    zoo,
 )
 from countermark.cli.output import ERROR, USAGE, explain
 from countermark.core.errors import CountermarkError
@@ -50,6 +51,7 @@ for module in (
     recipe,
     augment,
     tune,
+    zoo,
     calibrate,
     audit,
     models,
