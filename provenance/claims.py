@@ -24,7 +24,7 @@ PROMPT_LABEL = "org.countermark.prompt"
 DEFAULT_SOURCE_TYPE = "trainedAlgorithmicMedia"
 USES = ("allowed", "notAllowed", "constrained")
 _PURPOSES = ("ai_generative_training", "ai_training", "ai_inference", "data_mining")
-PARENT_ID, COMPONENT_ID = "parent", "component-{}"
+PARENT_ID, COMPONENT_ID, INPUT_ID = "parent", "component-{}", "input-{}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Claim:
         assertions: Further assertions, ``{"label", "data"}`` each.
         has_parent: Whether there is a parent ingredient, with the id ``parent``.
         components: Number of component ingredients, with the ids ``component-0``…
+        inputs: Number of ingredients that a model was given, with the ids ``input-0``…
     """
 
     title: str
@@ -62,6 +63,7 @@ class Claim:
     assertions: Sequence[Mapping[str, Any]] = ()
     has_parent: bool = False
     components: int = 0
+    inputs: int = 0
 
 
 def definition(claim: Claim) -> tuple[dict[str, Any], ByteStrings]:
@@ -110,7 +112,7 @@ def _actions(claim: Claim) -> list[dict[str, Any]]:
     if claim.has_parent:
         first = {"action": "c2pa.opened", "parameters": {"ingredientIds": [PARENT_ID]}}
         actions = [first]
-        if claim.digital_source_type or agent:
+        if claim.digital_source_type or agent or claim.inputs:
             edited: dict[str, Any] = {"action": "c2pa.edited"}
             if claim.digital_source_type:
                 edited["digitalSourceType"] = source_types.expand(claim.digital_source_type)
@@ -123,6 +125,9 @@ def _actions(claim: Claim) -> list[dict[str, Any]]:
         if agent:
             first["softwareAgent"] = agent
         actions = [first]
+    if claim.inputs:
+        # Only components are placed; what a model was given belongs to the action that it took.
+        actions[-1]["parameters"] = {"ingredientIds": [INPUT_ID.format(i) for i in range(claim.inputs)]}
     for index in range(claim.components):
         parameters = {"ingredientIds": [COMPONENT_ID.format(index)]}
         actions.append({"action": "c2pa.placed", "parameters": parameters})

@@ -15,7 +15,7 @@ from countermark.core.errors import ProvenanceError
 from countermark.core.images import read_bytes
 from countermark.provenance import codes
 from countermark.provenance.bounds import out_of_bounds
-from countermark.provenance.claims import COMPONENT_ID, PARENT_ID
+from countermark.provenance.claims import COMPONENT_ID, INPUT_ID, PARENT_ID
 from countermark.provenance.contexts import require_mime
 from countermark.provenance.jumbf import carries_store
 
@@ -79,13 +79,17 @@ def collect(
             code="ingredient.parents",
             hint="Pass the others as components.",
         )
-    result, components = [], 0
+    result: list[tuple[dict[str, Any], str, bytes]] = []
+    counts = {COMPONENT_ID: 0, INPUT_ID: 0}
     for each in given:
         content = each.source if isinstance(each.source, bytes) else read_bytes(each.source)
         title = each.title or ("ingredient" if isinstance(each.source, bytes) else Path(each.source).name)
         relationship = each.relationship or "componentOf"
-        label = PARENT_ID if relationship == "parentOf" else COMPONENT_ID.format(components)
-        components += relationship != "parentOf"
+        label = PARENT_ID
+        if relationship != "parentOf":
+            form = INPUT_ID if relationship == "inputTo" else COMPONENT_ID
+            label = form.format(counts[form])
+            counts[form] += 1
         facts = {"title": title, "relationship": relationship, "label": label}
         result.append((facts, require_mime(content, title), content))
     return result

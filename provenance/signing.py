@@ -20,7 +20,7 @@ from countermark.core.errors import OutputError
 from countermark.core.files import atomic_stream, atomic_write, write_all
 from countermark.core.images import read_bytes
 from countermark.core.results import SignedImage
-from countermark.provenance.claims import PARENT_ID, Claim, definition
+from countermark.provenance.claims import Claim, definition
 from countermark.provenance.contexts import mime_of, require_mime
 from countermark.provenance.engine import build
 from countermark.provenance.identities import get_identity
@@ -175,6 +175,7 @@ def sign_bytes(
         signer_identity = replace(signer_identity, timestamp_url=timestamp_url, _signers={})
     mime = require_mime(data, name)
     ingredients = collect(data if history is None else history, parents, keep_history, name)
+    relations = [each[0]["relationship"] for each in ingredients]
     claim = Claim(
         title=title,
         generator=generator,
@@ -187,8 +188,9 @@ def sign_bytes(
         actions=tuple(actions),
         training=training,
         assertions=tuple(assertions),
-        has_parent=any(each[0]["label"] == PARENT_ID for each in ingredients),
-        components=sum(each[0]["label"] != PARENT_ID for each in ingredients),
+        has_parent="parentOf" in relations,
+        components=relations.count("componentOf"),
+        inputs=relations.count("inputTo"),
     )
     manifest, strings = definition(claim)
     signed, store = build(

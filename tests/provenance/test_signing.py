@@ -117,6 +117,21 @@ def test_single_parent_is_opened_and_components_are_placed(encoded):
     assert result.state is VerificationState.TRUSTED
 
 
+@pytest.mark.parametrize("first", ["c2pa.created", "c2pa.opened"])
+def test_inputs_of_a_model_belong_to_its_action_and_components_are_placed(encoded, first):
+    parents = [Ingredient(encoded("jpeg"), "inputTo"), Ingredient(encoded("webp"), "inputTo")]
+    parents.append(Ingredient(encoded("png"), "componentOf"))
+    if first == "c2pa.opened":
+        parents.append(Ingredient(encoded("png"), "parentOf"))
+    result = verify_image(sign_bytes(encoded("png"), parents=parents).data)
+    assert result.state is VerificationState.TRUSTED and not result.problems
+    actions = assertion(result, "c2pa.actions.v2")["actions"]
+    acted = ["c2pa.created"] if first == "c2pa.created" else ["c2pa.opened", "c2pa.edited"]
+    assert [each["action"] for each in actions] == [*acted, "c2pa.placed"]
+    assert len(actions[-2]["parameters"]["ingredients"]) == 2
+    assert len(actions[-1]["parameters"]["ingredients"]) == 1
+
+
 def test_two_parents_are_refused(encoded):
     parent = Ingredient(encoded("jpeg"), "parentOf")
     with pytest.raises(ProvenanceError) as caught:
