@@ -26,7 +26,7 @@ def held_out_figures(
     labels: np.ndarray, groups: np.ndarray, sources: np.ndarray, draws: np.ndarray, found: HeldOut
 ) -> dict[str, Any]:
     """Figures under each delivery and under random histories, with rates by source and by group."""
-    kinds = np.array([_condition(draw) for draw in draws])
+    kinds = np.array([condition_of(draw) for draw in draws])
     result: dict[str, Any] = {"held_out": NOTE}
     for kind in sorted(set(kinds) - {"pair", "hard"}):
         inside = kinds == kind
@@ -77,7 +77,7 @@ def figures(
     }
 
 
-def _condition(draw: str) -> str:
+def condition_of(draw: str) -> str:
     if draw.startswith("history"):
         return "random-history"
     return draw.removeprefix("measured-") if draw.startswith("measured") else draw.split("-")[0]

@@ -18,6 +18,7 @@ from countermark.cli import (
     evaluate,
     generate,
     keys,
+    leave_out,
     models,
     recipe,
     records,
@@ -59,6 +60,7 @@ for module in (
     demo,
 ):
     module.add_to(app)
+leave_out.add_to(evaluate.app)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(keys.app, name="keys")
 app.add_typer(records.app, name="records")
