@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,13 @@ class Style(ConditionalGenerator):
 
         Args:
             condition: The content image.
-            options: ``style`` (an image; must be given), ``content_weight``, ``style_weight``,
-                ``steps``, ``keep_colours``, ``side``, see ``style.gatys.StyleSettings``.
+            options: ``style`` (an image or a list of them; must be given), ``mix``,
+                ``content_weight``, ``style_weight``, ``steps``, ``keep_colours``, ``side``, see
+                ``style.gatys.StyleSettings``.
 
         Raises:
             ConfigError: ``generator.condition-missing``, ``style.missing``, ``style.settings``,
-                ``style.small``.
+                ``style.mix``, ``style.small``.
             ImageError: an image cannot be read.
         """
         from countermark.generators.style.gatys import StyleSettings, stylise
@@ -129,23 +131,66 @@ class Style(ConditionalGenerator):
         style = options.pop("style", None)
         known = {name: options.pop(name, None) for name in StyleSettings.__dataclass_fields__}
         refuse(options, self.name)
-        if condition is None:
-            raise ConfigError(
-                "A content image is needed.",
-                code="generator.condition-missing",
-                hint="Give one with --condition photo.jpg.",
-            )
-        if style is None:
-            raise ConfigError(
-                "A style image is needed.", code="style.missing", hint="Give one with --style painting.jpg."
-            )
-        content, look = (
-            image if isinstance(image, np.ndarray) else read_image(image).pixels
-            for image in (condition, style)
-        )
+        content, looks = style_images(condition, style)
         settings = StyleSettings(**{key: value for key, value in known.items() if value is not None})
-        made = stylise(content, look, encoder=self.network, settings=settings)  # type: ignore[arg-type]
+        made = stylise(content, looks, encoder=self.network, settings=settings)  # type: ignore[arg-type]
         return np.repeat(made[None], count, axis=0)
+
+
+@dataclass(frozen=True)
+class ForwardStyle(ConditionalGenerator):
+    """The look of one picture or several on the content of another, in one pass of a trained network."""
+
+    composite = True
+
+    @cached_property
+    def encoder(self) -> nn.Module:
+        """The network whose features the decoder was trained on."""
+        from countermark.generators.style.encoder import load_encoder
+
+        return load_encoder(self.card.config["encoder"]).requires_grad_(False).to(self.device)
+
+    def sample(self, count: int, seed: int = 0, condition: Any = None, **options: Any) -> np.ndarray:
+        """Stylises the content: uint8 [count, H, W, 3]; the seed changes nothing.
+
+        Args:
+            condition: The content image.
+            options: ``style`` (an image or a list of them; must be given), ``mix``, ``alpha``,
+                ``keep_colours``, ``style_side``, ``tile``, see ``style.feedforward.ForwardSettings``.
+
+        Raises:
+            ConfigError: ``generator.condition-missing``, ``style.missing``, ``style.settings``,
+                ``style.mix``, ``style.small``.
+            ImageError: an image cannot be read.
+            MissingExtraError: the encoder's package is not installed.
+        """
+        from countermark.generators.style.feedforward import ForwardSettings, stylise_forward
+
+        self.check_count(count)
+        style = options.pop("style", None)
+        known = {name: options.pop(name, None) for name in ForwardSettings.__dataclass_fields__}
+        refuse(options, self.name)
+        content, looks = style_images(condition, style)
+        settings = ForwardSettings(**{key: value for key, value in known.items() if value is not None})
+        made = stylise_forward(self.network, self.encoder, content, looks, settings)  # type: ignore[arg-type]
+        return np.repeat(made[None], count, axis=0)
+
+
+def style_images(condition: Any, style: Any) -> tuple[Pixels, list[Pixels]]:
+    """Content and styles, read where they are paths."""
+    if condition is None:
+        raise ConfigError(
+            "A content image is needed.",
+            code="generator.condition-missing",
+            hint="Give one with --condition photo.jpg.",
+        )
+    looks = list(style) if isinstance(style, list | tuple) else [] if style is None else [style]
+    if not looks:
+        raise ConfigError(
+            "A style image is needed.", code="style.missing", hint="Give one with --style painting.jpg."
+        )
+    images = [i if isinstance(i, np.ndarray) else read_image(i).pixels for i in (condition, *looks)]
+    return images[0], images[1:]
 
 
 def load_style(encoder: str = "auto", device: str | None = None) -> Style:
@@ -198,10 +243,12 @@ CONDITIONAL: Registry[ConditionalFamily] = Registry("conditional family")
 
 def _register() -> None:
     from countermark.generators.sketch.network import SketchConfig, build_generator
+    from countermark.generators.style.adain import AdainConfig, AdainDecoder
     from countermark.generators.superres.network import SuperresConfig, SuperResolver
 
     CONDITIONAL.register("sketch2image", ConditionalFamily(SketchConfig, build_generator, SketchToImage))
     CONDITIONAL.register("superres", ConditionalFamily(SuperresConfig, SuperResolver, Superres))
+    CONDITIONAL.register("adain", ConditionalFamily(AdainConfig, AdainDecoder, ForwardStyle))
 
 
 _register()

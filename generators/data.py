@@ -6,7 +6,8 @@
 
 Sources: a folder of images, a ``.zip`` of one, ``torchvision:NAME`` (downloaded by torchvision
 if it is not there), ``medmnist:NAME`` (downloaded only if the recipe says so), ``digits``
-(scikit-learn's, works offline) or ``textures`` (procedural, works offline). Files that cannot be read are
+(scikit-learn's, works offline), ``textures`` (procedural, 64 px, works offline) or ``textures:256``
+(the same at 256 px; or 128). Files that cannot be read are
 skipped and counted. A share of the images is held out, chosen by the digest of their pixels'
 source, so that the same files are held out whatever the order.
 """
@@ -31,6 +32,8 @@ from countermark.generators.config import DataConfig
 
 MAX_MEMBER_BYTES = 64 * 1024**2
 MAX_MEMBERS = 2_000_000
+#: Names of the procedural source and the side of its pictures.
+TEXTURES = {"textures": 64, "textures:128": 128, "textures:256": 256}
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def load_pictures(
 
 
 def _is_named(source: Path | str) -> bool:
-    return str(source) in ("digits", "textures") or str(source).startswith(("torchvision:", "medmnist:"))
+    names = ("digits", *TEXTURES)
+    return str(source) in names or str(source).startswith(("torchvision:", "medmnist:"))
 
 
 def _read(
@@ -113,8 +117,8 @@ def _read(
     """Yields (name, class name, pixels or why not)."""
     if str(source) == "digits":
         yield from _read_digits()
-    elif str(source) == "textures":
-        yield from _read_textures(seed)
+    elif str(source) in TEXTURES:
+        yield from _read_textures(seed, TEXTURES[str(source)])
     elif str(source).startswith("medmnist:"):
         from countermark.generators.medmnist import read_medmnist
 
@@ -191,12 +195,12 @@ def _read_digits() -> Iterator[tuple[str, str, Pixels]]:
         yield f"digit-{index:04d}", str(target), np.repeat(large[..., None], 3, axis=2)
 
 
-def _read_textures(seed: int) -> Iterator[tuple[str, str, Pixels]]:
+def _read_textures(seed: int, size: int) -> Iterator[tuple[str, str, Pixels]]:
     from countermark.generators.textures import EACH, MATERIALS, texture
 
     for index in range(EACH):
         for material in MATERIALS:
-            yield f"{material}-{index:04d}", material, texture(material, derive(seed, index), size=64)
+            yield f"{material}-{index:04d}", material, texture(material, derive(seed, index), size)
 
 
 def _read_torchvision(name: str, limit: int) -> Iterator[tuple[str, str, Pixels | ImageError]]:

@@ -31,7 +31,7 @@ BATCH = 16
 #: Generators that need no trained weights.
 BUILT_IN = ("style",)
 #: Families whose generators start from an image, see ``conditional``.
-CONDITIONAL_FAMILIES = ("sketch2image", "superres")
+CONDITIONAL_FAMILIES = ("sketch2image", "superres", "adain")
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,9 @@ def generate(
         scale: Enlarge by this whole factor (bicubic): marks need 200 pixels a side. For ``superres``
             the factor of the network, 2 or 4; 1 means 2.
         upscale: 2 or 4: enlarge with the shipped ``superres`` network first.
-        options: For the generator: ``style``, ``style_weight``, ``content_weight``, ``steps``,
-            ``keep_colours`` and ``side`` for ``style``.
+        options: For the generator: ``style`` (a path or a list), ``mix``, ``style_weight``,
+            ``content_weight``, ``steps``, ``keep_colours`` and ``side`` for ``style``; ``style``,
+            ``mix``, ``alpha``, ``keep_colours`` and ``style_side`` for ``style-adain``.
         progress: Called with 1 for every image that is written.
 
     Raises:
@@ -112,8 +113,9 @@ def _sources(generator: LoadedGenerator, condition: str | Path | None, options: 
         return _Sources()
     composite = bool(getattr(generator, "composite", False))
     found = [(Path(condition), "parentOf" if composite else "inputTo")]
-    if options.get("style") is not None:
-        found.append((Path(options["style"]), "inputTo"))
+    style = options.get("style")
+    looks = style if isinstance(style, list | tuple) else [style]
+    found += [(Path(look), "inputTo") for look in looks if look is not None]
     return _Sources(tuple(found), COMPOSITE if composite else None)
 
 

@@ -1,4 +1,4 @@
-"""Train a generator that starts from an image: doodle to image, or super-resolution.
+"""Train a generator that starts from an image: doodle to image, super-resolution, or style.
 
 >>> train_conditional("superres", "photos", out="runs/mine", minutes=30)          # doctest: +SKIP
 """
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from countermark.core.errors import ConfigError, UnknownNameError
 
-KINDS = ("sketch2image", "superres")
+KINDS = ("sketch2image", "superres", "style")
 
 
 def train_conditional(
@@ -27,10 +27,11 @@ def train_conditional(
     """Trains and returns the path of the weights; the card lies beside them.
 
     Args:
-        kind: ``sketch2image`` or ``superres``.
+        kind: ``sketch2image``, ``superres`` or ``style``.
         data: Folder of photographs.
-        network: Settings of the network, see ``SketchConfig`` and ``SuperresConfig``.
-        options: ``name``, ``minutes``, ``images``, ``resume``.
+        network: Settings of the network, see ``SketchConfig``, ``SuperresConfig`` and ``AdainConfig``.
+        options: ``name``, ``minutes``, ``images``, ``resume``; for ``style`` also ``styles``, a folder,
+            and ``training``, see ``StyleTraining``.
 
     Raises:
         ConfigError: settings that the network does not take.
@@ -49,7 +50,42 @@ def train_conditional(
 
             config = SuperresConfig.model_validate(network or {})
             return train_superres(data, out, config=config, settings=SuperresSettings(seed=seed), **options)
+        if kind == "style":
+            from countermark.generators.style.adain import AdainConfig
+            from countermark.generators.style.training import StyleTraining, train_style
+
+            adain = AdainConfig.model_validate(network or {})
+            wanted = StyleTraining(seed=seed, **options.pop("training", {}))
+            return train_style(data, options.pop("styles"), out, config=adain, settings=wanted, **options)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"The {kind} network cannot be built: {problems}.") from error
     raise UnknownNameError(f"There is nothing called {kind!r} to train.", hint=f"Known: {', '.join(KINDS)}.")
+
+
+def train_growth(
+    base: Path | str,
+    data: Path | str,
+    *,
+    out: Path | str,
+    factor: int = 4,
+    seed: int = 0,
+    width: int = 48,
+    blocks: int = 4,
+    **options: Any,
+) -> Path:
+    """Grows a trained generator by two or four times its side; returns the path of the weights.
+
+    Args:
+        base: Name or path of the small generator.
+        data: Source of larger pictures with the same classes.
+        width, blocks: Of the stage.
+        options: ``name``, ``minutes``, ``images``, ``resume``.
+
+    Raises:
+        ConfigError, CorpusError, OutputError, TrainingError, UnknownNameError, WeightsError.
+    """
+    from countermark.generators.superres.growth import GrowthSettings, grow_generator
+
+    settings = GrowthSettings(seed=seed, width=width, blocks=blocks)
+    return grow_generator(base, data, out, factor=factor, settings=settings, **options)

@@ -25,11 +25,22 @@ def generate(
     ),
     scale: int = typer.Option(1, "--scale", min=1, max=16, help="Enlarge; for superres 2 or 4."),
     upscale: int = typer.Option(1, "--upscale", help="2 or 4: enlarge with the superres network."),
-    style: Path | None = typer.Option(None, "--style", help="For style: the picture whose look is taken."),
-    style_weight: float | None = typer.Option(
-        None, "--style-weight", help="More is more style; 1 by default."
+    style: list[Path] | None = typer.Option(
+        None, "--style", help="For style and style-adain: the picture whose look is taken; again for more."
     ),
-    keep_colours: bool = typer.Option(False, "--keep-colours", help="For style: colours of the content."),
+    mix: list[float] | None = typer.Option(
+        None, "--mix", help="Weight of each --style, in their order; equal by default."
+    ),
+    style_weight: float | None = typer.Option(
+        None, "--style-weight", help="For style: more is more style; 1 by default."
+    ),
+    content_weight: float | None = typer.Option(
+        None, "--content-weight", help="For style: more is more content; 1 by default."
+    ),
+    alpha: float | None = typer.Option(
+        None, "--alpha", help="For style-adain: from 0, all content, to 1, the default."
+    ),
+    keep_colours: bool = typer.Option(False, "--keep-colours", help="For styles: colours of the content."),
     steps: int | None = typer.Option(None, "--steps", min=1, help="For style: steps of the optimisation."),
     sign: bool = typer.Option(False, "--sign", help="Watermark, sign and record every image."),
     identity: str = typer.Option("default", "--identity", "-i", help="Who signs."),
@@ -38,7 +49,14 @@ def generate(
     """Make labelled synthetic images."""
     from countermark.app.generate import generate as run
 
-    options = {"style": style, "style_weight": style_weight, "steps": steps}
+    options = {
+        "style": style or None,
+        "mix": tuple(mix) if mix else None,
+        "style_weight": style_weight,
+        "content_weight": content_weight,
+        "alpha": alpha,
+        "steps": steps,
+    }
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if keep_colours:
         given["keep_colours"] = True

@@ -1,4 +1,4 @@
-"""``countermark train generator|detector|sketch2image|superres``."""
+"""``countermark train generator|detector|sketch2image|superres|style|grow``."""
 
 from __future__ import annotations
 

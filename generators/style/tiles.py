@@ -8,7 +8,8 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -33,6 +34,33 @@ def spans(length: int, side: int, overlap: int) -> list[tuple[int, int]]:
     count = -(-(length - overlap) // (side - overlap))
     starts = np.linspace(0, length - side, count).round().astype(int)
     return [(int(s), int(s) + side) for s in starts]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A tile: rows and columns that it fills, and those around it that it is computed from."""
+
+    core: tuple[slice, slice]
+    region: tuple[slice, slice]
+
+    def inside(self, scale: int = 1) -> tuple[slice, slice]:
+        """The core's place inside the region, in an array of 1 / ``scale`` of the side."""
+        pairs = zip(self.core, self.region, strict=True)
+        places = [slice((c.start - r.start) // scale, (c.stop - r.start) // scale) for c, r in pairs]
+        return places[0], places[1]
+
+
+def windows(height: int, width: int, tile: int, margin: int) -> Iterator[Window]:
+    """Tiles that meet without overlap, each with ``margin`` around it where the image goes on."""
+
+    def cut(length: int) -> list[tuple[slice, slice]]:
+        starts = range(0, length, tile)
+        cores = [slice(start, min(start + tile, length)) for start in starts]
+        return [(c, slice(max(c.start - margin, 0), min(c.stop + margin, length))) for c in cores]
+
+    for rows, more_rows in cut(height):
+        for columns, more_columns in cut(width):
+            yield Window((rows, columns), (more_rows, more_columns))
 
 
 def blend_tiles(

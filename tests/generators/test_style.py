@@ -80,6 +80,25 @@ def test_fit_within_never_enlarges() -> None:
     assert max(fit_within(content(100, 400), 64).shape) == 64
 
 
+def test_several_styles_are_mixed_by_their_weights() -> None:
+    styles = [stripes(), np.full((48, 48, 3), (20, 160, 60), np.uint8)]
+
+    def made(**options: object) -> np.ndarray:
+        given = StyleSettings(steps=10, style_weight=20.0, **options)  # type: ignore[arg-type]
+        return stylise(content(), styles, encoder=FILTERS, settings=given)
+
+    first, second = made(mix=(1.0, 0.0)), made(mix=(0.0, 1.0))
+    alone = stylise(
+        content(), styles[0], encoder=FILTERS, settings=StyleSettings(steps=10, style_weight=20.0)
+    )
+    assert np.array_equal(first, alone)
+    between = [style_distance(made(mix=(w, 1 - w)), styles[0], FILTERS) for w in (1.0, 0.5, 0.0)]
+    assert between[0] < between[1] < between[2] and not np.array_equal(first, second)
+    with pytest.raises(ConfigError) as error:
+        made(mix=(1.0,))
+    assert error.value.code == "style.mix"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
