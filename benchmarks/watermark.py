@@ -1,11 +1,12 @@
 """Watermarks side by side: Countermark's, dwtDct, dwtDctSvd, rivaGan and blind-watermark, one run.
 
-    python benchmarks/watermark.py FOLDER [FOLDER ...] --count 104 --peers 12 --out docs
+    python benchmarks/watermark.py FOLDER [FOLDER ...] --count 104 --peer-minutes 10 --out docs
 
 Takes pictures from the folders in turn (scaled down to ``--megapixels``), embeds with every scheme, applies
 every attack to the same marked pictures and writes ``watermark-benchmark.json``, ``.md`` and ``.png``.
-Peers that are not installed are left out; rivaGan, which is slow, gets a third of the peers' pictures.
-Times are CPU seconds of one thread. A run that was interrupted goes on from its ``--partial`` file.
+Every peer gets the same pictures in the same order until its ``--peer-minutes`` of CPU time are used up;
+peers that are not installed are left out. Times are CPU seconds of one thread. A run that was interrupted
+goes on from its ``--partial`` file.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +38,9 @@ ATTACKS = (
     "stretch:1.05 resize:0.25 rotate:3+crop:0.75+resize:0.7+jpeg:60"
 ).split()
 BITS = 64
+#: Pictures from this size (megapixels) get a column of their own.
+LARGE = 0.2
+LARGE_NAME = f"countermark, {LARGE} MP or more"
 
 
 @dataclass(frozen=True)
@@ -109,29 +114,30 @@ MAKERS: dict[str, Callable[[], Scheme]] = {
 }
 
 
-def judge(job: tuple[str, str, int, float]) -> dict[str, object] | None:
+def judge(job: tuple[str, str, int, float]) -> dict[str, object]:
     """One scheme on one picture under all attacks."""
     from skimage.metrics import structural_similarity
 
     cv2.setNumThreads(1)
     name, path, seed, largest = job
     image = prepare(path, largest)
+    begun = time.process_time()
     try:
         scheme = MAKERS[name]()
     except Exception as error:
-        return {"scheme": name, "path": path, "error": f"{type(error).__name__}: {error}"}
+        return {"scheme": name, "path": short(path), "error": f"{type(error).__name__}: {error}"}
     bits = rng(seed, name, Path(path).name).integers(0, 2, scheme.bits).astype(np.uint8)
     megapixels = image.shape[0] * image.shape[1] / 1e6
     start = time.process_time()
     try:
         marked = np.ascontiguousarray(scheme.embed(image, bits))
     except Exception as error:
-        return {"scheme": name, "path": path, "error": f"{type(error).__name__}: {error}"}
+        return {"scheme": name, "path": short(path), "error": f"{type(error).__name__}: {error}"}
     embedding = time.process_time() - start
     mse = max(1e-9, float(np.mean((marked.astype(float) - image) ** 2)))
     row: dict[str, object] = {
         "scheme": name,
-        "path": f"{Path(path).parent.name}/{Path(path).name}",
+        "path": short(path),
         "psnr": 10 * np.log10(255**2 / mse),
         "ssim": float(structural_similarity(image, marked, channel_axis=2)),
         "megapixels": megapixels,
@@ -153,7 +159,13 @@ def judge(job: tuple[str, str, int, float]) -> dict[str, object] | None:
         times[attack] = 1e3 * (time.process_time() - start) / area
         accuracy[attack] = 0.5 if found is None else float(np.mean(found == bits))
         exact[attack] = found is not None and bool(np.array_equal(found, bits))
-    return {**row, "accuracy": accuracy, "exact": exact, "decode_ms_mp": times}
+    spent = time.process_time() - begun
+    return {**row, "accuracy": accuracy, "exact": exact, "decode_ms_mp": times, "cpu_s": spent}
+
+
+def short(path: str) -> str:
+    """The file's name with its folder's: what a row is known by."""
+    return f"{Path(path).parent.name}/{Path(path).name}"
 
 
 def prepare(path: str, megapixels: float) -> np.ndarray:
@@ -190,8 +202,11 @@ def choose(folders: list[Path], count: int, seed: int) -> list[str]:
 def summarise(rows: list[dict]) -> dict[str, dict]:
     """Means by scheme."""
     table = {}
-    for name in MAKERS:
-        mine = [row for row in rows if row["scheme"] == name]
+    groups = {name: [row for row in rows if row["scheme"] == name] for name in MAKERS}
+    large = [row for row in groups["countermark"] if row.get("megapixels", 0) >= LARGE]
+    if 0 < len(large) < len(groups["countermark"]):
+        groups = {"countermark": groups["countermark"], LARGE_NAME: large, **groups}
+    for name, mine in groups.items():
         good = [row for row in mine if "error" not in row]
         if not good:
             continue
@@ -261,6 +276,26 @@ def plot(table: dict[str, dict], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def measured(
+    pool: ProcessPoolExecutor,
+    jobs: list[tuple[str, str, int, float]],
+    rows: list[dict],
+    budget: float,
+    at_once: int,
+) -> Iterator[dict]:
+    """Rows of one scheme's jobs that ``rows`` lacks, until ``budget`` CPU seconds are used up."""
+    mine = {row["path"]: row for row in rows if row["scheme"] == jobs[0][0]} if jobs else {}
+    spent = sum(row.get("cpu_s", 0.0) for row in mine.values())
+    waiting = [job for job in jobs if short(job[1]) not in mine]
+    running: deque[Future] = deque()
+    while running or (waiting and spent < budget):
+        while waiting and len(running) < at_once and spent < budget:
+            running.append(pool.submit(judge, waiting.pop(0)))
+        row = running.popleft().result()
+        spent += row.get("cpu_s", 0.0)
+        yield row
+
+
 def _exists(path: Path | None) -> bool:
     return path is not None and path.exists()
 
@@ -269,7 +304,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--count", type=int, default=104, help="pictures for Countermark")
-    parser.add_argument("--peers", type=int, default=12, help="pictures for the peers, which are slow")
+    parser.add_argument("--peer-minutes", type=float, default=10, help="CPU time for every peer")
+    parser.add_argument("--slow-minutes", type=float, help="the same for rivaGan, which is slow")
     parser.add_argument("--megapixels", type=float, default=1.0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--partial", type=Path, help="file that is kept up to date, and gone on from")
@@ -279,21 +315,18 @@ def main() -> None:
     arguments = parser.parse_args()
     paths = choose(arguments.folders, arguments.count, arguments.seed)
     rows = json.loads(arguments.partial.read_text()) if _exists(arguments.partial) else []
-    done = {(row["scheme"], Path(row["path"]).name) for row in rows}
-    shares = {"countermark": len(paths), "rivaGan": max(1, arguments.peers // 3)}
-    jobs = [
-        (name, path, arguments.seed, arguments.megapixels)
-        for name in arguments.schemes
-        for path in paths[: shares.get(name, arguments.peers)]
-        if (name, Path(path).name) not in done
-    ]
+    slow = arguments.peer_minutes if arguments.slow_minutes is None else arguments.slow_minutes
+    minutes = {"countermark": float("inf"), "rivaGan": slow}
     with ProcessPoolExecutor(arguments.workers) as pool:
-        for row in pool.map(judge, jobs):
-            rows.append(row)
-            missed = [attack for attack, hit in row.get("exact", {}).items() if not hit]
-            print(row["scheme"], row["path"], row.get("error") or f"{row['psnr']:.1f}", *missed, flush=True)
-            if arguments.partial:
-                arguments.partial.write_text(json.dumps(rows))
+        for name in arguments.schemes:
+            budget = 60 * minutes.get(name, arguments.peer_minutes)
+            jobs = [(name, path, arguments.seed, arguments.megapixels) for path in paths]
+            for row in measured(pool, jobs, rows, budget, arguments.workers):
+                rows.append(row)
+                missed = [attack for attack, hit in row.get("exact", {}).items() if not hit]
+                print(name, row["path"], row.get("error") or f"{row['psnr']:.1f}", *missed, flush=True)
+                if arguments.partial:
+                    arguments.partial.write_text(json.dumps(rows))
     table = summarise(rows)
     stem = arguments.out / "watermark-benchmark"
     stem.with_suffix(".json").write_text(json.dumps({"summary": table, "rows": rows}, indent=1) + "\n")

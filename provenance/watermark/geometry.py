@@ -36,11 +36,18 @@ ANGLES = 640
 #: Band of the spectrum that is kept, in cycles a pixel.
 BAND = 0.25
 #: Side of the neighbourhood that whitens the spectrum, in cycles a tile.
-NEIGHBOURHOOD = 6.0
+NEIGHBOURHOOD = 4.0
+#: Length of the transform over the plane's width, and the relative power at which bins are cut.
+OVERSAMPLING = 2.0
+LOUDEST = 3.0
 #: Added to the score of an upright picture's candidates, which crops and resizing leave.
 UPRIGHT = 1.2
-COARSE = 24
+COARSE = 80
+#: Turns (degrees) and changes of scale that handling often makes: tried without a coarse search.
+OFTEN_TURNED = 12.0
+OFTEN_SCALED = 0.015
 REFINED = 6
+STRETCHED = 48
 #: Longest side of the picture over the shortest; what is beyond is left out of the search.
 LONGEST = 4.0
 _GRID = 48
@@ -97,7 +104,7 @@ def prepare(plane: np.ndarray, width: float) -> SearchPlane:
     shape = (max(16, round(columns * factor)), max(16, round(rows * factor)))
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     even = perception.normalise(cv2.resize(plane, shape, interpolation=method))
-    size = scipy.fft.next_fast_len(int(max(1.6 * width, *shape)), real=True)
+    size = scipy.fft.next_fast_len(int(max(OVERSAMPLING * width, *shape)), real=True)
     half = scipy.fft.rfft2(even, s=(size, size))
     reach = int(BAND * size)
     order = np.arange(-reach, reach + 1)
@@ -112,20 +119,20 @@ def prepare(plane: np.ndarray, width: float) -> SearchPlane:
     level = cv2.blur(np.minimum(power, 4 * level), (side, side), borderType=cv2.BORDER_REFLECT_101)
     level += np.float32(1e-12)
     values = spectrum / np.sqrt(level)
-    np.minimum(power / level, 6, out=power)
+    np.minimum(power / level, LOUDEST, out=power)
     return SearchPlane(values, power, size, (shape[0] / columns, shape[1] / rows))
 
 
 def candidates(plane: SearchPlane, layout: Layout) -> list[Candidate]:
     """The likeliest geometries without a change of aspect, best first."""
-    return _best(plane, _coarse(plane), layout)
+    return _best(plane, np.concatenate([_likely_lattices(), _coarse(plane)]), layout)
 
 
 def stretched(plane: SearchPlane, aspects: tuple[float, ...], layout: Layout) -> list[Candidate]:
     """The likeliest geometries with one of these aspects, upright or turned by quarters."""
     lattices, frequencies = _stretched_lattices(aspects)
     scores = cv2.remap(plane.power, *_places(plane, frequencies), cv2.INTER_LINEAR).sum(axis=1)
-    return _best(plane, lattices[np.argsort(-scores)[: 2 * COARSE]], layout)
+    return _best(plane, lattices[np.argsort(-scores)[:STRETCHED]], layout)
 
 
 def _best(plane: SearchPlane, lattices: np.ndarray, layout: Layout) -> list[Candidate]:
@@ -154,7 +161,7 @@ def _coarse(plane: SearchPlane) -> np.ndarray:
         total -= np.median(total)
         total /= total.std() + 1e-6
         total[:, _upright_columns()] += UPRIGHT
-    best = np.argpartition(scores.ravel(), -12 * COARSE)[-12 * COARSE :]
+    best = np.argpartition(scores.ravel(), -8 * COARSE)[-8 * COARSE :]
     best = best[np.argsort(-scores.ravel()[best])]
     taken: list[tuple[int, int, int]] = []
     lattices = []
@@ -225,7 +232,7 @@ def _peaks(plane: SearchPlane, lattices: np.ndarray, layout: Layout) -> np.ndarr
     """Highest sum of the pilots over all positions of the tile, for n lattices; n."""
     columns, rows = _places(plane, _frequencies(lattices))
     pairs = plane.values.view(np.float32).reshape(*plane.values.shape, 2)
-    read = cv2.remap(pairs, columns, rows, cv2.INTER_LINEAR)
+    read = cv2.remap(pairs, columns, rows, cv2.INTER_CUBIC)
     turned = read.view(np.complex64)[..., 0] * layout.pilot_phase.conj()
     turned *= np.minimum(1, 2.5 / np.maximum(np.abs(turned), 1e-9))
     # Only the real part of the sum is wanted, and no pilot has v < 1: a real transform does.
@@ -289,6 +296,20 @@ def _stretched_lattices(aspects: tuple[float, ...]) -> tuple[np.ndarray, np.ndar
         ]
     )
     return lattices, _frequencies(lattices)
+
+
+@lru_cache(maxsize=1)
+def _likely_lattices() -> np.ndarray:
+    """Small turns at the assumed width itself, and upright ones of every scale, mirrored too."""
+    limit = np.radians(OFTEN_TURNED)
+    turned = [
+        _rotation(angle) / (TILE * size)
+        for angle in np.arange(-limit, limit, STEP)
+        for size in (1 - OFTEN_SCALED, 1.0, 1 + OFTEN_SCALED)
+    ]
+    sizes = SMALLEST_TILE * np.exp(np.arange(0, np.log(LARGEST_TILE / SMALLEST_TILE), STEP))
+    upright = [np.diag([flip, 1.0]) / size for size in sizes for flip in (1.0, -1.0)]
+    return np.array(turned + upright)
 
 
 def _rotation(angle: float) -> np.ndarray:

@@ -17,10 +17,11 @@ from countermark.provenance.watermark.records import WatermarkError
 
 #: Side of the square whose area a picture has at most in the working frame.
 WORKING_SIDE = 640
-#: Window, in working pixels, of the high pass and of the local contrast (used twice each), and of
-#: the mask.
+#: Window, in working pixels, of the high pass (used twice), of the local contrast (likewise) and of
+#: the mask, both at half the size.
 WINDOW = 9
-MASK_WINDOW = 13
+HALF_WINDOW = 5
+MASK_WINDOW = 7
 #: Contrast (grey levels, rms) below which a place counts as flat.
 FLAT = 3.0
 CLIP = 3.0
@@ -64,19 +65,21 @@ def high_pass(plane: np.ndarray) -> np.ndarray:
 
 
 def contrast(high: np.ndarray) -> np.ndarray:
-    """Local mean square of a high-passed plane."""
-    return _soft(high * high)
+    """Local mean square of a high-passed plane, at half its size: it changes slowly."""
+    size = (max(1, (high.shape[1] + 1) // 2), max(1, (high.shape[0] + 1) // 2))
+    square = cv2.resize(cv2.multiply(high, high), size, interpolation=cv2.INTER_AREA)
+    return _soft(square, HALF_WINDOW)
 
 
-def reader_gain(local: np.ndarray) -> np.ndarray:
-    """By what the reader multiplies the high-passed picture: contrast to the power -1.25.
+def reader_gain(local: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """By what the reader multiplies the high-passed picture (H x W): contrast to the power -1.25.
 
     The power is above 1 because noise grows faster than the mark; it is made of square roots, which
     are much faster than a general power.
     """
     square = local + np.float32(FLAT * FLAT)
     root = cv2.sqrt(square)
-    return cv2.divide(1.0, cv2.multiply(root, cv2.sqrt(cv2.sqrt(root))))
+    return _full(cv2.divide(1.0, cv2.multiply(root, cv2.sqrt(cv2.sqrt(root)))), shape)
 
 
 def normalise(plane: np.ndarray) -> np.ndarray:
@@ -84,30 +87,35 @@ def normalise(plane: np.ndarray) -> np.ndarray:
     high = high_pass(plane)
     local = contrast(high)
     limit_outliers(high, local)
-    high *= reader_gain(local)
-    return high
+    return cv2.multiply(high, reader_gain(local, high.shape), dst=high)
 
 
 def limit_outliers(high: np.ndarray, local: np.ndarray) -> None:
     """Cuts values beyond ``CLIP`` times the local contrast, in place."""
     limit = cv2.sqrt(np.maximum(local, np.float32(FLAT * FLAT)))
     limit *= np.float32(CLIP)
-    np.minimum(high, limit, out=high)
+    limit = _full(limit, high.shape)
+    cv2.min(high, limit, dst=high)
     np.negative(limit, out=limit)
-    np.maximum(high, limit, out=high)
+    cv2.max(high, limit, dst=high)
 
 
 def mask(high: np.ndarray) -> np.ndarray:
     """Amplitude that each place can carry, relative; float32: the root of local contrast, gently on
     skies and skin. From the mean of absolute values, which an isolated edge raises less than the rms
     does: no halo beside outlines in a sky."""
-    size = (MASK_WINDOW, MASK_WINDOW)
-    level = cv2.blur(np.abs(high), size, borderType=cv2.BORDER_REFLECT_101)
+    half = (max(1, (high.shape[1] + 1) // 2), max(1, (high.shape[0] + 1) // 2))
+    level = cv2.resize(np.abs(high), half, interpolation=cv2.INTER_AREA)
+    level = cv2.blur(level, (MASK_WINDOW, MASK_WINDOW), borderType=cv2.BORDER_REFLECT_101)
     level += np.float32(MASK_FLOOR)
-    return cv2.sqrt(level)
+    return cv2.resize(cv2.sqrt(level), (high.shape[1], high.shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
-def _soft(plane: np.ndarray) -> np.ndarray:
-    size = (WINDOW, WINDOW)
+def _full(half: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return cv2.resize(half, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
+
+
+def _soft(plane: np.ndarray, window: int = WINDOW) -> np.ndarray:
+    size = (window, window)
     once = cv2.blur(plane, size, borderType=cv2.BORDER_REFLECT_101)
     return cv2.blur(once, size, borderType=cv2.BORDER_REFLECT_101)

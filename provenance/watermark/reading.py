@@ -30,8 +30,8 @@ ASPECTS = (1.025, 0.975, 1.05, 0.95, 1.075, 0.925, 1.1, 0.9)
 DECODED = 4
 #: Peak (standard deviations) of pilots in the search from which a candidate is worth a try, and from
 #: which it is tried at once.
-WEAK_PEAK = 5.4
-SURE_PEAK = 8.0
+WEAK_PEAK = 6.2
+SURE_PEAK = 8.5
 #: Peak of the pilots in the rectified picture from which it is decoded.
 LEAST_PEAK = 5.0
 #: Side of the square whose area the search needs of a picture.

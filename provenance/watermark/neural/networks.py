@@ -1,8 +1,8 @@
 """Encoder and decoder of the learned watermark.
 
-The networks work at 128 x 128, whatever the picture's size: the picture is brought to that size, the
-encoder answers with a residual, and the residual is enlarged and added to the picture, as TrustMark does
-(Bui et al., 2023, arXiv:2311.18297).
+The networks work at 128 x 128 (``side``), whatever the picture's size: the picture is brought to that
+size, the encoder answers with a residual, and that is enlarged and added to the picture, as TrustMark
+does (Bui et al., 2023, arXiv:2311.18297).
 
 >>> import torch
 >>> marked = embed(Encoder(), torch.rand(1, 3, 200, 300), torch.zeros(1, BITS))
@@ -40,8 +40,9 @@ class Encoder(nn.Module):
     at full and at half size.
     """
 
-    def __init__(self, bits: int = BITS) -> None:
+    def __init__(self, bits: int = BITS, side: int = SIDE) -> None:
         super().__init__()
+        self.side = side
         self.message = nn.Linear(bits, 8 * 16 * 16)
         self.first = _block(3 + 8, WIDTH)
         self.down = _block(WIDTH, 2 * WIDTH, stride=2)
@@ -50,7 +51,7 @@ class Encoder(nn.Module):
         self.last = nn.Conv2d(WIDTH, 3, 1)
 
     def forward(self, image: Tensor, message: Tensor) -> Tensor:
-        """Residual of ``image`` (n x 3 x 128 x 128, 0 to 1) for ``message`` (n x bits, 0 or 1)."""
+        """Residual of ``image`` (n x 3 x side x side, 0 to 1) for ``message`` (n x bits, 0 or 1)."""
         code = self.message(2 * message - 1).reshape(-1, 8, 16, 16)
         first = self.first(torch.cat([image - 0.5, _grown(code, image)], 1))
         down = self.down(first)
@@ -60,10 +61,11 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Picture (n x 3 x 128 x 128, 0 to 1) to one logit a bit (n x bits)."""
+    """Picture (n x 3 x side x side, 0 to 1) to one logit a bit (n x bits)."""
 
-    def __init__(self, bits: int = BITS) -> None:
+    def __init__(self, bits: int = BITS, side: int = SIDE) -> None:
         super().__init__()
+        self.side = side
         widths = [3, WIDTH, 2 * WIDTH, 2 * WIDTH, 4 * WIDTH]
         self.features = nn.Sequential(*[_block(a, b, stride=2) for a, b in pairwise(widths)])
         self.bits = nn.Linear(4 * WIDTH * 16, bits)
@@ -76,14 +78,14 @@ class Decoder(nn.Module):
 
 def embed(encoder: Encoder, images: Tensor, messages: Tensor, strength: float = 1.0) -> Tensor:
     """Marks pictures (n x 3 x H x W, 0 to 1, any size) with messages (n x bits); the same shape."""
-    small = functional.interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=True)
+    small = functional.interpolate(images, (encoder.side, encoder.side), mode="bilinear", antialias=True)
     residual = _grown(encoder(small, messages), images)
     return (images + strength * residual).clamp(0, 1)
 
 
 def read(decoder: Decoder, images: Tensor) -> Tensor:
     """Logits (n x bits) of pictures of any size."""
-    small = functional.interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=True)
+    small = functional.interpolate(images, (decoder.side, decoder.side), mode="bilinear", antialias=True)
     logits: Tensor = decoder(small)
     return logits
 

@@ -56,9 +56,10 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(parameters, lr=self.rate)
 
     def step(self, images: Tensor, messages: Tensor | None = None) -> tuple[float, float]:
-        """One step on pictures (n x 3 x 128 x 128, 0 to 1); returns loss and bit accuracy."""
+        """One step on pictures (n x 3 x side x side, 0 to 1); returns loss and bit accuracy."""
         if messages is None:
-            messages = torch.randint(0, 2, (len(images), BITS), generator=self.random).float()
+            bits = self.encoder.message.in_features
+            messages = torch.randint(0, 2, (len(images), bits), generator=self.random).float()
         marked = embed(self.encoder, images, messages)
         logits = read(self.decoder, handle(marked, self.random, self.amount))
         change = functional.mse_loss(marked, images) * 1000
@@ -73,8 +74,8 @@ class Trainer:
         return float(loss.detach()), accuracy
 
 
-def load_pictures(folder: Path, limit: int = 2000) -> np.ndarray:
-    """Square middles of the folder's pictures; uint8, n x 128 x 128 x 3."""
+def load_pictures(folder: Path, limit: int = 2000, size: int = SIDE) -> np.ndarray:
+    """Square middles of the folder's pictures; uint8, n x ``size`` x ``size`` x 3."""
     pictures = []
     for path in iter_image_paths([folder]):
         try:
@@ -84,10 +85,10 @@ def load_pictures(folder: Path, limit: int = 2000) -> np.ndarray:
         side = min(image.shape[:2])
         top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
         cut = np.ascontiguousarray(image[top : top + side, left : left + side])
-        pictures.append(cv2.resize(cut, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+        pictures.append(cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA))
         if len(pictures) == limit:
             break
-    return np.array(pictures, np.uint8).reshape(-1, SIDE, SIDE, 3)
+    return np.array(pictures, np.uint8).reshape(-1, size, size, 3)
 
 
 def as_tensor(pictures: np.ndarray) -> Tensor:
@@ -96,9 +97,8 @@ def as_tensor(pictures: np.ndarray) -> Tensor:
 
 def evaluate(encoder: Encoder, decoder: Decoder, pictures: np.ndarray, seed: int = 0) -> dict[str, float]:
     """Bit accuracy after each of ``JUDGED``, and the PSNR of marked pictures (uint8, n x H x W x 3)."""
-    messages = torch.randint(
-        0, 2, (len(pictures), BITS), generator=torch.Generator().manual_seed(seed)
-    ).float()
+    shape = (len(pictures), encoder.message.in_features)
+    messages = torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(seed)).float()
     encoder.eval(), decoder.eval()
     with torch.inference_mode():
         marked = embed(encoder, as_tensor(pictures), messages)
@@ -116,6 +116,7 @@ def evaluate(encoder: Encoder, decoder: Decoder, pictures: np.ndarray, seed: int
 def save_weights(encoder: Encoder, decoder: Decoder, path: Path) -> None:
     parts = (("encoder", encoder), ("decoder", decoder))
     tensors = {f"{name}.{k}": v.contiguous() for name, part in parts for k, v in part.state_dict().items()}
+    tensors["side"] = torch.tensor(encoder.side)
     atomic_write(path, save(tensors), overwrite=True)
 
 
@@ -125,9 +126,12 @@ def load_weights(path: Path) -> tuple[Encoder, Decoder]:
     Raises:
         WeightsError: it is not such a file.
     """
-    encoder, decoder = Encoder(), Decoder()
     try:
         tensors = load_file(str(path))
+        bits, side = len(tensors["decoder.bits.bias"]), int(tensors["side"])
+        if not (1 <= bits <= 1024 and 16 <= side <= 1024):
+            raise ValueError(f"{bits} bits at {side} pixels are out of bounds")
+        encoder, decoder = Encoder(bits, side), Decoder(bits, side)
         for name, part in (("encoder.", encoder), ("decoder.", decoder)):
             part.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
     except Exception as error:
@@ -139,24 +143,28 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Trains the learned watermark.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("neural.safetensors"))
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--minutes", type=float, default=10, help="CPU time")
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--bits", type=int, default=BITS)
+    parser.add_argument("--side", type=int, default=SIDE, help="pixels at which the networks work")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
-    pictures = load_pictures(options.folder)
+    networks = (Encoder(options.bits, options.side), Decoder(options.bits, options.side))
+    if options.out.exists():
+        networks = load_weights(options.out)
+    pictures = load_pictures(options.folder, size=networks[0].side)
     if len(pictures) < 2 * HELD_OUT:
         raise SystemExit(
             f"{options.folder} holds {len(pictures)} pictures; at least {2 * HELD_OUT} are needed."
         )
     pictures = pictures[rng(options.seed, "neural").permutation(len(pictures))]
     held, pictures = pictures[:HELD_OUT], pictures[HELD_OUT:]
-    networks = load_weights(options.out) if options.out.exists() else (Encoder(), Decoder())
     trainer = Trainer(*networks, seed=options.seed)
     random = rng(options.seed, "neural", "batches")
-    end = time.monotonic() + 60 * options.minutes
+    end = time.process_time() + 60 * options.minutes
     count = 0
-    while time.monotonic() < end:
+    while time.process_time() < end:
         batch = as_tensor(pictures[random.integers(len(pictures), size=options.batch)])
         loss, accuracy = trainer.step(batch)
         count += 1

@@ -1,0 +1,113 @@
+"""What a fresh mark has to survive before the picture is handed out, and what is done where it does not.
+
+>>> import numpy as np
+>>> from countermark.provenance.watermark.layout import layout_for
+>>> grey = np.full((256, 256), 128, np.float32)
+>>> UNREADABLE in missed(grey, b"8 bytes!", layout_for(None), views.analyse(grey))
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+import cv2
+import numpy as np
+
+from countermark.provenance.watermark import views
+from countermark.provenance.watermark.layout import Layout
+from countermark.provenance.watermark.reading import Attempt, attempt
+from countermark.provenance.watermark.significance import MAX_P, p_value
+
+#: Quality of the re-coding without which a picture is refused, and of one that it should survive.
+CHECK_QUALITY = 45
+COARSE_QUALITY = 25
+#: A picture with this share of places below this contrast (grey levels) should also survive WebP.
+FLAT_SHARE = 0.5
+FLAT_LEVEL = 2.0
+WEBP_QUALITY = 75
+#: A picture with this share of pixels that a change of tone would cut off should survive it too.
+CUT_SHARE = 0.2
+RAISED = 1.3
+MIDDLE_GREY = 127.5
+#: Peak of the pilots (standard deviations) after re-coding from which geometry is surely found, and
+#: below which a blurred and a cropped picture are read as well.
+SURE_PILOTS = 9.0
+STRONG_PILOTS = 11.0
+BLUR = 2.0
+CROP_SIDE = 0.71
+#: Margin that is asked of a blurred picture's view, relative to the untouched one's.
+BLUR_NEED = 0.3
+
+UNREADABLE, COARSE, PILOTS, FLAT, BRIGHT, CONTRAST, BLURRED, CROPPED = (
+    *("unreadable", "coarse", "pilots", "flat"),
+    *("bright", "contrast", "blurred", "cropped"),
+)
+#: Failures of a mark that is cut off in some places, and of one that is weak all over.
+TONE = frozenset({BRIGHT, CONTRAST})
+WEAK = frozenset({UNREADABLE, COARSE, PILOTS, BLURRED, CROPPED})
+
+
+def missed(plane: np.ndarray, payload: bytes, layout: Layout, parts: views.Plane) -> frozenset[str]:
+    """What the mark in a working frame (float32 luma) does not survive; empty: it is good.
+
+    ``parts`` are those of the unmarked picture.
+    """
+    coarse = attempt(_coded(plane, COARSE_QUALITY), layout)
+    failures = set()
+    if not _holds(coarse, payload):
+        if not _holds(attempt(_coded(plane, CHECK_QUALITY), layout), payload):
+            return frozenset({UNREADABLE, COARSE})
+        failures.add(COARSE)
+    if coarse.peak < SURE_PILOTS:
+        failures.add(PILOTS)
+    for name, middle in ((BRIGHT, 0.0), (CONTRAST, MIDDLE_GREY)):
+        low, high = middle - middle / RAISED, middle + (255 - middle) / RAISED
+        if plane.size - cv2.countNonZero(cv2.inRange(plane, low, high)) > CUT_SHARE * plane.size:
+            raised = cv2.addWeighted(plane, RAISED, plane, 0, middle - RAISED * middle)
+            if not _holds(attempt(_coded(raised, CHECK_QUALITY), layout), payload):
+                failures.add(name)
+    if coarse.peak < STRONG_PILOTS:
+        if not _holds(attempt(cv2.GaussianBlur(plane, (0, 0), BLUR).round(), layout), payload):
+            failures.add(BLURRED)
+        rows, columns = (int(CROP_SIDE * side) for side in plane.shape)
+        if not _holds(attempt(plane[:rows, :columns], layout), payload):
+            failures.add(CROPPED)
+    # WebP leaves nothing in flat places; it is slow, so only pictures that are mostly flat are asked.
+    local = parts.local
+    flat = cv2.countNonZero(cv2.inRange(local, 0, FLAT_LEVEL**2)) > FLAT_SHARE * local.size
+    if flat and not _holds(attempt(_coded(plane, WEBP_QUALITY, ".webp"), layout), payload):
+        failures.add(FLAT)
+    return frozenset(failures)
+
+
+def damped(plane: np.ndarray, failures: Set[str], share: float) -> np.ndarray | None:
+    """Factor of the mark's amplitude, float32, H x W: ``share`` where a change of tone that failed
+    cuts it off anyway, so that the picture's other places can have more; None: 1 everywhere."""
+    low = (MIDDLE_GREY - MIDDLE_GREY / RAISED) if CONTRAST in failures else -1.0
+    high = 255 / RAISED if BRIGHT in failures else 255 - low
+    if not TONE & failures:
+        return None
+    cut = ((plane > high) | (plane < low)).astype(np.float32)
+    factor = 1 - (1 - share) * cv2.blur(cut, (5, 5))
+    return np.asarray(factor, np.float32)
+
+
+def views_of(plane: np.ndarray, parts: views.Plane, failures: Set[str]) -> list[views.View]:
+    """The views for which the next mark has to be solved as well."""
+    if BLURRED in failures:
+        return [views.blurred(plane, parts, BLUR, BLUR_NEED)]
+    return []
+
+
+def _holds(found: Attempt, payload: bytes) -> bool:
+    decoded = found.decoded
+    return decoded.payload == payload and p_value(decoded.score, attempts=1, valid=True) <= MAX_P
+
+
+def _coded(plane: np.ndarray, quality: int, kind: str = ".jpg") -> np.ndarray:
+    """The plane after it is stored with a codec; float32."""
+    grey = cv2.convertScaleAbs(np.maximum(plane, 0))
+    option = cv2.IMWRITE_WEBP_QUALITY if kind == ".webp" else cv2.IMWRITE_JPEG_QUALITY
+    _, data = cv2.imencode(kind, grey, (option, quality))
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.float32)
