@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from countermark.core.images import Pixels
 from countermark.core.perturb import perturb
@@ -46,19 +48,23 @@ class EnlargingFigures:
     better: float
 
 
-@torch.no_grad()
 def perceptual_distance(one: Pixels, two: Pixels, encoder: Encoder) -> float:
     """Distance of two uint8 RGB images of one size in an encoder's features.
 
     As LPIPS (Zhang et al. 2018) without its learnt weights: features of every position are brought
     to length 1, squared differences are summed over channels, averaged over positions and levels.
     """
-    maps = [encoder(to_tensor(pixels[None])) for pixels in (one, two)]
-    levels = []
-    for a, b in zip(*maps, strict=True):
-        a, b = (f / f.norm(dim=1, keepdim=True).clamp_min(1e-6) for f in (a, b))
-        levels.append(float((a - b).square().sum(dim=1).mean()))
-    return float(np.mean(levels))
+    return _apart(_directions(one, encoder), _directions(two, encoder))
+
+
+@torch.no_grad()
+def _directions(pixels: Pixels, encoder: Encoder) -> list[Tensor]:
+    return [F.normalize(maps, dim=1, eps=1e-6) for maps in encoder(to_tensor(pixels[None]))]
+
+
+def _apart(one: list[Tensor], two: list[Tensor]) -> float:
+    levels = [(a - b).square().sum(dim=1).mean() for a, b in zip(one, two, strict=True)]
+    return float(torch.stack(levels).mean())
 
 
 def compare_with_bicubic(
@@ -85,7 +91,8 @@ def compare_with_bicubic(
             small = perturb(f"jpeg:{quality}", small)
         made = (bicubic_pixels(small, scale), enlarger(small, number))
         noise.append([psnr(original, each) for each in made])
-        apart.append([perceptual_distance(original, each, encoder) for each in made])
+        true = _directions(original, encoder)
+        apart.append([_apart(true, _directions(each, encoder)) for each in made])
     values, distances = np.array(noise), np.array(apart)
     return EnlargingFigures(
         count=len(values),
