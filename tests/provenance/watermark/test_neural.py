@@ -74,7 +74,19 @@ def test_the_recipe_runs_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtu
         train.main([str(tmp_path), "--out", str(out), "--minutes", "0.001", "--batch", "2"])
     assert '"psnr"' in capsys.readouterr().out
     encoder, decoder = train.load_weights(out)
-    assert isinstance(encoder, Encoder) and isinstance(decoder, Decoder)
+    assert (encoder.side, decoder.side) == (128, 128)
+
+
+def test_bits_and_size_are_kept_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    before = (Encoder(32, 64), Decoder(32, 64))
+    train.save_weights(*before, path)
+    after = train.load_weights(path)
+    images, message = torch.rand(1, 3, 80, 90), torch.ones(1, 32)
+    marked = [embed(encoder, images, message) for encoder in (before[0], after[0])]
+    assert torch.equal(*marked)
+    logits = [read(decoder, marked[0]) for decoder in (before[1], after[1])]
+    assert logits[0].shape == (1, 32) and torch.equal(*logits)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

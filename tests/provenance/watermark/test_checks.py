@@ -1,0 +1,95 @@
+"""Checks of fresh marks: what they notice, and what the embedder does about it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from countermark.core.perturb import perturb
+from countermark.provenance import watermark
+from countermark.provenance.watermark import checks, coding, embedding, layout, perception, spectrum, views
+
+PAYLOAD = bytes.fromhex("5a313233343500ff")
+LAYOUT = layout.layout_for(None)
+
+
+def solved(plane: np.ndarray, error: float, asked: list[views.View] | None = None) -> np.ndarray:
+    """The plane with a mark of that mean squared error."""
+    parts = views.analyse(plane)
+    solution = embedding.solve(
+        parts, asked or [views.nominal(plane, parts)], coding.encode(PAYLOAD), LAYOUT, 3.0, (error, error)
+    )
+    return plane + solution.plane
+
+
+def test_a_strong_mark_misses_nothing_and_a_faint_one_does(photograph: np.ndarray) -> None:
+    plane = perception.luma(photograph)
+    parts = views.analyse(plane)
+    assert checks.missed(solved(plane, 8.0), PAYLOAD, LAYOUT, parts) == frozenset()
+    assert checks.UNREADABLE in checks.missed(solved(plane, 0.05), PAYLOAD, LAYOUT, parts)
+    assert checks.UNREADABLE in checks.missed(solved(plane, 8.0), bytes(8), LAYOUT, parts)
+
+
+def test_marks_that_brightening_cuts_off_are_noticed(photograph: np.ndarray) -> None:
+    """A mark in white paper only: strong as it is, gone as soon as the picture is brightened."""
+    plane = np.full((384, 384), 235, np.float32)
+    marked = np.clip(solved(plane, 6.0), 0, 255)
+    found = checks.missed(marked, PAYLOAD, LAYOUT, views.analyse(plane))
+    assert {checks.BRIGHT, checks.CONTRAST} <= found
+    assert checks.UNREADABLE not in found
+
+
+def test_amplitude_is_taken_from_what_is_cut_off() -> None:
+    plane = np.full((200, 300), 120, np.float32)
+    plane[:, 150:] = 240
+    plane[:, :50] = 10
+    assert checks.damped(plane, {checks.COARSE}, 0.4) is None
+    bright = checks.damped(plane, {checks.BRIGHT}, 0.4)
+    contrast = checks.damped(plane, {checks.CONTRAST}, 0.4)
+    assert bright is not None and contrast is not None
+    assert bright[100, [20, 100, 200]] == pytest.approx([1, 1, 0.4])
+    assert contrast[100, [20, 100, 200]] == pytest.approx([0.4, 1, 0.4])
+
+
+def test_a_blurred_view_is_what_the_reader_sees_after_a_blur(photograph: np.ndarray) -> None:
+    plane = perception.luma(photograph)
+    parts = views.analyse(plane)
+    view = views.blurred(plane, parts, 2.0, 1.0)
+    change = solved(plane, 4.0) - plane
+    tile = change / parts.carrier
+    after = cv2.GaussianBlur(plane + change, (0, 0), 2.0)
+    gain = views.analyse(cv2.GaussianBlur(plane, (0, 0), 2.0))
+    seen = spectrum.transform(spectrum.fold(perception.high_pass(after) * gain.gain))[: views.ROWS]
+    expected = view.seen(tile[: layout.TILE, : layout.TILE]) * view.noise
+    bins = (LAYOUT.pilots[:, 1], LAYOUT.pilots[:, 0])
+    agreement = np.corrcoef(np.abs(seen[bins]), np.abs(expected[bins]))[0, 1]
+    assert agreement > 0.95
+
+
+def test_views_and_embedder_use_the_same_tile() -> None:
+    """The real transforms of half a plane are those of the whole."""
+    random = np.random.default_rng(3)
+    tile = embedding.synthesise(
+        random.normal(size=coding.CODE_BITS),
+        np.ones(LAYOUT.chips.shape),
+        random.normal(size=len(LAYOUT.pilots)),
+        LAYOUT,
+    )
+    view = views.View(
+        host=np.zeros((views.ROWS, layout.TILE), np.complex64),
+        noise=np.ones((views.ROWS, layout.TILE), np.float32),
+        response=np.ones((layout.TILE, layout.TILE), np.float32),
+    )
+    whole = spectrum.transform(tile)[: views.ROWS]
+    assert np.allclose(view.seen(tile), whole, atol=1e-5 * np.abs(whole).max())
+
+
+def test_small_strongly_textured_pictures_keep_turns_and_screenshots() -> None:
+    random = np.random.default_rng(9)
+    rough = cv2.GaussianBlur(random.standard_normal((256, 256, 3)).astype(np.float32), (0, 0), 1.2)
+    picture = np.clip(128 + 190 * rough, 0, 255).astype(np.uint8)
+    picture[:, :90] = np.clip(120 + 0.2 * (picture[:, :90].astype(float) - 128), 0, 255)
+    done = watermark.embed(picture, PAYLOAD)
+    for spec in ("jpeg:50", "rotate:5", "screenshot"):
+        assert watermark.read(perturb(spec, done), time_budget=None).payload == PAYLOAD, spec
