@@ -5,7 +5,8 @@
 Takes pictures from the folders in turn (scaled down to ``--megapixels``), embeds with every scheme, applies
 every attack to the same marked pictures and writes ``watermark-benchmark.json``, ``.md`` and ``.png``.
 Every peer gets the same pictures in the same order until its ``--peer-minutes`` of CPU time are used up;
-peers that are not installed are left out. Times are CPU seconds of one thread. A run that was interrupted
+peers that are not installed are left out. Times are CPU seconds of one thread, the
+least of three where they are short. A run that was interrupted
 goes on from its ``--partial`` file.
 """
 
@@ -21,6 +22,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,6 +40,11 @@ ATTACKS = (
     "stretch:1.05 resize:0.25 rotate:3+crop:0.75+resize:0.7+jpeg:60"
 ).split()
 BITS = 64
+#: Standard deviation (grey levels) below which a file counts as blank: transparent ones often are.
+BLANK = 2.0
+#: Attacks after which reading is timed, and seconds up to which a measurement is repeated.
+TIMED = ("none", "rotate:5")
+QUICK = 0.5
 #: Pictures from this size (megapixels) get a column of their own.
 LARGE = 0.2
 LARGE_NAME = f"countermark, {LARGE} MP or more"
@@ -128,12 +135,10 @@ def judge(job: tuple[str, str, int, float]) -> dict[str, object]:
         return {"scheme": name, "path": short(path), "error": f"{type(error).__name__}: {error}"}
     bits = rng(seed, name, Path(path).name).integers(0, 2, scheme.bits).astype(np.uint8)
     megapixels = image.shape[0] * image.shape[1] / 1e6
-    start = time.process_time()
     try:
-        marked = np.ascontiguousarray(scheme.embed(image, bits))
+        marked, embedding = timed(lambda: np.ascontiguousarray(scheme.embed(image, bits)))
     except Exception as error:
         return {"scheme": name, "path": short(path), "error": f"{type(error).__name__}: {error}"}
-    embedding = time.process_time() - start
     mse = max(1e-9, float(np.mean((marked.astype(float) - image) ** 2)))
     row: dict[str, object] = {
         "scheme": name,
@@ -144,9 +149,8 @@ def judge(job: tuple[str, str, int, float]) -> dict[str, object]:
         "encode_ms_mp": 1e3 * embedding / megapixels,
     }
     if name == "countermark":
-        start = time.process_time()
-        watermark.read(image, time_budget=None)
-        row["search_nothing_ms_mp"] = 1e3 * (time.process_time() - start) / megapixels
+        _, spent = timed(lambda: watermark.read(image, time_budget=None))
+        row["search_nothing_ms_mp"] = 1e3 * spent / megapixels
     accuracy, exact, times = {}, {}, {}
     for attack in ATTACKS:
         attacked = perturb(attack, marked, rng(seed, attack, Path(path).name))
@@ -157,10 +161,25 @@ def judge(job: tuple[str, str, int, float]) -> dict[str, object]:
             found = None
         area = attacked.shape[0] * attacked.shape[1] / 1e6
         times[attack] = 1e3 * (time.process_time() - start) / area
+        if attack in TIMED and found is not None:
+            times[attack] = 1e3 * timed(lambda image=attacked: scheme.read(image, marked.shape))[1] / area
         accuracy[attack] = 0.5 if found is None else float(np.mean(found == bits))
         exact[attack] = found is not None and bool(np.array_equal(found, bits))
     spent = time.process_time() - begun
     return {**row, "accuracy": accuracy, "exact": exact, "decode_ms_mp": times, "cpu_s": spent}
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """What ``call`` returns, and the CPU seconds that it takes: the least of three where it is quick."""
+    least, total = float("inf"), 0.0
+    for _ in range(3):
+        start = time.process_time()
+        result = call()
+        least = min(least, time.process_time() - start)
+        total += time.process_time() - start
+        if total > QUICK:
+            break
+    return result, least
 
 
 def short(path: str) -> str:
@@ -178,7 +197,7 @@ def prepare(path: str, megapixels: float) -> np.ndarray:
 
 
 def choose(folders: list[Path], count: int, seed: int) -> list[str]:
-    """Pictures of at least 256 pixels a side, from the folders in turn."""
+    """Pictures of at least 256 pixels a side that are not blank, from the folders in turn."""
     queues = []
     for folder in folders:
         queue = [str(path) for path in iter_image_paths([folder])]
@@ -190,7 +209,8 @@ def choose(folders: list[Path], count: int, seed: int) -> list[str]:
             while queue and len(chosen) < count:
                 path = queue.pop()
                 try:
-                    if min(read_image(path).pixels.shape[:2]) < 256:
+                    pixels = read_image(path).pixels
+                    if min(pixels.shape[:2]) < 256 or pixels[::4, ::4].std() < BLANK:
                         continue
                 except ImageError:
                     continue

@@ -21,15 +21,17 @@ from countermark.provenance.watermark.significance import MAX_P, p_value
 
 #: Quality of the re-coding without which a picture is refused, and of one that it should survive.
 CHECK_QUALITY = 45
-COARSE_QUALITY = 25
+COARSE_QUALITY = 30
 #: A picture with this share of places below this contrast (grey levels) should also survive WebP.
 FLAT_SHARE = 0.5
 FLAT_LEVEL = 2.0
 WEBP_QUALITY = 75
 #: A picture with this share of pixels that a change of tone would cut off should survive it too.
-CUT_SHARE = 0.2
+CUT_SHARE = 0.4
 RAISED = 1.3
 MIDDLE_GREY = 127.5
+#: Share of pixels that one of these changes has to leave, or the picture counts as blank.
+LEAST_LEFT = 0.005
 #: Peak of the pilots (standard deviations) after re-coding from which geometry is surely found, and
 #: below which a blurred and a cropped picture are read as well.
 SURE_PILOTS = 9.0
@@ -46,6 +48,13 @@ UNREADABLE, COARSE, PILOTS, FLAT, BRIGHT, CONTRAST, BLURRED, CROPPED = (
 #: Failures of a mark that is cut off in some places, and of one that is weak all over.
 TONE = frozenset({BRIGHT, CONTRAST})
 WEAK = frozenset({UNREADABLE, COARSE, PILOTS, BLURRED, CROPPED})
+
+
+def blank(plane: np.ndarray) -> bool:
+    """Whether brightening and more contrast both leave next to nothing of a working frame."""
+    low, high = MIDDLE_GREY - MIDDLE_GREY / RAISED, MIDDLE_GREY + (255 - MIDDLE_GREY) / RAISED
+    left = cv2.countNonZero(cv2.inRange(plane, low, high))
+    return left < LEAST_LEFT * plane.size
 
 
 def missed(plane: np.ndarray, payload: bytes, layout: Layout, parts: views.Plane) -> frozenset[str]:

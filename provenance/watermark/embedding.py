@@ -20,7 +20,7 @@ from countermark.provenance.watermark import spectrum
 from countermark.provenance.watermark.layout import PARTS, TILE, Layout
 from countermark.provenance.watermark.views import Plane, View
 
-ROUNDS = 7
+ROUNDS = 5
 #: Margin of the pilots over that of the code bits.
 PILOT_MARGIN = 1.35
 #: Response of a view, relative to the untouched picture's, from which it is asked for.
