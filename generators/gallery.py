@@ -113,10 +113,11 @@ def write_gallery(docs: Path | str, *, grids: bool = True) -> Path:
     if grids:
         for name, card in cards.items():
             if _samples(card):
-                classes = len(card.preprocessing.get("classes", ()))
+                classes, size = len(card.preprocessing.get("classes", ())), int(card.config["size"])
+                each = 2 if size > 128 else 12  # large pictures would make a page of many megabytes
                 sample_grid(
                     load_generator(name), root / "images" / f"gallery-{name}.png",
-                    count=12 * min(classes, 10) or 60, scale=max(64 // int(card.config["size"]), 1),
+                    count=each * (min(classes, 10) or 5), scale=max(64 // size, 1),
                     overwrite=True,
                 )  # fmt: skip
     pictures = {name for name in cards if (root / "images" / f"gallery-{name}.png").is_file()}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,10 +74,13 @@ class GrowthStage(nn.Module):
             nn.ModuleList((conv(width, width), conv(width, width))) for _ in range(config.stage_blocks)
         )
         self.ups = nn.ModuleList()
-        last = width
-        for _ in range(config.factor.bit_length() - 1):
+        self.strengths = nn.ParameterList()
+        last, side = width, config.size // config.factor
+        for level in range(config.factor.bit_length() - 1):
             self.ups.append(nn.ModuleList((conv(last, last // 2), conv(last // 2, last // 2))))
-            last //= 2
+            last, side = last // 2, side * 2
+            self.strengths.append(nn.Parameter(torch.full((1, last, 1, 1), 0.2)))
+            self.register_buffer(f"noise{level}", torch.randn(1, 1, side, side))
         self.gate = Excitation(width, last)
         self.out = conv(last, config.channels)
         initialise(self)
@@ -92,10 +96,20 @@ class GrowthStage(nn.Module):
         for block in self.blocks:
             h = h + block[1](F.leaky_relu(block[0](h), 0.1))  # type: ignore[index]
         layout = h
-        for up in self.ups:
-            h = F.leaky_relu(up[0](F.interpolate(h, scale_factor=2, mode="nearest")), 0.1)  # type: ignore[index]
+        for level, (up, strength) in enumerate(zip(self.ups, self.strengths, strict=True)):
+            h = up[0](F.interpolate(h, scale_factor=2, mode="nearest"))  # type: ignore[index]
+            h = F.leaky_relu(h + (strength * self._noise(level, h)).to(h.dtype), 0.1)
             h = F.leaky_relu(up[1](h), 0.1)  # type: ignore[index]
         return smooth(small, self.factor, circular=self.circular) + self.out(2 * self.gate(layout, h))
+
+    def _noise(self, level: int, like: Tensor) -> Tensor:
+        """Grain for details that the small image does not decide: new in training, else always the same."""
+        height, width = like.shape[2:]
+        if self.training:
+            return torch.randn(len(like), 1, height, width, device=like.device)
+        fixed = self.get_buffer(f"noise{level}")
+        times = (1, 1, -(-height // fixed.shape[2]), -(-width // fixed.shape[3]))
+        return fixed.repeat(times)[:, :, :height, :width]
 
 
 class GrownGenerator(nn.Module):
