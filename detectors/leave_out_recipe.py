@@ -83,7 +83,7 @@ def leave_out_features(
     heads = GramHeads(network.head_input(store.values[places]))
     weights = item_weights(rows.labels, rows.groups, rows.draws, settings.head.pairs)
     pairs = np.char.startswith(rows.draws, "pair")
-    fitted = ~np.char.startswith(rows.draws, "measured")
+    fitted = rows.learnt(settings.head.learn)
     names = rows.sources if by == "source" else rows.groups
     counts = Counter(
         (str(n), int(y)) for n, y in zip(names[~pairs], rows.labels[~pairs], strict=True)

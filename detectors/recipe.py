@@ -22,9 +22,10 @@ from countermark.detectors.engine import Item, plan_items
 from countermark.detectors.families import register_families
 from countermark.detectors.features import ViewStore
 from countermark.detectors.folds import nested_scores
+from countermark.detectors.gram import GramHeads
 from countermark.detectors.heads import fit_logistic
 from countermark.detectors.library import save_detector
-from countermark.detectors.measures import held_out_figures
+from countermark.detectors.measures import at_shipped_threshold, held_out_figures
 from countermark.detectors.recipe_parts import RECIPES, Recipe, read_recipe
 from countermark.detectors.recipe_rows import Rows, describe, final_calibration, item_weights
 from countermark.detectors.recipe_tuned import teacher_scores, tune_recipe
@@ -117,18 +118,18 @@ def fit_recipe(
         raise TrainingError("The corpora hold one class only.", code="training.one-class")
     aims = labels if targets is None else targets
     x = network.head_input(features)
-    fitted = ~np.char.startswith(draws, "measured")
+    fitted = rows.learnt(recipe.head.learn)
     weights = item_weights(labels, groups, draws, recipe.head.pairs)
 
-    def fit(mask: np.ndarray) -> tuple[np.ndarray, float]:
-        mask = mask & fitted
-        return fit_logistic(
-            x[mask], aims[mask], weights[mask], C=recipe.head.C, iterations=recipe.head.iterations
-        )
+    weight, bias = fit_logistic(
+        x[fitted], aims[fitted], weights[fitted], C=recipe.head.C, iterations=recipe.head.iterations
+    )
+    heads = GramHeads(x)  # changes x
 
     def fit_and_score(mask: np.ndarray, scored: np.ndarray) -> np.ndarray:
-        weight, bias = fit(mask)
-        return x[scored] @ weight.astype(np.float32) + bias
+        return heads.fit_and_score(
+            mask & fitted, aims, weights, scored, C=recipe.head.C, iterations=recipe.head.iterations
+        )
 
     folds = rows.folds(recipe.calibration.folds)
     usable = ~np.char.startswith(draws, "pair")
@@ -144,8 +145,9 @@ def fit_recipe(
         calibrate_on=usable,
     )
     figures = held_out_figures(labels, groups, sources, draws, found)
-    weight, bias = fit(np.ones(len(labels), bool))
     calibrator, table = final_calibration(recipe, labels, groups, sources, usable, found)
+    flagged = calibrator(found.logits) >= table.thresholds(part.max_fpr).likely
+    figures["at_the_shipped_threshold"] = at_shipped_threshold(labels, sources, draws, flagged)
     network.set_head(weight, bias)
     card.setdefault("summary", recipe.summary)
     card.setdefault("licence", recipe.licence)

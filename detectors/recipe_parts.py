@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -53,6 +53,7 @@ class DrawPart(_Part):
 class HeadPart(_Part):
     """The head: see ``fit_logistic``.
 
+    ``learn`` names the kinds of draws that it is fitted on, all but ``measured`` ones if empty.
     ``pairs`` is the weight of an image of a pair, others count 1. With a ``teacher`` the targets are
     the labels mixed, ``mix`` to one, with that detector's probabilities for the same views.
     """
@@ -60,6 +61,7 @@ class HeadPart(_Part):
     C: float = Field(default=1e-2, gt=0)
     iterations: int = Field(default=60, ge=1, le=10_000)
     pairs: float = Field(default=1.0, ge=0)
+    learn: list[Literal["native", "320q90", "history", "hard", "pair"]] = []
     teacher: str = ""
     mix: float = Field(default=0.5, ge=0, le=1)
 

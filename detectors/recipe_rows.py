@@ -24,6 +24,11 @@ class Rows:
         self.sources = np.array([item.source for item in items])
         self.draws = np.array([item.draw for item in items])
 
+    def learnt(self, kinds: Sequence[str]) -> np.ndarray:
+        """Mask of the rows that a head may be fitted on: of these kinds of draws, or all that are fitted."""
+        own = np.array([draw.split("-")[0] for draw in self.draws])
+        return np.isin(own, list(kinds)) if kinds else own != "measured"
+
     def folds(self, count: int) -> np.ndarray:
         """Whole sources; a twin is held out with its photograph, in the fold of the real source."""
         folds = source_folds(self.labels, self.sources, count)

@@ -71,7 +71,7 @@ def tune_recipe(
     rows = Rows(items)
     folds = rows.folds(recipe.calibration.folds)
     held = folds < recipe.tune.held
-    fitted = ~np.char.startswith(rows.draws, "measured")
+    fitted = rows.learnt(recipe.head.learn)
     weights = item_weights(rows.labels, rows.groups, rows.draws, recipe.head.pairs)
     taught = np.zeros(len(items))
     found = _teacher(recipe.head.teacher, views, minutes) if recipe.head.teacher else None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -84,13 +85,14 @@ class ClipTrunk(nn.Module):
         state is then no longer that of timm's structure: for scoring only.
         """
         for block in self.vit.blocks:
-            if isinstance(block.mlp.act, nn.SiLU):
+            layers: Any = block.mlp
+            if isinstance(layers.act, nn.SiLU):
                 continue
             with torch.no_grad():
-                for weight in (block.mlp.fc1.weight, block.mlp.fc1.bias):
+                for weight in (layers.fc1.weight, layers.fc1.bias):
                     weight.mul_(QUICK)
-                block.mlp.fc2.weight.div_(QUICK)
-            block.mlp.act = nn.SiLU()
+                layers.fc2.weight.div_(QUICK)
+            layers.act = nn.SiLU()
 
 
 def pool_tokens(tokens: Tensor, pools: Sequence[int] = ALL_POOLS) -> Tensor:
