@@ -80,7 +80,7 @@ def train_growth(
         base: Name or path of the small generator.
         data: Source of larger pictures with the same classes.
         width, blocks: Of the stage.
-        options: ``name``, ``minutes``, ``images``, ``resume``.
+        options: ``name``, ``minutes``, ``images``, ``resume``, ``max_images``.
 
     Raises:
         ConfigError, CorpusError, OutputError, TrainingError, UnknownNameError, WeightsError.

@@ -56,13 +56,13 @@ class GrowthSettings:
     """
 
     batch: int = 8
-    crop: int = 32
+    crop: int = 16
     rate: float = 1e-3
     critic_rate: float = 1e-3
-    adversarial: float = 0.05
+    adversarial: float = 0.1
     pixel: float = 1.0
-    keep: float = 0.5
-    warm: float = 0.15
+    keep: float = 0.1
+    warm: float = 0.12
     width: int = 48
     blocks: int = 4
     critic_width: int = 24
@@ -82,7 +82,7 @@ def grow_generator(
     minutes: float | None = None,
     images: int = 200_000,
     resume: bool = False,
-    options: DataConfig | None = None,
+    max_images: int = 100_000,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
     """Trains the stage and returns the path of the grown generator's weights.
@@ -92,7 +92,7 @@ def grow_generator(
         data: Source of pictures as for training a generator, see ``generators.data``; its classes
             must be the small generator's.
         factor: 2 or 4; the result has at most 256 px.
-        options: How pictures are cut; by default as their classes need.
+        max_images: Most pictures that are read.
 
     Raises:
         ConfigError: ``growth.base`` or ``growth.classes``.
@@ -105,7 +105,7 @@ def grow_generator(
     config = grown_config(small, factor, settings)
     name = name or f"{small.name}-x{factor}"
     refuse_used_folder(out, resume=resume, weights=f"{name}.safetensors")
-    options = options or DataConfig(classes=bool(small.classes))
+    options = DataConfig(classes=bool(small.classes), max_images=max_images)
     pictures = load_pictures(
         data, size=config.size, channels=config.channels, options=options, seed=settings.seed
     )
@@ -282,7 +282,8 @@ def _card(
             "adversarial": settings.adversarial,
             "pixel": settings.pixel,
             "keep": settings.keep,
-            "command": f"countermark train grow {small.name} {pictures.name} -o DIR --factor {config.factor}",
+            "command": f"countermark train grow {small.name} {pictures.name} -o DIR --factor {config.factor} "
+            f"--max-images {len(pictures)}",
         },
         limits=[
             f"The layout is that of {small.name} at {small.size} px; the stage adds texture and edges only."
