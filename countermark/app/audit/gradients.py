@@ -26,6 +26,8 @@ def differentiable(detector: Any) -> tuple[int, Logits]:
     network = getattr(detector, "network", None)
     if network is not None and hasattr(network, "trunk") and hasattr(network.trunk, "tokens"):
         return 224, _probe(network)
+    if network is not None and hasattr(network, "trunk") and hasattr(network, "widths"):
+        return 224, _stages(network)
     if network is not None and hasattr(network, "model") and hasattr(network, "side"):
         return int(network.side), lambda x: network.model(x * 2 - 1).float().mean(dim=(1, 2, 3))
     raise CountermarkError(
@@ -33,6 +35,18 @@ def differentiable(detector: Any) -> tuple[int, Logits]:
         code="audit.no-gradient",
         hint="Use detector.square, which needs scores only.",
     )
+
+
+def _stages(network: Any) -> Logits:
+    def logits(x: Tensor) -> Tensor:
+        maps = network.trunk((x * 255 - 127) / 128)
+        sums = [
+            found.float().mean(dim=(2, 3)) @ weight
+            for found, weight in zip(maps, network.weight.split(network.widths), strict=True)
+        ]
+        return sum(sums) + network.bias
+
+    return logits
 
 
 def _probe(network: Any) -> Logits:
