@@ -25,7 +25,7 @@ from countermark.detectors.augment import random_history
 from countermark.detectors.base import DetectorNetwork, FitSettings, Sample, require_both_classes
 from countermark.detectors.calibration import balanced_weights
 from countermark.detectors.frontends import FrontEnd, make_front_end
-from countermark.detectors.inference import for_scoring
+from countermark.detectors.inference import best_dtype, for_scoring
 from countermark.detectors.views import ViewPlan, crop_aspect, make_views, resize_short
 
 BATCH = 32
@@ -113,23 +113,26 @@ class PatchDetector(DetectorNetwork):
         views = [view for image in images for view in make_views(image, self.plan, self.side)]
         found = []
         for start in range(0, len(views), BATCH):
-            found.append(
-                self._fast()(self.tensor(np.stack(views[start : start + BATCH]))).mean(dim=(1, 2, 3))
-            )
+            found.append(self._score(np.stack(views[start : start + BATCH])).mean(dim=(1, 2, 3)))
         return torch.cat(found).reshape(len(images), -1).mean(dim=1).double().cpu().numpy()
 
-    def _fast(self) -> nn.Module:
+    def _score(self, pixels: np.ndarray) -> Tensor:
+        """float32 patch logits of uint8 [N, H, W, 3]; bf16 inside if the CPU has it and pixels are RGB."""
+        dtype = best_dtype(self.device) if self.config["frontend"] == "rgb" else torch.float32
+        return self._fast(dtype)(self.tensor(pixels).to(dtype)).float()
+
+    def _fast(self, dtype: torch.dtype) -> nn.Module:
         """The model with its batch norms folded; made anew when a weight has changed since."""
         stamp = sum(t._version for t in (*self.model.parameters(), *self.model.buffers()))
         if self._scoring is None or self._scoring[0] != stamp:
-            self._scoring = stamp, for_scoring(self.model)
+            self._scoring = stamp, for_scoring(self.model).to(dtype)
         return self._scoring[1]
 
     def logit_map(self, image: Pixels) -> np.ndarray:
         whole = float(self.logits([image])[0])
         bound = crop_aspect(image, 8)
         bound = resize_short(bound, max(self.side, min(2 * self.side, *bound.shape[:2])))
-        local = self._fast()(self.tensor(bound[None]))[0, 0].float().cpu().numpy()
+        local = self._score(bound[None])[0, 0].cpu().numpy()
         return (whole + local - local.mean()).astype(np.float32)
 
     def fit(self, samples: Sequence[Sample], settings: FitSettings) -> dict[str, Any]:
