@@ -5,9 +5,8 @@
 Takes pictures from the folders in turn (scaled down to ``--megapixels``), embeds with every scheme, applies
 every attack to the same marked pictures and writes ``watermark-benchmark.json``, ``.md`` and ``.png``.
 Every peer gets the same pictures in the same order until its ``--peer-minutes`` of CPU time are used up;
-peers that are not installed are left out. Times are CPU seconds of one thread, the
-least of three where they are short. A run that was interrupted
-goes on from its ``--partial`` file.
+peers that are not installed are left out. Times are CPU seconds of one thread, the least of three where they
+are short. A run that was interrupted goes on from its ``--partial`` file.
 """
 
 from __future__ import annotations

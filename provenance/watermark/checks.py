@@ -23,9 +23,11 @@ from countermark.provenance.watermark.significance import MAX_P, p_value
 CHECK_QUALITY = 45
 COARSE_QUALITY = 30
 #: A picture with this share of places below this contrast (grey levels) should also survive WebP.
-FLAT_SHARE = 0.5
+FLAT_SHARE = 0.35
 FLAT_LEVEL = 2.0
 WEBP_QUALITY = 75
+#: Side of the patches that carry a smooth picture's mark.
+PATCH = 32
 #: A picture with this share of pixels that a change of tone would cut off should survive it too.
 CUT_SHARE = 0.4
 RAISED = 1.3
@@ -82,10 +84,8 @@ def missed(plane: np.ndarray, payload: bytes, layout: Layout, parts: views.Plane
         rows, columns = (int(CROP_SIDE * side) for side in plane.shape)
         if not _holds(attempt(plane[:rows, :columns], layout), payload):
             failures.add(CROPPED)
-    # WebP leaves nothing in flat places; it is slow, so only pictures that are mostly flat are asked.
-    local = parts.local
-    flat = cv2.countNonZero(cv2.inRange(local, 0, FLAT_LEVEL**2)) > FLAT_SHARE * local.size
-    if flat and not _holds(attempt(_coded(plane, WEBP_QUALITY, ".webp"), layout), payload):
+    # WebP leaves nothing in flat places; it is slow, so only pictures with much that is flat are asked.
+    if _flat(parts) and not _holds(attempt(_coded(plane, WEBP_QUALITY, ".webp"), layout), payload):
         failures.add(FLAT)
     return frozenset(failures)
 
@@ -102,11 +102,31 @@ def damped(plane: np.ndarray, failures: Set[str], share: float) -> np.ndarray | 
     return np.asarray(factor, np.float32)
 
 
+def smooth(parts: views.Plane, failures: Set[str]) -> bool:
+    """Whether a codec wiped the mark off a smooth picture: it rounds faint carriers to nothing."""
+    return _flat(parts) and bool(failures & {FLAT, COARSE, PILOTS, UNREADABLE})
+
+
+def patches(shape: tuple[int, ...], share: float) -> np.ndarray:
+    """Factor of the mark's amplitude, float32, H x W: 1 in patches of this share of the area, 0 between.
+
+    Gathered there, a mark of the same energy is strong enough for a codec not to round it to nothing.
+    """
+    rows, columns = -(-shape[0] // PATCH), -(-shape[1] // PATCH)
+    chosen = np.random.default_rng(rows * 65_536 + columns).random((rows, columns)) < share
+    whole = np.kron(chosen, np.ones((PATCH, PATCH), np.float32))[: shape[0], : shape[1]]
+    return cv2.blur(whole.astype(np.float32), (9, 9))
+
+
 def views_of(plane: np.ndarray, parts: views.Plane, failures: Set[str]) -> list[views.View]:
     """The views for which the next mark has to be solved as well."""
     if BLURRED in failures:
         return [views.blurred(plane, parts, BLUR, BLUR_NEED)]
     return []
+
+
+def _flat(parts: views.Plane) -> bool:
+    return cv2.countNonZero(cv2.inRange(parts.local, 0, FLAT_LEVEL**2)) > FLAT_SHARE * parts.local.size
 
 
 def _holds(found: Attempt, payload: bytes) -> bool:

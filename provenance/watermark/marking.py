@@ -20,22 +20,24 @@ MARGIN = 3.0
 #: Peak signal-to-noise ratio (dB over RGB) between which the margin decides.
 BEST_PSNR = 47.4
 WORST_PSNR = 39.4
-#: By how much the first step gives way where a check fails (dB).
-GENTLE_STEP = 1.5
+#: By how much the first steps give way where a check fails (dB).
+GENTLER = (1.5, 3.0)
 #: What a picture gets in which that was not readable.
 LAST_PSNR = 39.25
 #: Smallest side of a picture that carries a mark.
 MIN_SIDE = 200
 #: The mark's colour, step by step: more green, less blue than grey, so that luma changes most for a
 #: given error.
-COLOURS = np.array([[0.95, 1.15, 0.6], [0.95, 1.15, 0.6], *[[0.8, 1.25, 0.4]] * 3], np.float32)
+COLOURS = np.array([*[[0.95, 1.15, 0.6]] * 3, *[[0.8, 1.25, 0.4]] * 3], np.float32)
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 #: Flatness of the mask, and margin of the pilots, step by step, where a mark came out weak: even in
 #: strongly textured pictures most places that hold a mark well are the quiet ones.
-EVENNESS = (0.0, 0.0, 0.6, 1.0, 1.0)
+EVENNESS = (0.0, 0.0, 0.6, 1.0, 1.0, 1.0)
 #: Share of the amplitude left, step by step, where brightening or contrast cuts a mark off.
-DAMPED = (1.0, 0.7, 0.55, 0.4, 1.0)
-PILOT_MARGINS = (embedding.PILOT_MARGIN, embedding.PILOT_MARGIN, 1.55, 1.7, 1.7)
+DAMPED = (1.0, 0.7, 0.6, 0.5, 0.4, 1.0)
+PILOT_MARGINS = (*[embedding.PILOT_MARGIN] * 2, 1.55, 1.7, 1.7, 1.7)
+#: Share of a smooth picture's area, step by step, into which its mark is gathered where codecs wipe it off.
+PATCHED = (1.0, 0.5, 0.4, 0.33, 0.33, 0.33)
 #: Rows that are changed at a time, so that a large picture is never copied as floating point.
 STRIP = 256
 
@@ -87,27 +89,26 @@ def embed(
     louder = 20 * float(np.log10(strength))
     best = BEST_PSNR - louder
     worst, last = (psnr - max(louder, 0) for psnr in (WORST_PSNR, LAST_PSNR))
-    levels = (
-        (best, worst),
-        (best - GENTLE_STEP, last),
-        ((best + last) / 2, last),
-        (last, last),
-        (last, last),
-    )
+    gentle = [(best - less, last) for less in GENTLER]
+    levels = ((best, worst), *gentle, ((best + 2 * last) / 3, last), (last, last), (last, last))
     fallback: tuple[int, np.ndarray] | None = None
     failed: frozenset[str] = frozenset()
     used = 0.0
+    parts = views.analyse(plane)
+    nominal = views.nominal(plane, parts)
     for step, limits in enumerate(levels):
         colour = _colour(image, step)
         errors = (_luma_error(limits[0], colour), _luma_error(limits[1], colour))
         tone = bool(checks.TONE & failed)
-        # A picture that needed more than the gentle step gives gains nothing by it; the last step is
-        # for those whose mark was moved out of white and black in vain.
-        if (step == 1 and used > errors[0]) or (step == 4 and not tone):
+        # A picture that needed more than the first gentle step gives gains nothing by it; the last step
+        # is for those whose mark was moved out of white and black in vain.
+        if (step == 1 and used > errors[0]) or (step == len(levels) - 1 and not tone):
             continue
         weak = bool(checks.WEAK & failed) and not tone
         evenness, damped = EVENNESS[step] * weak, checks.damped(plane, failed, DAMPED[step])
-        if step == 0 or evenness or damped is not None:
+        if step and not tone and checks.smooth(parts, failed):
+            evenness, damped = 0.0, checks.patches(plane.shape, PATCHED[step])
+        if evenness or damped is not None:
             parts = views.analyse(plane, evenness, damped)
             nominal = views.nominal(plane, parts)
         asked = [nominal, *checks.views_of(plane, parts, failed)]
