@@ -93,3 +93,37 @@ def test_small_strongly_textured_pictures_keep_turns_and_screenshots() -> None:
     done = watermark.embed(picture, PAYLOAD)
     for spec in ("jpeg:50", "rotate:5", "screenshot"):
         assert watermark.read(perturb(spec, done), time_budget=None).payload == PAYLOAD, spec
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_blank_pictures_are_refused_with_a_reason(value: int) -> None:
+    blank = np.full((300, 300, 3), value, np.uint8)
+    blank[10, 10] = 128
+    with pytest.raises(watermark.WatermarkError) as caught:
+        watermark.embed(blank, PAYLOAD)
+    assert caught.value.code == "watermark.unreadable"
+    assert "blank" in str(caught.value)
+
+
+def test_a_grey_wall_is_not_blank() -> None:
+    wall = np.full((300, 300, 3), 128, np.uint8)
+    done = watermark.embed(wall, PAYLOAD)
+    for spec in ("jpeg:50", "webp:75", "contrast:1.3"):
+        assert watermark.read(perturb(spec, done), search=False).payload == PAYLOAD, spec
+
+
+def test_a_smooth_picture_is_marked_in_patches_that_codecs_leave() -> None:
+    y, x = np.mgrid[:400, :600]
+    sky = np.stack([120 + x / 20, 140 + y / 10, 190 + y / 20], axis=2).astype(np.uint8)
+    done = watermark.embed(sky, PAYLOAD)
+    for spec in ("jpeg:30", "webp:75", "screenshot"):
+        assert watermark.read(perturb(spec, done), time_budget=None).payload == PAYLOAD, spec
+
+
+@pytest.mark.parametrize("share", [0.33, 0.5])
+def test_patches_cover_their_share(share: float) -> None:
+    factor = checks.patches((640, 640), share)
+    assert factor.shape == (640, 640) and factor.dtype == np.float32
+    assert float(factor.mean()) == pytest.approx(share, abs=0.06)
+    assert float(factor.min()) >= 0 and float(factor.max()) <= 1.0001
+    assert np.array_equal(factor, checks.patches((640, 640), share))
