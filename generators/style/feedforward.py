@@ -89,14 +89,17 @@ def stylise_forward(
     x = to_tensor(content[None]).to(device)
     # Encoders fill up with noughts, which would be seen as a frame.
     x = F.pad(x, (FRAME, FRAME - width % -STEP, FRAME, FRAME - height % -STEP), mode="reflect")
-    own = measure_tiled(network, encoder, x, settings.tile)
+    places = list(windows(x.shape[2], x.shape[3], settings.tile, network.margin))
+    # A picture of one tile is encoded once, a larger one twice: its features would fill the memory.
+    kept = network.features(encoder, x) if len(places) == 1 else None
+    own = measure_tiled(network, encoder, x, settings.tile) if kept is None else measure(kept)
     looks = [to_tensor(fit_within(style, settings.style_side)[None]).to(device) for style in styles]
     wanted = mix([measure(network.features(encoder, look)) for look in looks], shares)
     wanted = mix([own, wanted], [1 - settings.alpha, settings.alpha])
     made = np.empty((*x.shape[2:], 3), np.uint8)
-    for window in windows(x.shape[2], x.shape[3], settings.tile, network.margin):
-        part = network(adapt(network.features(encoder, x[:, :, *window.region]), own, wanted))
-        made[window.core] = to_pixels(part)[0][window.inside()]
+    for window in places:
+        maps = kept or network.features(encoder, x[:, :, *window.region])
+        made[window.core] = to_pixels(network(adapt(maps, own, wanted)))[0][window.inside()]
     made = np.ascontiguousarray(made[FRAME : FRAME + height, FRAME : FRAME + width])
     return with_colours_of(content, made) if settings.keep_colours else made
 

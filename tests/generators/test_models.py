@@ -17,8 +17,11 @@ from countermark.generators.models import WEIGHTS
 from countermark.generators.trainer import train_generator
 
 GUIDED = ("sketch2image", "superres")  # start from an image; tested in test_sketch and test_superres
+STYLED = ("style-adain",)  # need a style as well; tested in test_style_forward
 SHIPPED = sorted(
-    name for p in WEIGHTS.glob("*.safetensors") if (name := p.name.removesuffix(".safetensors")) not in GUIDED
+    name
+    for p in WEIGHTS.glob("*.safetensors")
+    if (name := p.name.removesuffix(".safetensors")) not in GUIDED + STYLED
 )
 
 

