@@ -28,7 +28,7 @@ def test_every_preset_builds_its_networks(name):
 
 
 def test_a_presets_model_is_shipped_with_a_card():
-    for name in ("medical", "texture"):
+    for name in list_presets():
         assert load_preset(name).model in list_generators()
         assert (WEIGHTS / f"{load_preset(name).model}.card.json").is_file()
 
