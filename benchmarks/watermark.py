@@ -286,9 +286,10 @@ def plot(table: dict[str, dict], path: Path) -> None:
     from matplotlib import pyplot
 
     grid = np.array([[100 * entry["exact"][a] for a in ATTACKS] for entry in table.values()])
-    figure, axes = pyplot.subplots(figsize=(14, 4))
+    figure, axes = pyplot.subplots(figsize=(14, 5))
     image = axes.imshow(grid, aspect="auto", vmin=0, vmax=100, cmap="viridis")
-    axes.set_xticks(range(len(ATTACKS)), ATTACKS, rotation=60, ha="right", fontsize=8)
+    labels = [attack.replace("+resize", "\n+resize") for attack in ATTACKS]
+    axes.set_xticks(range(len(ATTACKS)), labels, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(len(table)), [f"{name} (n={entry['n']})" for name, entry in table.items()])
     figure.colorbar(image, label="exact payload, %")
     figure.tight_layout()
