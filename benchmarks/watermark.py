@@ -34,9 +34,9 @@ from countermark.provenance import watermark
 
 ATTACKS = (
     "none jpeg:90 jpeg:75 jpeg:50 jpeg:30 webp:75 resize:0.5 roundtrip:0.5 resize:2 crop:0.75 crop:0.5 "
-    "crop:0.25 rotate:1 rotate:-1 rotate:5 rotate:10 rotate:90 rotate:180 flip noise:10 blur:2 "
-    "brightness:1.3 brightness:0.7 contrast:1.3 contrast:0.7 gamma:1.3 screenshot border caption "
-    "stretch:1.05 resize:0.25 rotate:3+crop:0.75+resize:0.7+jpeg:60"
+    "crop:0.25 rotate:1 rotate:-1 rotate:5 rotate:-5 rotate:10 rotate:-10 rotate:90 rotate:180 flip "
+    "noise:10 blur:2 brightness:1.3 brightness:0.7 contrast:1.3 contrast:0.7 gamma:1.3 screenshot border "
+    "caption stretch:1.05 resize:0.25 rotate:3+crop:0.75+resize:0.7+jpeg:60"
 ).split()
 BITS = 64
 #: Standard deviation (grey levels) below which a file counts as blank: transparent ones often are.

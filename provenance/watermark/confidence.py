@@ -37,7 +37,7 @@ def confidence_map(
     spread = np.ones(layout.chips.shape)
     tile = embedding.synthesise(wanted, spread, np.full(len(layout.pilots), 2.0), layout)
     moved = np.fft.ifft2(spectrum.shift(spectrum.transform(tile), -origin[0], -origin[1])).real
-    pattern = embedding.tiled(moved / moved.std(), plane.shape)
+    pattern = embedding.modulated(np.ones_like(plane), moved / moved.std())
     shape = (-(-plane.shape[1] // BLOCK), -(-plane.shape[0] // BLOCK))
     product = cv2.resize(even * pattern, shape, interpolation=cv2.INTER_AREA)
     power = cv2.resize(even * even, shape, interpolation=cv2.INTER_AREA)

@@ -61,15 +61,20 @@ def solve(
             until the lowest is used, and gives way when the highest is reached.
         pilot_margin: Margin of the pilots over that of the code bits.
     """
-    energy = spectrum.fold(parts.carrier * parts.carrier * parts.kept) / parts.even.size
+    energy = spectrum.fold(parts.carrier * parts.landing) / parts.even.size
     tile, margin = _solve_tile(views, energy, bits, layout, margin, errors, pilot_margin)
-    return Solved(parts.carrier * tiled(tile, parts.even.shape), margin)
+    return Solved(modulated(parts.carrier, tile), margin)
 
 
-def tiled(tile: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The tile repeated over a plane; float32."""
-    rows, columns = -(-shape[0] // TILE), -(-shape[1] // TILE)
-    return np.tile(tile.astype(np.float32), (rows, columns))[: shape[0], : shape[1]]
+def modulated(carrier: np.ndarray, tile: np.ndarray) -> np.ndarray:
+    """The carrier's amplitude times the tile repeated over it; float32, H x W."""
+    height, width = carrier.shape
+    band = np.tile(tile.astype(np.float32), -(-width // TILE))[:, :width]
+    plane = np.empty_like(carrier)
+    for top in range(0, height, TILE):
+        rows = slice(top, min(top + TILE, height))
+        np.multiply(carrier[rows], band[: rows.stop - top], out=plane[rows])
+    return plane
 
 
 def _solve_tile(

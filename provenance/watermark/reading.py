@@ -85,6 +85,7 @@ def read(
         See ``Reading``; a picture too small to hold a mark gives payload None and p-value 1.
     """
     perception.check_image(image)
+    perception.keep_memory()
     layout = layout_for(key)
     if min(image.shape[:2]) < MIN_SIDE:
         return Reading(None, 1.0, attempts=0)

@@ -25,13 +25,13 @@ NEIGHBOURHOOD = 5
 def fold(plane: np.ndarray) -> np.ndarray:
     """Sum of all tiles of a plane; float32, 128 x 128. The plane's first pixel is the tile's."""
     height, width = plane.shape
-    rows, columns = -(-height // TILE), -(-width // TILE)
-    if (rows * TILE, columns * TILE) != plane.shape:
-        padded = np.zeros((rows * TILE, columns * TILE), np.float32)
-        padded[:height, :width] = plane
-        plane = padded
-    band: np.ndarray = plane.reshape(rows, TILE, columns * TILE).sum(axis=0, dtype=np.float32)
-    return band.reshape(TILE, columns, TILE).sum(axis=1, dtype=np.float32)
+    rows, columns = height // TILE, -(-width // TILE)
+    band = np.zeros((TILE, columns * TILE), np.float32)
+    whole = np.ascontiguousarray(plane[: rows * TILE]).reshape(rows, TILE, width)
+    np.sum(whole, axis=0, dtype=np.float32, out=band[:, :width])
+    band[: height - rows * TILE, :width] += plane[rows * TILE :]
+    tile: np.ndarray = band.reshape(TILE, columns, TILE).sum(axis=1, dtype=np.float32)
+    return tile
 
 
 def transform(tile: np.ndarray) -> np.ndarray:

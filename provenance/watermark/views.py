@@ -31,6 +31,8 @@ SATURATED = 2.0
 CODING_NOISE = 2.5
 #: The same after a blur, which nothing but rounding follows.
 BLURRED_NOISE = 0.75
+#: Share of the mark that is left of places, by ``cv2.inRange``: 0 where saturated, 255 elsewhere.
+_KEPT = np.repeat(np.array([0.5, 1.0], np.float32), 128)
 MIDDLE = 12.0
 TILT = 2.0
 
@@ -72,7 +74,7 @@ class Plane:
         gain: By what the reader multiplies.
         noisy: The same where a mark lies: blank places without one come out of codecs blank.
         carrier: Amplitude of the mark, relative.
-        kept: Share of the mark that saturation leaves.
+        landing: What of that amplitude saturation leaves.
         local: Local mean square, at half the size.
     """
 
@@ -80,7 +82,7 @@ class Plane:
     gain: np.ndarray
     noisy: np.ndarray
     carrier: np.ndarray
-    kept: np.ndarray
+    landing: np.ndarray
     local: np.ndarray
 
 
@@ -102,14 +104,15 @@ def analyse(plane: np.ndarray, evenness: float = 0.0, factor: np.ndarray | None 
     perception.limit_outliers(high, local)
     high *= gain
     # Of a mark on white or black paper only the half that darkens or lightens it remains.
-    kept = np.where((plane > 255 - SATURATED) | (plane < SATURATED), np.float32(0.5), np.float32(1))
-    return Plane(high, gain, noisy, carrier, kept, local)
+    open_places = cv2.inRange(plane, SATURATED, 255 - SATURATED)
+    landing = carrier * cv2.LUT(open_places, _KEPT)
+    return Plane(high, gain, noisy, carrier, landing, local)
 
 
 def nominal(plane: np.ndarray, parts: Plane | None = None) -> View:
     """The picture as it is."""
     parts = parts or analyse(plane)
-    return _view(parts.even, parts.noisy, parts.gain * parts.carrier * parts.kept)
+    return _view(parts.even, parts.noisy, parts.gain * parts.landing)
 
 
 def blurred(plane: np.ndarray, parts: Plane, sigma: float, need: float) -> View:
@@ -117,7 +120,7 @@ def blurred(plane: np.ndarray, parts: Plane, sigma: float, need: float) -> View:
     after = analyse(cv2.GaussianBlur(plane, (0, 0), sigma))
     cycles = np.fft.fftfreq(TILE)
     line = np.exp(-2 * (np.pi * sigma * cycles) ** 2).astype(np.float32)
-    response = after.gain * parts.carrier * parts.kept
+    response = after.gain * parts.landing
     transfer = line[:ROWS, None] * line[None, :]
     return _view(after.even, after.gain, response, transfer, need, BLURRED_NOISE)
 
