@@ -22,6 +22,7 @@ from countermark.generators.ema import refresh_batch_norm
 from countermark.generators.families import FAMILIES
 from countermark.generators.losses import LOSSES
 from countermark.generators.selflabels import label_pictures
+from countermark.generators.steps import half
 from countermark.generators.training import fit, make_fabric
 
 
@@ -126,11 +127,6 @@ def finish(network: nn.Module, pictures: Pictures, latent: int, seed: int, count
             labels = torch.randint(len(pictures.classes), (64,), generator=source).to(device)
         batches.append((z, labels))
     refresh_batch_norm(network, batches)
-
-
-def half(network: nn.Module) -> dict[str, Tensor]:
-    """The network's tensors, floating-point ones as float16."""
-    return {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
 
 
 def make_card(

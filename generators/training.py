@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from countermark.core.errors import OutputError, TrainingError
 from countermark.core.images import write_image
 from countermark.core.seeds import derive, torch_rng
-from countermark.generators.checkpoints import FILE, Progress, load_checkpoint, save_checkpoint
+from countermark.generators.checkpoints import Progress, load_checkpoint, save_checkpoint
 from countermark.generators.config import Recipe
 from countermark.generators.data import Pictures
 from countermark.generators.diffaugment import augment, roll
@@ -35,6 +35,7 @@ from countermark.generators.losses import LOSSES
 from countermark.generators.models import to_pixels, to_tensor
 from countermark.generators.progress import StopSignal, TrainingBar
 from countermark.generators.regularisers import gradient_penalty, zero_centred
+from countermark.generators.steps import all_finite, diverged, stopped
 
 PREVIEW = 36
 
@@ -141,7 +142,7 @@ def fit(
 
     def checkpoint() -> None:
         # A loss can be finite and its gradient not: such weights never replace a good checkpoint.
-        if not all(bool(p.isfinite().all()) for n in (generator, critic) for p in n.parameters()):
+        if not all_finite(generator, critic):
             raise _diverged(recipe, at, out, "A weight")
         if fabric.is_global_zero:
             save_checkpoint(out, modules, optimisers, at, identity)
@@ -188,11 +189,7 @@ def fit(
                 saved = at.seconds
             if asked:
                 checkpoint()
-                raise TrainingError(
-                    f"Training was stopped after {at.images:,} images.",
-                    code="training.stopped",
-                    hint=f"{out / FILE} holds all of it; resume to go on.",
-                )
+                raise stopped(at, out)
     checkpoint()
     return Fitted(ema.network, generator, critic, at, history)
 
@@ -259,12 +256,6 @@ def _preview(
 
 
 def _diverged(recipe: Recipe, at: Progress, out: Path, what: str = "The loss") -> TrainingError:
-    path = out / FILE
-    kept = f"The last good checkpoint is {path}." if path.exists() else "No checkpoint was written yet."
     rate = max(recipe.optimiser.generator_rate, recipe.optimiser.critic_rate)
-    return TrainingError(
-        f"{what} is not a number after {at.images:,} images (step {at.step}).",
-        code="training.diverged",
-        hint=f"{kept} Lower the learning rates (now {rate:g}; try {rate / 3:.1g}), "
-        "or use fp32, spectral normalisation or a stronger r1.",
-    )
+    advice = "or use fp32, spectral normalisation or a stronger r1"
+    return diverged(at, out, rate, what=what, advice=advice)

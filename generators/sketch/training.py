@@ -16,29 +16,22 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng, torch_rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import (
-    FILE,
-    Progress,
-    load_checkpoint,
-    refuse_used_folder,
-    save_checkpoint,
-)
+from countermark.generators.checkpoints import Progress
 from countermark.generators.config import DataConfig
 from countermark.generators.data import Pictures, load_pictures
 from countermark.generators.ema import Ema
 from countermark.generators.losses import LOSSES
 from countermark.generators.models import to_tensor
-from countermark.generators.progress import StopSignal
 from countermark.generators.sketch.edges import doodle
 from countermark.generators.sketch.hed import hed_is_installed, load_hed
 from countermark.generators.sketch.network import PatchCritic, SketchConfig, build_generator
+from countermark.generators.steps import StepLoop, half, set_rates
 
 
 @dataclass(frozen=True)
@@ -94,9 +87,11 @@ def train_sketch(
             ``training.stopped`` (by a signal).
     """
     config, settings, out = config or SketchConfig(), settings or SketchSettings(), Path(out)
-    if images < 1 or (minutes is not None and minutes <= 0):
-        raise ConfigError("Training needs at least one image and more than no minutes.")
-    refuse_used_folder(out, resume=resume, weights=f"{name}.safetensors")
+    loop = StepLoop(
+        out, settings.batch, images, max(settings.generator_rate, settings.critic_rate), minutes=minutes,
+        resume=resume, counted="doodles", checkpoint_minutes=settings.checkpoint_minutes, clock=clock,
+    )  # fmt: skip
+    loop.check(f"{name}.safetensors")
     pictures = load_pictures(data, size=config.size, options=DataConfig(holdout=holdout), seed=settings.seed)
     torch.manual_seed(settings.seed)
     run = _Run(config, settings, pictures)
@@ -107,55 +102,10 @@ def train_sketch(
         "generator_optimiser": run.opt_g,
         "critic_optimiser": run.opt_d,
     }
-    progress = load_checkpoint(out, modules, optimisers, identity) if resume else Progress()
-    began, saved = clock() - progress.seconds, clock()
-    out.mkdir(parents=True, exist_ok=True)
-
-    def checkpoint() -> None:
-        # A loss can be finite and its gradient not: such weights never replace a good checkpoint.
-        if not all(bool(p.isfinite().all()) for m in modules.values() for p in m.parameters()):
-            raise _diverged(progress, settings, out)
-        save_checkpoint(out, modules, optimisers, progress, identity)
-
-    with StopSignal() as stop:
-        while progress.images < images and (minutes is None or progress.seconds < minutes * 60):
-            share = progress.images / images if minutes is None else progress.seconds / (minutes * 60)
-            losses = run.step(progress, min(share, 1.0))
-            if not all(np.isfinite(losses)):
-                raise _diverged(progress, settings, out)
-            progress.step += 1
-            progress.images += settings.batch
-            progress.seconds = clock() - began
-            if clock() - saved > settings.checkpoint_minutes * 60:
-                checkpoint()
-                saved = clock()
-            if stop.asked:
-                checkpoint()
-                raise TrainingError(
-                    f"Training was stopped after {progress.images:,} doodles.",
-                    code="training.stopped",
-                    hint=f"{out / FILE} holds all of it; resume to go on.",
-                )
-    checkpoint()
+    progress = loop.run(run.step, modules, optimisers, identity)
     return save_weights(
         out, half(run.average.network), _card(name, config, settings, pictures, progress, run, holdout)
     )
-
-
-def _diverged(at: Progress, settings: SketchSettings, out: Path) -> TrainingError:
-    path = out / FILE
-    kept = f"The last good checkpoint is {path}." if path.exists() else "No checkpoint was written yet."
-    rate = max(settings.generator_rate, settings.critic_rate)
-    return TrainingError(
-        f"A loss or a weight is not a number after {at.images:,} doodles (step {at.step}).",
-        code="training.diverged",
-        hint=f"{kept} Lower the rates (now {rate:g}; try {rate / 3:.1g}) or train without bf16.",
-    )
-
-
-def half(network: nn.Module) -> dict[str, Tensor]:
-    """The network's tensors in half precision, for storage."""
-    return {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
 
 
 class _Run:
@@ -196,9 +146,7 @@ class _Run:
     def step(self, progress: Progress, share: float) -> tuple[float, float]:
         """One step of both networks; rates fall linearly over the last 40 %."""
         s = self.settings
-        for optimiser, rate in ((self.opt_g, s.generator_rate), (self.opt_d, s.critic_rate)):
-            for group in optimiser.param_groups:
-                group["lr"] = rate * min(1.0, (1 - share) / 0.4 + 0.02)
+        set_rates([(self.opt_g, s.generator_rate), (self.opt_d, s.critic_rate)], share, last=0.4)
         real, condition = self.batch(progress.step)
         draw = torch_rng(s.seed, "z", progress.step)
         z = torch.randn(2 * len(real), self.config.latent, generator=draw)

@@ -20,14 +20,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from countermark.core.errors import ConfigError, CorpusError, ImageError, TrainingError
-from countermark.core.images import Pixels, iter_image_paths, read_image
+from countermark.core.errors import ConfigError
+from countermark.core.images import Pixels
 from countermark.core.networks import count_parameters
-from countermark.core.seeds import derive, rng
+from countermark.core.seeds import rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import Progress, load_checkpoint, refuse_used_folder, save_checkpoint
+from countermark.generators.checkpoints import Progress
 from countermark.generators.ema import Ema
 from countermark.generators.models import to_tensor
+from countermark.generators.photographs import Photographs, read_photographs
+from countermark.generators.steps import StepLoop, half, set_rates
 from countermark.generators.style.adain import STEP, AdainConfig, AdainDecoder, adapt, distance, measure
 from countermark.generators.style.encoder import Encoder, load_encoder
 
@@ -66,52 +68,6 @@ class StyleTraining:
             )
 
 
-def load_pictures(folder: Path | str, side: int, limit: int, seed: int = 0) -> tuple[list[Pixels], int]:
-    """Pictures shrunk to a short side of 2.5 ``side``, and how many were skipped.
-
-    One picture in ten is left out, for figures; see ``held_out``.
-
-    Raises:
-        CorpusError: ``corpus.missing`` or ``corpus.too-small`` (under two).
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise CorpusError(f"{root} is not a folder of pictures.", code="corpus.missing")
-    pictures: list[Pixels] = []
-    skipped = 0
-    for path in iter_image_paths([root]):
-        if held_out(path.relative_to(root), seed):
-            continue
-        try:
-            pixels = read_image(path).pixels
-        except ImageError:
-            skipped += 1
-            continue
-        short = min(pixels.shape[:2])
-        if short < side:
-            skipped += 1
-            continue
-        scale = 2.5 * side / short
-        if scale < 1:
-            shape = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
-            pixels = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)
-        pictures.append(pixels)
-        if len(pictures) >= limit:
-            break
-    if len(pictures) < 2:
-        raise CorpusError(
-            f"{root} holds {len(pictures)} pictures of {side} pixels or more to train on.",
-            code="corpus.too-small",
-            hint=f"Give at least some dozens; {skipped} were unreadable or too small.",
-        )
-    return pictures, skipped
-
-
-def held_out(path: Path, seed: int = 0) -> bool:
-    """Whether a picture, by its path inside its folder, is kept out of the training: one in ten."""
-    return derive(seed, "holdout", path.as_posix()) / 2**63 < 0.1
-
-
 def train_style(
     content: Path | str,
     styles: Path | str,
@@ -137,73 +93,33 @@ def train_style(
         CorpusError: under two readable pictures in a folder.
         MissingExtraError: the encoder's package is not installed.
         OutputError: ``out`` holds a run already and ``resume`` is not set.
-        TrainingError: ``training.diverged`` or ``training.disk``.
+        TrainingError: ``training.diverged``, ``training.disk`` or ``training.stopped``.
     """
     settings, out = settings or StyleTraining(), Path(out)
     settings.check()
-    if images < 1 or (minutes is not None and minutes <= 0):
-        raise ConfigError("Training needs at least one image and more than no minutes.")
-    refuse_used_folder(out, resume=resume, weights=f"{name}.safetensors")
+    loop = StepLoop(
+        out, settings.batch, images, settings.rate, minutes=minutes, resume=resume, counted="pairs",
+        checkpoint_minutes=settings.checkpoint_minutes, clock=clock,
+    )  # fmt: skip
+    loop.check(f"{name}.safetensors")
     config = config or AdainConfig()
     encoder = load_encoder(config.encoder).requires_grad_(False)
-    photographs, skipped = load_pictures(content, settings.side, settings.limit, settings.seed)
-    paintings, skipped_styles = load_pictures(styles, settings.side, settings.limit, settings.seed)
-    torch.manual_seed(settings.seed)
-    network = AdainDecoder(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    calibrate(network, encoder, _crops(photographs, 16, settings.side, rng(settings.seed, "calibrate")))
-    average = Ema(network, half_life=1500)
-    optimiser = torch.optim.Adam(network.parameters(), settings.rate, (0.9, 0.99))
-    modules = {"network": network, "average": average.network}
-    optimisers: dict[str, torch.optim.Optimizer] = {"optimiser": optimiser}
+    photographs, paintings = (_read(folder, settings) for folder in (content, styles))
+    run = _Run(config, settings, encoder, photographs.train, paintings.train)
+    modules = {"network": run.network, "average": run.average.network}
+    optimisers: dict[str, torch.optim.Optimizer] = {"optimiser": run.optimiser}
     identity = {"family": "adain", "network": config.model_dump(mode="json"), "seed": settings.seed}
-    progress = load_checkpoint(out, modules, optimisers, identity) if resume else Progress()
-    began, saved = clock() - progress.seconds, clock()
-    out.mkdir(parents=True, exist_ok=True)
-    losses = [0.0, 0.0]
-    while progress.images < images and (minutes is None or progress.seconds < minutes * 60):
-        share = progress.images / images if minutes is None else progress.seconds / (minutes * 60)
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate * min(1.0, (1 - min(share, 1.0)) / 0.5 + 0.02)
-        draw = rng(settings.seed, "batch", progress.step)
-        pictures = _crops(photographs, settings.batch, settings.side, draw)
-        looks = _crops(paintings, settings.batch, settings.side, draw)
-        looks[-1] = pictures[-1]
-        parts = style_losses(network, encoder, pictures, looks, bf16=settings.bf16)
-        value = (
-            parts["content"]
-            + settings.style_weight * parts["style"]
-            + settings.same_weight * parts["same"]
-            + settings.smooth_weight * parts["smooth"]
-        )
-        if not bool(torch.isfinite(value)):
-            raise TrainingError(
-                f"The loss is not a number at step {progress.step}.",
-                code="training.diverged",
-                hint="Resume from the last checkpoint with a lower rate.",
-            )
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        optimiser.step()
-        average.update(network, settings.batch, progress.images + settings.batch)
-        losses = [0.99 * old + 0.01 * float(parts[k].detach()) for old, k in zip(losses, parts, strict=False)]
-        progress.step += 1
-        progress.images += settings.batch
-        progress.seconds = clock() - began
-        if clock() - saved > settings.checkpoint_minutes * 60:
-            save_checkpoint(out, modules, optimisers, progress, identity)
-            saved = clock()
-    save_checkpoint(out, modules, optimisers, progress, identity)
+    progress = loop.run(run.step, modules, optimisers, identity)
     card = WeightsCard(
         name=name,
         kind="generator",
         family="adain",
-        summary=f"Style transfer in one pass (AdaIN); {count_parameters(network):,} parameters.",
+        summary=f"Style transfer in one pass (AdaIN); {count_parameters(run.network):,} parameters.",
         config=config.model_dump(mode="json"),
         preprocessing={"condition": "image", "range": "[-1, 1]", "order": "RGB"},
         training_data=[
-            f"content: {Path(content).name}, {len(photographs)} pictures, {skipped} skipped",
-            f"styles: {Path(styles).name}, {len(paintings)} pictures, {skipped_styles} skipped",
+            f"{kind}: {Path(folder).name}, {len(found.train)} pictures, {found.skipped} skipped"
+            for kind, folder, found in (("content", content, photographs), ("styles", styles, paintings))
         ],
         trained={
             "seed": settings.seed,
@@ -215,14 +131,67 @@ def train_style(
             "style_weight": settings.style_weight,
             "same_weight": settings.same_weight,
             "smooth_weight": settings.smooth_weight,
-            "last_losses": {"content": round(losses[0], 4), "style": round(losses[1], 4)},
+            "last_losses": {key: round(value, 4) for key, value in run.recent.items()},
             "encoder_sha256": encoder.sha256,
             "command": "countermark train style CONTENT STYLES --out DIR",
         },
         limits=["The result shows the content image: a composite, not a new picture."],
     )
-    tensors = {k: v.half() for k, v in average.network.state_dict().items()}
-    return save_weights(out, tensors, card)
+    return save_weights(out, half(run.average.network), card)
+
+
+def _read(folder: Path | str, settings: StyleTraining) -> Photographs:
+    """Pictures for training; what is held out, for figures, is not read."""
+    return read_photographs(
+        folder, least=settings.side, shrink_to=round(2.5 * settings.side), read_heldout=False,
+        limit=settings.limit, seed=settings.seed,
+    )  # fmt: skip
+
+
+class _Run:
+    """The network and optimiser of one run, and one step of it."""
+
+    def __init__(
+        self,
+        config: AdainConfig,
+        settings: StyleTraining,
+        encoder: Encoder,
+        photographs: list[Pixels],
+        paintings: list[Pixels],
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.encoder = settings, encoder
+        self.photographs, self.paintings = photographs, paintings
+        network = AdainDecoder(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: AdainDecoder = network
+        calibrate(network, encoder, _crops(photographs, 16, settings.side, rng(settings.seed, "calibrate")))
+        self.average = Ema(network, half_life=1500)
+        self.optimiser = torch.optim.Adam(network.parameters(), settings.rate, (0.9, 0.99))
+        #: Losses of content and style, averaged over about the last hundred steps.
+        self.recent = {"content": 0.0, "style": 0.0}
+
+    def step(self, progress: Progress, share: float) -> tuple[float]:
+        """One step; the rate falls linearly over the last half."""
+        s = self.settings
+        set_rates([(self.optimiser, s.rate)], share, last=0.5)
+        draw = rng(s.seed, "batch", progress.step)
+        pictures = _crops(self.photographs, s.batch, s.side, draw)
+        looks = _crops(self.paintings, s.batch, s.side, draw)
+        looks[-1] = pictures[-1]
+        parts = style_losses(self.network, self.encoder, pictures, looks, bf16=s.bf16)
+        value = (
+            parts["content"]
+            + s.style_weight * parts["style"]
+            + s.same_weight * parts["same"]
+            + s.smooth_weight * parts["smooth"]
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        self.optimiser.step()
+        self.average.update(self.network, s.batch, progress.images + s.batch)
+        self.recent = {k: 0.99 * old + 0.01 * float(parts[k].detach()) for k, old in self.recent.items()}
+        return (float(value.detach()),)
 
 
 def style_losses(

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from countermark.core.errors import ConfigError, TrainingError
+from countermark.core.errors import ConfigError
 from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng, torch_rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import Progress, load_checkpoint, refuse_used_folder, save_checkpoint
+from countermark.generators.checkpoints import Progress
 from countermark.generators.config import DataConfig
 from countermark.generators.data import Pictures, load_pictures
 from countermark.generators.ema import Ema
@@ -37,6 +37,7 @@ from countermark.generators.families.grown import (
 )
 from countermark.generators.losses import LOSSES
 from countermark.generators.models import LoadedGenerator, load_generator, to_tensor
+from countermark.generators.steps import StepLoop, half, set_rates
 
 #: Small pixels cut off around a crop, where the padding of the network is seen.
 TRIM = 4
@@ -96,15 +97,17 @@ def grow_generator(
 
     Raises:
         ConfigError: ``growth.base`` or ``growth.classes``.
-        CorpusError, OutputError, TrainingError (``training.diverged``, ``training.disk``).
+        CorpusError, OutputError, TrainingError (see ``steps.StepLoop``).
     """
     settings, out = settings or GrowthSettings(), Path(out)
-    if images < 1 or (minutes is not None and minutes <= 0):
-        raise ConfigError("Training needs at least one image and more than no minutes.")
     small = load_generator(base)
     config = grown_config(small, factor, settings)
     name = name or f"{small.name}-x{factor}"
-    refuse_used_folder(out, resume=resume, weights=f"{name}.safetensors")
+    loop = StepLoop(
+        out, settings.batch, images, max(settings.rate, settings.critic_rate), minutes=minutes,
+        resume=resume, counted="crops", checkpoint_minutes=settings.checkpoint_minutes, clock=clock,
+    )  # fmt: skip
+    loop.check(f"{name}.safetensors")
     options = DataConfig(classes=bool(small.classes), max_images=max_images)
     pictures = load_pictures(
         data, size=config.size, channels=config.channels, options=options, seed=settings.seed
@@ -116,29 +119,11 @@ def grow_generator(
         "stage_optimiser": run.opt_g,
         "critic_optimiser": run.opt_d,
     }
-    progress = load_checkpoint(out, modules, optimisers, identity) if resume else Progress()
-    began, saved = clock() - progress.seconds, clock()
-    out.mkdir(parents=True, exist_ok=True)
-    while progress.images < images and (minutes is None or progress.seconds < minutes * 60):
-        share = progress.images / images if minutes is None else progress.seconds / (minutes * 60)
-        if not all(np.isfinite(run.step(progress, min(share, 1.0)))):
-            raise TrainingError(
-                f"The loss is not a number at step {progress.step}.",
-                code="training.diverged",
-                hint="Resume from the last checkpoint with lower rates.",
-            )
-        progress.step += 1
-        progress.images += settings.batch
-        progress.seconds = clock() - began
-        if clock() - saved > settings.checkpoint_minutes * 60:
-            save_checkpoint(out, modules, optimisers, progress, identity)
-            saved = clock()
-    save_checkpoint(out, modules, optimisers, progress, identity)
+    progress = loop.run(run.step, modules, optimisers, identity)
     network = GrownGenerator(config)
     network.base.load_state_dict(small.network.state_dict())
     network.stage.load_state_dict(run.average.network.state_dict())
-    tensors = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-    return save_weights(out, tensors, _card(name, config, settings, small, pictures, progress, run))
+    return save_weights(out, half(network), _card(name, config, settings, small, pictures, progress, run))
 
 
 def grown_config(small: LoadedGenerator, factor: int, settings: GrowthSettings) -> GrownConfig:
@@ -218,9 +203,7 @@ class _Run:
     def step(self, progress: Progress, share: float) -> tuple[float, float]:
         """One step of both networks; rates fall linearly over the last half."""
         s, factor, half = self.settings, self.config.factor, self.settings.batch // 2
-        for optimiser, rate in ((self.opt_g, s.rate), (self.opt_d, s.critic_rate)):
-            for group in optimiser.param_groups:
-                group["lr"] = rate * min(1.0, (1 - share) / 0.5 + 0.02)
+        set_rates([(self.opt_g, s.rate), (self.opt_d, s.critic_rate)], share, last=0.5)
         small, large, labels = self.batch(progress.step)
         with torch.autocast("cpu", torch.bfloat16, enabled=s.bf16):
             made = self.stage(small, labels)

@@ -20,16 +20,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from countermark.core.errors import ConfigError, CorpusError, ImageError, TrainingError
-from countermark.core.images import Pixels, iter_image_paths, read_image
+from countermark.core.images import Pixels
 from countermark.core.networks import count_parameters
 from countermark.core.perturb import perturb
-from countermark.core.seeds import derive, rng
+from countermark.core.seeds import rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import Progress, load_checkpoint, refuse_used_folder, save_checkpoint
+from countermark.generators.checkpoints import Progress
 from countermark.generators.ema import Ema
 from countermark.generators.losses import LOSSES
 from countermark.generators.models import to_tensor
+from countermark.generators.photographs import read_photographs
+from countermark.generators.steps import StepLoop, half, set_rates
 from countermark.generators.superres.network import DetailCritic, SuperresConfig, SuperResolver
 
 FILTERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
@@ -67,42 +68,6 @@ def degrade(patch: Pixels, generator: np.random.Generator, jpeg: float = 0.6) ->
     return small
 
 
-def load_photographs(
-    data: Path | str, patch: int, *, holdout: float = 0.1, seed: int = 0, limit: int = 2000
-) -> tuple[list[Pixels], list[Pixels], int]:
-    """Photographs of at least ``patch`` pixels a side: training, held out, and how many were skipped.
-
-    Raises:
-        CorpusError: ``corpus.missing`` or ``corpus.too-small``.
-    """
-    root = Path(data)
-    if not root.is_dir():
-        raise CorpusError(f"{root} is not a folder of photographs.", code="corpus.missing")
-    train: list[Pixels] = []
-    held: list[Pixels] = []
-    skipped = 0
-    for path in iter_image_paths([root]):
-        try:
-            pixels = read_image(path).pixels
-        except ImageError:
-            skipped += 1
-            continue
-        if min(pixels.shape[:2]) < patch:
-            skipped += 1
-            continue
-        hold = derive(seed, "holdout", path.relative_to(root).as_posix()) / 2**63 < holdout
-        (held if hold else train).append(pixels)
-        if len(train) >= limit:
-            break
-    if len(train) < 2:
-        raise CorpusError(
-            f"{root} holds {len(train)} photographs of {patch} pixels or more to train on.",
-            code="corpus.too-small",
-            hint=f"Give at least some dozens; {skipped} were unreadable or too small.",
-        )
-    return train, held, skipped
-
-
 def train_superres(
     data: Path | str,
     out: Path | str,
@@ -118,70 +83,33 @@ def train_superres(
     """Trains and returns the path of the weights; card and checkpoint lie beside them.
 
     Raises:
-        CorpusError, OutputError (``output.exists``), TrainingError (``training.diverged``).
+        CorpusError, OutputError (``output.exists``), TrainingError (see ``steps.StepLoop``).
     """
     config, settings, out = config or SuperresConfig(), settings or SuperresSettings(), Path(out)
-    if images < 1 or (minutes is not None and minutes <= 0):
-        raise ConfigError("Training needs at least one image and more than no minutes.")
-    refuse_used_folder(out, resume=resume, weights=f"{name}.safetensors")
-    photographs, held, skipped = load_photographs(data, settings.patch, seed=settings.seed)
-    torch.manual_seed(settings.seed)
-    network, critic = SuperResolver(config), DetailCritic(config)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = Ema(network, half_life=2000)
-    opt_g = torch.optim.Adam(network.parameters(), settings.rate, (0.9, 0.99))
-    opt_d = torch.optim.Adam(critic.parameters(), settings.rate, (0.5, 0.99))
-    modules = {"network": network, "critic": critic, "average": average.network}
-    optimisers: dict[str, torch.optim.Optimizer] = {"network_optimiser": opt_g, "critic_optimiser": opt_d}
+    loop = StepLoop(
+        out, settings.batch, images, settings.rate, minutes=minutes, resume=resume, counted="crops",
+        checkpoint_minutes=settings.checkpoint_minutes, clock=clock,
+    )  # fmt: skip
+    loop.check(f"{name}.safetensors")
+    found = read_photographs(data, least=settings.patch, seed=settings.seed)
+    run = _Run(config, settings, found.train)
+    modules = {"network": run.network, "critic": run.critic, "average": run.average.network}
+    optimisers: dict[str, torch.optim.Optimizer] = {
+        "network_optimiser": run.opt_g,
+        "critic_optimiser": run.opt_d,
+    }
     identity = {"family": "superres", "network": config.model_dump(), "seed": settings.seed}
-    progress = load_checkpoint(out, modules, optimisers, identity) if resume else Progress()
-    began, saved = clock() - progress.seconds, clock()
-    out.mkdir(parents=True, exist_ok=True)
-    loss = LOSSES.get("hinge")
-    while progress.images < images and (minutes is None or progress.seconds < minutes * 60):
-        share = progress.images / images if minutes is None else progress.seconds / (minutes * 60)
-        small, large = _batch(photographs, settings, progress.step)
-        for group in opt_g.param_groups:
-            group["lr"] = settings.rate * min(1.0, (1 - share) / 0.4 + 0.02)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
-            made = network(small)
-        value = F.l1_loss(made.float(), large)
-        if settings.adversarial and share >= settings.warm:
-            with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
-                critical = loss.critic(critic(large).float(), critic(made.detach()).float())
-            opt_d.zero_grad(set_to_none=True)
-            critical.backward()
-            opt_d.step()
-            critic.requires_grad_(False)
-            with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
-                value = value + settings.adversarial * loss.generator(critic(made).float(), None)
-        if not bool(torch.isfinite(value)):
-            raise TrainingError(
-                f"The loss is not a number at step {progress.step}.",
-                code="training.diverged",
-                hint="Resume from the last checkpoint with a lower rate.",
-            )
-        opt_g.zero_grad(set_to_none=True)
-        value.backward()
-        opt_g.step()
-        critic.requires_grad_(True)
-        average.update(network, settings.batch, progress.images + settings.batch)
-        progress.step += 1
-        progress.images += settings.batch
-        progress.seconds = clock() - began
-        if clock() - saved > settings.checkpoint_minutes * 60:
-            save_checkpoint(out, modules, optimisers, progress, identity)
-            saved = clock()
-    save_checkpoint(out, modules, optimisers, progress, identity)
+    progress = loop.run(run.step, modules, optimisers, identity)
     card = WeightsCard(
         name=name,
         kind="generator",
         family="superres",
-        summary=f"Twice or four times the side; {count_parameters(network):,} parameters.",
+        summary=f"Twice or four times the side; {count_parameters(run.network):,} parameters.",
         config=config.model_dump(),
         preprocessing={"condition": "image", "range": "[-1, 1]", "order": "RGB"},
         training_data=[
-            f"{Path(data).name}: {len(photographs)} photographs, {len(held)} held out, {skipped} skipped"
+            f"{Path(data).name}: {len(found.train)} photographs, {len(found.heldout)} held out, "
+            f"{found.skipped} skipped"
         ],
         trained={
             "seed": settings.seed,
@@ -194,19 +122,58 @@ def train_superres(
         },
         limits=["Fine detail is invented, not recovered: not for evidence, faces or text."],
     )
-    tensors = {k: v.half() for k, v in average.network.state_dict().items()}
-    return save_weights(out, tensors, card)
+    return save_weights(out, half(run.average.network), card)
 
 
-def _batch(photographs: list[Pixels], settings: SuperresSettings, step: int) -> tuple[Tensor, Tensor]:
-    """Small crops [N, 3, P/2, P/2] and large ones [N, 3, P, P]."""
-    draw = rng(settings.seed, "batch", step)
-    large = []
-    for pick in draw.integers(len(photographs), size=settings.batch):
-        photograph = photographs[int(pick)]
-        top = int(draw.integers(photograph.shape[0] - settings.patch + 1))
-        left = int(draw.integers(photograph.shape[1] - settings.patch + 1))
-        crop = photograph[top : top + settings.patch, left : left + settings.patch]
-        large.append(crop[:, ::-1] if draw.random() < 0.5 else crop)
-    small = [degrade(np.ascontiguousarray(crop), draw, settings.jpeg) for crop in large]
-    return to_tensor(np.stack(small)), to_tensor(np.stack(large))
+class _Run:
+    """The networks and optimisers of one run, and one step of it."""
+
+    def __init__(self, config: SuperresConfig, settings: SuperresSettings, photographs: list[Pixels]) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.photographs = settings, photographs
+        self.network, self.critic = SuperResolver(config), DetailCritic(config)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Ema(self.network, half_life=2000)
+        self.opt_g = torch.optim.Adam(self.network.parameters(), settings.rate, (0.9, 0.99))
+        self.opt_d = torch.optim.Adam(self.critic.parameters(), settings.rate, (0.5, 0.99))
+        self.loss = LOSSES.get("hinge")
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Small crops [N, 3, P/2, P/2] and large ones [N, 3, P, P]."""
+        patch, jpeg = self.settings.patch, self.settings.jpeg
+        draw = rng(self.settings.seed, "batch", step)
+        large = []
+        for pick in draw.integers(len(self.photographs), size=self.settings.batch):
+            photograph = self.photographs[int(pick)]
+            top = int(draw.integers(photograph.shape[0] - patch + 1))
+            left = int(draw.integers(photograph.shape[1] - patch + 1))
+            crop = photograph[top : top + patch, left : left + patch]
+            large.append(crop[:, ::-1] if draw.random() < 0.5 else crop)
+        small = [degrade(np.ascontiguousarray(crop), draw, jpeg) for crop in large]
+        return to_tensor(np.stack(small)), to_tensor(np.stack(large))
+
+    def step(self, progress: Progress, share: float) -> tuple[float, float]:
+        """One step of both networks; the network's rate falls linearly over the last 40 %."""
+        s = self.settings
+        small, large = self.batch(progress.step)
+        set_rates([(self.opt_g, s.rate)], share, last=0.4)
+        with torch.autocast("cpu", torch.bfloat16, enabled=s.bf16):
+            made = self.network(small)
+        value = F.l1_loss(made.float(), large)
+        critical = torch.zeros(())
+        if s.adversarial and share >= s.warm:
+            with torch.autocast("cpu", torch.bfloat16, enabled=s.bf16):
+                judged = self.critic(large).float(), self.critic(made.detach()).float()
+                critical = self.loss.critic(*judged)
+            self.opt_d.zero_grad(set_to_none=True)
+            critical.backward()
+            self.opt_d.step()
+            self.critic.requires_grad_(False)
+            with torch.autocast("cpu", torch.bfloat16, enabled=s.bf16):
+                value = value + s.adversarial * self.loss.generator(self.critic(made).float(), None)
+        self.opt_g.zero_grad(set_to_none=True)
+        value.backward()
+        self.opt_g.step()
+        self.critic.requires_grad_(True)
+        self.average.update(self.network, s.batch, progress.images + s.batch)
+        return float(critical.detach()), float(value.detach())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import signal
 from pathlib import Path
@@ -234,8 +235,22 @@ def test_what_is_not_a_number_stops_and_keeps_the_checkpoint(
     monkeypatch.setattr(training._Run, "step", poisoned)
     with pytest.raises(TrainingError, match="not a number") as error:
         train_sketch(photographs, tmp_path, config=TINY, settings=settings, images=6, resume=True)
-    assert error.value.code == "training.diverged" and "Lower the rates" in error.value.hint
+    assert error.value.code == "training.diverged" and "Lower the learning rates" in error.value.hint
     assert str(tmp_path / FILE) in error.value.hint and sha256_file(tmp_path / FILE) == before
+
+
+def test_a_full_disk_stops_with_a_named_error(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("countermark.core.files.write_all", full)
+    with pytest.raises(TrainingError, match="No space left") as error:
+        settings = SketchSettings(batch=2, edges="soft")
+        train_sketch(photographs, tmp_path / "run", config=TINY, settings=settings, images=2)
+    assert error.value.code == "training.disk" and "no checkpoint yet" in error.value.hint
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(

@@ -23,7 +23,7 @@ from countermark.core.errors import (
 )
 from countermark.core.images import write_image
 from countermark.core.weights import WeightsCard, read_card, save_weights
-from countermark.generators import load_generator
+from countermark.generators import load_generator, steps
 from countermark.generators.models import WEIGHTS, to_tensor
 from countermark.generators.style import encoder as encoders
 from countermark.generators.style import training
@@ -198,18 +198,18 @@ def test_a_run_that_is_resumed_is_the_run_that_was_not_stopped(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once = train_style(*folders, tmp_path / "once", config=TINY, settings=FAST, images=12)
-    real, calls = training.save_checkpoint, []
+    real, calls = steps.save_checkpoint, []
 
     def killed(*args: object) -> Path:
         calls.append(real(*args))  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "save_checkpoint", killed)
+    monkeypatch.setattr(steps, "save_checkpoint", killed)
     twice, every_step = tmp_path / "twice", dataclasses.replace(FAST, checkpoint_minutes=0.0)
     with pytest.raises(KeyboardInterrupt):
         train_style(*folders, twice, config=TINY, settings=every_step, images=12)
     assert len(calls) == 1 and not (twice / "style-adain.safetensors").exists()
-    monkeypatch.setattr(training, "save_checkpoint", real)
+    monkeypatch.setattr(steps, "save_checkpoint", real)
     again = train_style(*folders, twice, config=TINY, settings=FAST, images=12, resume=True)
     one, two = load_file(once), load_file(again)
     assert all(torch.equal(one[key], two[key]) for key in one)
@@ -218,7 +218,9 @@ def test_a_run_that_is_resumed_is_the_run_that_was_not_stopped(
 def test_a_loss_that_is_not_a_number_stops_the_training(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nan = {key: torch.tensor(float("nan")) for key in ("content", "style", "same", "smooth")}
+    nan = {
+        key: torch.tensor(float("nan"), requires_grad=True) for key in ("content", "style", "same", "smooth")
+    }
     monkeypatch.setattr(training, "style_losses", lambda *args, **kwargs: nan)
     with pytest.raises(TrainingError) as error:
         train_style(*folders, tmp_path / "run", config=TINY, settings=FAST, images=10)
