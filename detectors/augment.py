@@ -19,6 +19,15 @@ import numpy as np
 from countermark.core.images import Pixels
 from countermark.core.perturb import perturb
 
+#: Everyday edits and the ranges of their values; ``sharpen`` is drawn as often as all others together.
+EDITS = {
+    "sharpen": (0.3, 2.0),
+    "contrast": (0.7, 1.4),
+    "brightness": (0.75, 1.3),
+    "gamma": (0.7, 1.4),
+    "noise": (2.0, 8.0),
+    "blur": (0.4, 1.2),
+}
 KERNELS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
 
@@ -70,4 +79,15 @@ def random_history(image: Pixels, generator: np.random.Generator, *, crop: bool 
     image = random_compression(image, generator, int(generator.choice([0, 1, 2], p=[0.15, 0.55, 0.3])))
     if generator.random() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
+    return image
+
+
+def random_edits(image: Pixels, generator: np.random.Generator) -> Pixels:
+    """A crop with one or two everyday edits, as somebody makes who improves a picture, or hides one."""
+    image = random_crop(image, generator)
+    names = list(EDITS)
+    others = 0.5 / (len(names) - 1)
+    for _ in range(int(generator.integers(1, 3))):
+        name = str(generator.choice(names, p=[0.5] + [others] * (len(names) - 1)))
+        image = perturb(f"{name}:{generator.uniform(*EDITS[name]):.2f}", image, generator)
     return image

@@ -1,7 +1,7 @@
 """The data engine: what a detector learns from, made of labelled corpora by a stated plan.
 
 Every picture of a corpus gives several *items*: cropped only, delivered through the web, with
-random histories, made into a hard picture (screenshot, collage, edit, scan) and, for real ones, a
+random histories, edited, made into a hard picture (screenshot, collage, edit, scan) and, for real ones, a
 pair of the picture and its synthetic twin under one and the same history. Both classes pass through
 the same draws; the only difference between them is the class.
 
@@ -24,7 +24,7 @@ from countermark.core.errors import CorpusError
 from countermark.core.images import Pixels, read_image
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.seeds import rng
-from countermark.detectors.augment import random_crop, random_history
+from countermark.detectors.augment import random_crop, random_edits, random_history
 from countermark.detectors.hardphotos import HARD, make_hard
 from countermark.detectors.twins import Reconstruct, cut_to_multiple, make_twin
 from countermark.detectors.views import resize_short
@@ -42,6 +42,7 @@ class Draws:
     Attributes:
         deliveries: Names of ``core.perturb.DELIVERIES``, each after a random crop.
         histories: Random histories.
+        edited: Share of the pictures that are also drawn with everyday edits (``random_edits``).
         hard: Share of the pictures that are also made into a hard picture.
         twins: Share of the real pictures that also give a pair with a synthetic twin.
         masked: Share of the twins that are masked blends.
@@ -52,6 +53,7 @@ class Draws:
 
     deliveries: tuple[str, ...] = ("native", "320q90")
     histories: int = 1
+    edited: float = 0.0
     hard: float = 0.1
     twins: float = 0.5
     masked: float = 0.3
@@ -117,6 +119,7 @@ def plan_items(corpora: Sequence[Corpus], draws: Draws, seed: int) -> Plan:
             names.append(f"hard-{kinds[int(chance.integers(len(kinds)))]}")
         paired = chance.random() < draws.twins and not row.is_synthetic
         names += ["pair-real", "pair-twin"] if paired else []
+        names += ["edited"] if rng(seed, "edited", row.file_name).random() < draws.edited else []
         names += [f"measured-{name}" for name in draws.measured]
         for name in names:
             twin = name == "pair-twin"
@@ -147,6 +150,8 @@ def draw_row(
                 yield position, perturb(DELIVERIES[delivery], cropped)
         elif name.startswith("history-"):
             yield position, random_history(picture, rng(plan.seed, *key))
+        elif name == "edited":
+            yield position, random_edits(picture, rng(plan.seed, *key))
         elif name.startswith("hard-"):
             generator = rng(plan.seed, *key)
             pictures = _companions(plan, row, picture, generator)

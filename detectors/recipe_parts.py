@@ -29,6 +29,7 @@ class DrawPart(_Part):
 
     deliveries: list[str] = ["native", "320q90"]
     histories: int = Field(default=1, ge=0, le=16)
+    edited: float = Field(default=0.0, ge=0, le=1)
     hard: float = Field(default=0.1, ge=0, le=1)
     twins: float = Field(default=0.3, ge=0, le=1)
     masked: float = Field(default=0.3, ge=0, le=1)
@@ -41,6 +42,7 @@ class DrawPart(_Part):
         return Draws(
             deliveries=tuple(self.deliveries),
             histories=self.histories,
+            edited=self.edited,
             hard=self.hard,
             twins=self.twins,
             masked=self.masked,
@@ -61,7 +63,7 @@ class HeadPart(_Part):
     C: float = Field(default=1e-2, gt=0)
     iterations: int = Field(default=60, ge=1, le=10_000)
     pairs: float = Field(default=1.0, ge=0)
-    learn: list[Literal["native", "320q90", "history", "hard", "pair"]] = []
+    learn: list[Literal["native", "320q90", "history", "edited", "hard", "pair"]] = []
     teacher: str = ""
     mix: float = Field(default=0.5, ge=0, le=1)
 

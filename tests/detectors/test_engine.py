@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,18 @@ def test_draws_repeat_and_differ_from_each_other(tiny_corpus: Corpus) -> None:
     assert all(np.array_equal(first[key], again[key]) for key in first)
     one, two = first[0, "history-0"], first[0, "history-1"]
     assert one.shape != two.shape or not np.array_equal(one, two)
+
+
+def test_edited_draws_leave_all_others_as_they_were(tiny_corpus: Corpus) -> None:
+    with_edits = replace(DRAWS, edited=0.5)
+    plan, before = plan_items([tiny_corpus], with_edits, 1), plan_items([tiny_corpus], DRAWS, 1)
+    edited = [i for i in plan.items if i.draw == "edited"]
+    assert [i for i in plan.items if i.draw != "edited"] == list(before.items)
+    assert 8 < sum(i.label for i in edited) < 40 and len(edited) < len(plan.rows)
+    row = edited[0].row
+    own = [p for p in plan.places()[row] if plan.items[p].draw in ("native", "edited")]
+    pictures = [pixels for _, pixels in draw_row(plan, row, lambda p, g: p, own)]
+    assert len(pictures) == 2 and not np.array_equal(*(p[:64, :64] for p in pictures))
 
 
 def test_a_corpus_without_rows_is_refused(tiny_corpus: Corpus) -> None:
