@@ -150,17 +150,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, help="Photographs; without them only growth is measured.")
-    parser.add_argument("--grown", default="textures-256")
+    parser.add_argument("--grown", default="textures-256", help="Generator; '' leaves growth out.")
     parser.add_argument("--each", type=int, default=24, help="Pictures of each class, even.")
     parser.add_argument("--limit", type=int, default=24, help="Photographs at most.")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    lines = ["## Growth", ""]
-    lines += growth(load_generator(options.grown), options.each, load_extractor("lite0"))
+    lines: list[str] = []
+    if options.grown:
+        lines += [
+            "## Growth",
+            "",
+            *growth(load_generator(options.grown), options.each, load_extractor("lite0")),
+        ]
+        lines.append("")
     if options.data is not None:
-        lines += ["", "## Super-resolution", "", *photographs(options.data, options.limit)]
+        lines += ["## Super-resolution", "", *photographs(options.data, options.limit)]
     atomic_write(options.out, "\n".join(lines) + "\n", overwrite=True)
     print("\n".join(lines))
 
