@@ -39,12 +39,19 @@ COLUMNS = (
     "KID to training images", "recall", "C_T",
 )  # fmt: skip
 
+#: Pictures of generators that start from an image, and the pages that say what they show.
+EXAMPLES = {
+    "sketch2image": ("conditional-sketch.png", "conditional.md"),
+    "style-adain": ("style.png", "style.md"),
+    "superres": ("conditional-superres-x2.png", "conditional.md"),
+}
+
 
 def gallery_markdown(cards: Mapping[str, WeightsCard], pictures: Collection[str] = ()) -> str:
     """The page as Markdown; pictures are expected as ``images/gallery-NAME.png``.
 
-    Generators that start from an image have no grid of their own: they are listed last, with a
-    picture if their name is among ``pictures``.
+    Generators that start from an image have no grid of their own: they are listed last, with the
+    picture of ``EXAMPLES``, or ``images/gallery-NAME.png`` if their name is among ``pictures``.
     """
     guided = {name: card for name, card in cards.items() if not _samples(card)}
     cards = {name: card for name, card in cards.items() if _samples(card)}
@@ -61,7 +68,9 @@ def gallery_markdown(cards: Mapping[str, WeightsCard], pictures: Collection[str]
     if guided:
         parts.append("# Generators that start from an image")
     for name, card in guided.items():
-        shown = f"![Examples of {name}](images/gallery-{name}.png)\n\n" if name in pictures else ""
+        file, about = EXAMPLES.get(name, (f"gallery-{name}.png" if name in pictures else "", ""))
+        shown = f"![Examples of {name}](images/{file})\n\n" if file else ""
+        shown += f"What it shows, and figures: [{about}]({about}).\n\n" if about else ""
         parts.append(f"## {name}\n\n{card.summary}\n\n{shown}{_origin(card)}")
     return "\n\n".join(parts) + "\n"
 
