@@ -26,7 +26,7 @@ from countermark.detectors.base import DetectorNetwork, FitSettings, Sample, req
 from countermark.detectors.calibration import balanced_weights
 from countermark.detectors.frontends import FrontEnd, make_front_end
 from countermark.detectors.inference import best_dtype, for_scoring
-from countermark.detectors.views import ViewPlan, crop_aspect, make_views, resize_short
+from countermark.detectors.views import ViewPlan, crop_aspect, make_views, resize_short, views_of
 
 BATCH = 32
 DEFAULTS: dict[str, Any] = {
@@ -110,7 +110,7 @@ class PatchDetector(DetectorNetwork):
         return x.to(self.device).float() / 127.5 - 1
 
     def logits(self, images: Sequence[Pixels]) -> np.ndarray:
-        views = [view for image in images for view in make_views(image, self.plan, self.side)]
+        views = views_of(images, self.plan, self.side)
         found = []
         for start in range(0, len(views), BATCH):
             found.append(self._score(np.stack(views[start : start + BATCH])).mean(dim=(1, 2, 3)))

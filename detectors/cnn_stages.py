@@ -24,9 +24,18 @@ from countermark.detectors.calibration import balanced_weights
 from countermark.detectors.features import ALL_KINDS, view_features
 from countermark.detectors.heads import fit_logistic
 from countermark.detectors.inference import best_dtype, fold_batch_norms, for_scoring
-from countermark.detectors.views import SIDE, ViewPlan, crop_aspect, distinct, make_views, resize_short
+from countermark.detectors.views import (
+    SIDE,
+    ViewPlan,
+    crop_aspect,
+    distinct,
+    make_views,
+    resize_short,
+    views_of,
+)
 
-BATCH = 32
+#: Views at a time: with more, activations leave the cache.
+BATCH = 16
 PACKAGE = "package"
 DEFAULTS: dict[str, Any] = {
     "backbone": "tf_efficientnet_lite0",
@@ -151,7 +160,7 @@ class StageDetector(FrozenNetwork):
         self.weight, self.bias = torch.from_numpy(weight).float(), torch.tensor(bias).float()
 
     def logits(self, images: Sequence[Pixels]) -> np.ndarray:
-        views = [view for image in images for view in make_views(image, self.plan)]
+        views = views_of(images, self.plan)
         views, places = distinct(views, self.plan.count)
         parts = [
             self.view_features(np.stack(views[start : start + BATCH]))

@@ -23,7 +23,7 @@ from countermark.detectors.heads import fit_linear_head
 from countermark.detectors.inference import best_dtype
 from countermark.detectors.quantise import pack_state, unpack_state
 from countermark.detectors.towers import load_trunk
-from countermark.detectors.views import SIDE, ViewPlan, crop_aspect, distinct, make_views, resize_short
+from countermark.detectors.views import SIDE, ViewPlan, crop_aspect, distinct, resize_short, views_of
 from countermark.detectors.vit import GRID, POOLS, WIDTH, ClipTrunk
 
 KINDS = ("whole", "middle", "native")
@@ -91,7 +91,7 @@ class ProbeDetector(FrozenNetwork):
 
     def features(self, images: Sequence[Pixels]) -> Tensor:
         """float32 [N, 3 kinds, blocks, pools, 768]; views of one kind are averaged."""
-        views = [view for image in images for view in make_views(image, self.plan)]
+        views = views_of(images, self.plan)
         views, places = distinct(views, self.plan.count)
         parts = []
         for start in range(0, len(views), BATCH):

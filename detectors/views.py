@@ -14,6 +14,7 @@ areas carry no trace of how they were made.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -109,6 +110,19 @@ def texture_crops(image: Pixels, count: int, side: int = SIDE) -> list[Pixels]:
             break
     found = [image[a : a + side, b : b + side] for a, b in chosen]
     return [found[i % len(found)] for i in range(count)]
+
+
+def views_of(images: Sequence[Pixels], plan: ViewPlan, side: int = SIDE) -> list[Pixels]:
+    """The views of several images one after the other, made by as many threads as PyTorch uses."""
+    import torch
+
+    workers = min(len(images), torch.get_num_threads())
+    if workers < 2:
+        made = [make_views(image, plan, side) for image in images]
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            made = list(pool.map(lambda image: make_views(image, plan, side), images))
+    return [view for views in made for view in views]
 
 
 def make_views(image: Pixels, plan: ViewPlan, side: int = SIDE) -> list[Pixels]:
