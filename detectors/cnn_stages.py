@@ -34,7 +34,7 @@ from countermark.detectors.views import (
     views_of,
 )
 
-#: Views at a time: with more, activations leave the cache.
+#: Views at a time.
 BATCH = 16
 PACKAGE = "package"
 DEFAULTS: dict[str, Any] = {
