@@ -19,9 +19,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -71,8 +72,15 @@ def _invisible(method: str, bits: int) -> Scheme:
     from imwatermark import WatermarkDecoder, WatermarkEncoder
 
     if method == "rivaGan":
-        WatermarkEncoder.loadModel()
-        WatermarkDecoder.loadModel()
+        import onnxruntime
+
+        # Its sessions take every core unless told otherwise, and wait for each other in a busy loop.
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        single = partial(onnxruntime.InferenceSession, sess_options=options)
+        with mock.patch.object(onnxruntime, "InferenceSession", single):
+            WatermarkEncoder.loadModel()
+            WatermarkDecoder.loadModel()
 
     def embed(image: np.ndarray, message: np.ndarray) -> np.ndarray:
         encoder = WatermarkEncoder()
@@ -90,7 +98,6 @@ def _invisible(method: str, bits: int) -> Scheme:
 
 def _blind() -> Scheme:
     import multiprocessing
-    from unittest import mock
 
     # The package sets the start method when it is imported, which a worker may not do again.
     with mock.patch.object(multiprocessing, "set_start_method"):
