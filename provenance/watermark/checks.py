@@ -2,8 +2,9 @@
 
 >>> import numpy as np
 >>> from countermark.provenance.watermark.layout import layout_for
->>> grey = np.full((256, 256), 128, np.uint8)
->>> UNREADABLE in missed(grey, b"8 bytes!", layout_for(None), views.analyse(grey.astype(np.float32)))
+>>> grey = np.full((256, 256, 3), 128, np.uint8)
+>>> parts = views.analyse(grey[..., 0].astype(np.float32))
+>>> UNREADABLE in missed(grey, b"8 bytes!", layout_for(None), parts)
 True
 """
 
@@ -23,7 +24,7 @@ from countermark.provenance.watermark.significance import least_score
 CHECK_QUALITY = 45
 COARSE_QUALITY = 30
 #: A picture with this share of places below this contrast (grey levels) should also survive WebP.
-FLAT_SHARE = 0.35
+FLAT_SHARE = 0.25
 FLAT_LEVEL = 2.0
 WEBP_QUALITY = 75
 #: Side of the patches that carry a smooth picture's mark.
@@ -37,10 +38,9 @@ LEAST_LEFT = 0.005
 #: Peak of the pilots (standard deviations) after re-coding from which geometry is surely found, also
 #: in a blurred and in a cropped picture; those are read where it is lower.
 SURE_PILOTS = 9.0
-#: Peak, or score of the code bits, after coarse re-coding from which WebP need not be tried. Of 103
-#: marks in flat pictures the 8 that WebP wiped off reached 11.0 and 0.84.
-WEBP_PILOTS = 11.5
-WEBP_SCORE = 0.86
+#: Peak, or score of the code bits, after coarse re-coding from which WebP need not be tried.
+WEBP_PILOTS = 13.0
+WEBP_SCORE = 0.88
 BLUR = 2.0
 CROP_SIDE = 0.71
 #: Margin that is asked of a blurred picture's view, relative to the untouched one's.
@@ -60,11 +60,12 @@ def blank(grey: np.ndarray) -> bool:
     return 1 - _cut(_histogram(grey), MIDDLE_GREY) < LEAST_LEFT
 
 
-def missed(grey: np.ndarray, payload: bytes, layout: Layout, parts: views.Plane) -> frozenset[str]:
-    """What the mark in a working frame (uint8 luma) does not survive; empty: it is good.
+def missed(frame: np.ndarray, payload: bytes, layout: Layout, parts: views.Plane) -> frozenset[str]:
+    """What the mark in a working frame (uint8, H x W x 3, RGB) does not survive; empty: it is good.
 
     ``parts`` are those of the unmarked picture.
     """
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     coarse = attempt(_coded(grey, COARSE_QUALITY), layout)
     failures = set()
     if not _holds(coarse, payload):
@@ -87,10 +88,11 @@ def missed(grey: np.ndarray, payload: bytes, layout: Layout, parts: views.Plane)
         rows, columns = (int(CROP_SIDE * side) for side in grey.shape)
         if not _holds(attempt(grey[:rows, :columns].astype(np.float32), layout), payload):
             failures.add(CROPPED)
-    # WebP leaves nothing in flat places; it is slow, so only faint marks in much that is flat are asked.
+    # WebP leaves nothing in flat places; it is slow, so only faint marks in much that is flat are asked. In
+    # colour, because it halves the mark's chroma: of marks that grey copies kept, some were lost in colour.
     strong = coarse.peak > WEBP_PILOTS or coarse.decoded.score > WEBP_SCORE
     faint = _flat(parts) and (COARSE in failures or not strong)
-    if faint and not _holds(attempt(_coded(grey, WEBP_QUALITY, ".webp"), layout), payload):
+    if faint and not _holds(attempt(_webp(frame), layout), payload):
         failures.add(FLAT)
     return frozenset(failures)
 
@@ -151,8 +153,14 @@ def _holds(found: Attempt, payload: bytes) -> bool:
     return found.decoded.payload == payload and found.decoded.score >= least_score()
 
 
-def _coded(grey: np.ndarray, quality: int, kind: str = ".jpg") -> np.ndarray:
-    """A uint8 plane after it is stored with a codec; float32."""
-    option = cv2.IMWRITE_WEBP_QUALITY if kind == ".webp" else cv2.IMWRITE_JPEG_QUALITY
-    _, data = cv2.imencode(kind, grey, (option, quality))
+def _coded(grey: np.ndarray, quality: int) -> np.ndarray:
+    """A uint8 plane after it is stored as JPEG; float32."""
+    _, data = cv2.imencode(".jpg", grey, (cv2.IMWRITE_JPEG_QUALITY, quality))
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.float32)
+
+
+def _webp(frame: np.ndarray) -> np.ndarray:
+    """Luma of an RGB picture after it is stored as WebP; float32."""
+    _, data = cv2.imencode(".webp", frame[..., ::-1], (cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY))
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2GRAY), np.float32)

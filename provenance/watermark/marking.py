@@ -122,7 +122,7 @@ def embed(
         cap = errors[1]
         used = cv2.norm(solved.plane, cv2.NORM_L2SQR) / solved.plane.size
         marked = apply_mark(image, solved.plane, colour)
-        missed = checks.missed(perception.grey_frame(marked), payload, layout, parts)
+        missed = checks.missed(perception.frame(marked), payload, layout, parts)
         if not missed:
             return marked
         if checks.UNREADABLE not in missed and (fallback is None or len(missed) <= fallback[0]):

@@ -67,12 +67,17 @@ def working_frame(image: np.ndarray) -> np.ndarray:
 
 def grey_frame(image: np.ndarray) -> np.ndarray:
     """uint8 luma of the picture in the working frame."""
+    return cv2.cvtColor(frame(image), cv2.COLOR_RGB2GRAY)
+
+
+def frame(image: np.ndarray) -> np.ndarray:
+    """The picture in the working frame, uint8 RGB: itself where it is not larger."""
     height, width = image.shape[:2]
     scale = working_scale(height, width)
     if scale > 1:
         size = (max(1, round(width / scale)), max(1, round(height / scale)))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    return np.ascontiguousarray(image)
 
 
 def high_pass(plane: np.ndarray) -> np.ndarray:

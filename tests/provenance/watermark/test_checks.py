@@ -24,8 +24,8 @@ def solved(plane: np.ndarray, error: float, asked: list[views.View] | None = Non
 
 
 def levels(plane: np.ndarray) -> np.ndarray:
-    """The same in whole grey levels."""
-    return np.clip(plane.round(), 0, 255).astype(np.uint8)
+    """The same in whole grey levels, as a picture."""
+    return cv2.cvtColor(np.clip(plane.round(), 0, 255).astype(np.uint8), cv2.COLOR_GRAY2RGB)
 
 
 def test_a_strong_mark_misses_nothing_and_a_faint_one_does(photograph: np.ndarray) -> None:
@@ -43,6 +43,25 @@ def test_marks_that_brightening_cuts_off_are_noticed(photograph: np.ndarray) -> 
     found = checks.missed(marked, PAYLOAD, LAYOUT, views.analyse(plane))
     assert {checks.BRIGHT, checks.CONTRAST} <= found
     assert checks.UNREADABLE not in found
+
+
+def test_a_mark_that_webp_wipes_off_a_flat_drawing_is_noticed() -> None:
+    """In colour: what the check says is what happens to the file."""
+    drawing = np.full((300, 360, 3), (246, 240, 225), np.uint8)
+    for row in range(20, 280, 52):
+        cv2.rectangle(drawing, (120, row), (330, row + 30), (200, 120, 60), 1, cv2.LINE_AA)
+        cv2.putText(drawing, "colour", (10, row + 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (40, 40, 90), 1)
+    plane = perception.luma(drawing)
+    parts = views.analyse(plane)
+    lost = []
+    for error in (1.0, 2.0, 4.0, 8.0, 14.0):
+        change = (solved(plane, error) - plane)[..., None]
+        marked = np.clip((drawing + change).round(), 0, 255).astype(np.uint8)
+        found = checks.missed(marked, PAYLOAD, LAYOUT, parts)
+        kept = watermark.read(perturb("webp:75", marked), search=False).payload == PAYLOAD
+        assert kept or {checks.FLAT, checks.UNREADABLE} & found, error
+        lost.append(not kept)
+    assert any(lost) and not all(lost), lost
 
 
 def test_amplitude_is_taken_from_what_is_cut_off() -> None:
