@@ -19,14 +19,17 @@ import numpy as np
 from countermark.core.images import Pixels
 from countermark.core.perturb import perturb
 
-#: Everyday edits and the ranges of their values; ``sharpen`` is drawn as often as all others together.
-EDITS = {
+#: Everyday edits and the ranges of their values, None for those without one; ``sharpen`` is drawn as
+#: often as all others together.
+EDITS: dict[str, tuple[float, float] | None] = {
     "sharpen": (0.3, 2.0),
     "contrast": (0.7, 1.4),
     "brightness": (0.75, 1.3),
     "gamma": (0.7, 1.4),
     "noise": (2.0, 8.0),
     "blur": (0.4, 1.2),
+    "caption": None,
+    "border": None,
 }
 KERNELS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
@@ -89,5 +92,7 @@ def random_edits(image: Pixels, generator: np.random.Generator) -> Pixels:
     others = 0.5 / (len(names) - 1)
     for _ in range(int(generator.integers(1, 3))):
         name = str(generator.choice(names, p=[0.5] + [others] * (len(names) - 1)))
-        image = perturb(f"{name}:{generator.uniform(*EDITS[name]):.2f}", image, generator)
+        between = EDITS[name]
+        value = f":{generator.uniform(*between):.2f}" if between else ""
+        image = perturb(name + value, image, generator)
     return image

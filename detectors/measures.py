@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,17 @@ SHIPPED_NOTE = (
 
 
 def held_out_figures(
-    labels: np.ndarray, groups: np.ndarray, sources: np.ndarray, draws: np.ndarray, found: HeldOut
+    labels: np.ndarray,
+    groups: np.ndarray,
+    sources: np.ndarray,
+    draws: np.ndarray,
+    found: HeldOut,
+    slices: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """Figures under each delivery and under random histories, with rates by source and by group."""
+    """Figures under each delivery and under random histories, with rates by source and by group.
+
+    ``slices`` are masks of rows for which ranking is measured once more.
+    """
     kinds = np.array([condition_of(draw) for draw in draws])
     result: dict[str, Any] = {"held_out": NOTE}
     for kind in sorted(set(kinds) - {"pair", "hard"}):
@@ -44,6 +53,10 @@ def held_out_figures(
         whole["tpr_at_5_fpr_by_generator"] = _rates(
             found.logits[inside][y == 1] > top, groups[inside][y == 1]
         )
+        parts = {name: inside & mask for name, mask in (slices or {}).items()}
+        whole |= {
+            f"only_{name}": _ranking(labels[m], found.logits[m], sources[m]) for name, m in parts.items()
+        }
         result[kind.replace("-", "_")] = whole
     hard = (kinds == "hard") & (labels == 0)
     if hard.any():
@@ -79,6 +92,19 @@ def figures(
         "ece_even": round(even_calibration_error(labels, probabilities), 3),
         "fpr_at_default": round(float(flagged[labels == 0].mean()), 4),
         "tpr_at_default": round(float(flagged[labels == 1].mean()), 3),
+    }
+
+
+def _ranking(labels: np.ndarray, logits: np.ndarray, sources: np.ndarray) -> dict[str, Any]:
+    """How well logits rank, without thresholds or probabilities; only the count where a class is missing."""
+    if len(np.unique(labels)) < 2:
+        return {"images": len(labels)}
+    interval = bootstrap(auroc, labels, logits, clusters=sources, resamples=RESAMPLES)
+    return {
+        "images": len(labels),
+        "auroc": round(auroc(labels, logits), 3),
+        "auroc_interval": [round(interval.low, 3), round(interval.high, 3)],
+        "tpr_at_5_fpr": round(tpr_at_fpr(labels, logits, 0.05), 3),
     }
 
 

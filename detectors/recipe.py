@@ -144,7 +144,7 @@ def fit_recipe(
         max_fpr=part.max_fpr,
         calibrate_on=usable,
     )
-    figures = held_out_figures(labels, groups, sources, draws, found)
+    figures = held_out_figures(labels, groups, sources, draws, found, rows.slices(recipe.slices))
     calibrator, table = final_calibration(recipe, labels, groups, sources, usable, found)
     flagged = calibrator(found.logits) >= table.thresholds(part.max_fpr).likely
     figures["at_the_shipped_threshold"] = at_shipped_threshold(labels, sources, draws, flagged)

@@ -76,6 +76,17 @@ class CalibrationPart(_Part):
     max_fpr: float = Field(default=0.01, gt=0, le=0.5)
 
 
+class SlicePart(_Part):
+    """Images that are measured by themselves, too.
+
+    ``without`` leaves out generated images of groups (``generator@source``, in small letters) that match
+    one of these patterns; ``size`` keeps full-size pictures (short side above 400 pixels) or thumbnails.
+    """
+
+    without: list[str] = []
+    size: Literal["", "full", "thumbnail"] = ""
+
+
 class Recipe(_Part):
     """A recipe for a detector of frozen features and a linear head: ``clip-probe`` or ``timm-stages``.
 
@@ -92,6 +103,7 @@ class Recipe(_Part):
     head: HeadPart = HeadPart()
     tune: TunePart = TunePart()
     calibration: CalibrationPart = CalibrationPart()
+    slices: dict[str, SlicePart] = {}
     limits: list[str] = []
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ import numpy as np
 from countermark.detectors.calibration import balanced_weights, fit_calibrator
 from countermark.detectors.engine import Item, Plan
 from countermark.detectors.folds import HeldOut, source_folds
-from countermark.detectors.recipe_parts import Recipe
+from countermark.detectors.recipe_parts import Recipe, SlicePart
 from countermark.detectors.thresholds import ThresholdTable
+
+#: Deliveries that are drawn from large pictures only.
+SHRINKING = ("320q90",)
 
 
 class Rows:
@@ -23,6 +27,7 @@ class Rows:
         self.groups = np.array([item.group for item in items])
         self.sources = np.array([item.source for item in items])
         self.draws = np.array([item.draw for item in items])
+        self.pictures = np.array([item.row for item in items])
 
     def learnt(self, kinds: Sequence[str]) -> np.ndarray:
         """Mask of the rows that a head may be fitted on: of these kinds of draws, or all that are fitted."""
@@ -30,12 +35,29 @@ class Rows:
         return np.isin(own, list(kinds)) if kinds else own != "measured"
 
     def folds(self, count: int) -> np.ndarray:
-        """Whole sources; a twin is held out with its photograph, in the fold of the real source."""
-        folds = source_folds(self.labels, self.sources, count)
+        """Whole sources, dealt by their pictures, so that further kinds of draws deal them no other way.
+
+        A twin is held out with its photograph, in the fold of the real source.
+        """
         pairs = np.char.startswith(self.draws, "pair")
-        real_fold = {s: f for s, f, y in zip(self.sources, folds, self.labels, strict=True) if y == 0}
-        folds[pairs] = [real_fold[s] for s in self.sources[pairs]]
-        return folds
+        own = np.flatnonzero(~pairs)
+        first = own[np.unique(self.pictures[own], return_index=True)[1]]
+        dealt = source_folds(self.labels[first], self.sources[first], count)
+        keys = zip(self.sources[first], self.labels[first], strict=True)
+        fold_of = dict(zip(keys, dealt, strict=True))
+        labels = np.where(pairs, 0, self.labels)
+        return np.array([fold_of[key] for key in zip(self.sources, labels, strict=True)])
+
+    def slices(self, parts: Mapping[str, SlicePart]) -> dict[str, np.ndarray]:
+        """A mask of the rows for each slice that is measured by itself."""
+        large = np.isin(self.pictures, self.pictures[np.isin(self.draws, list(SHRINKING))])
+        groups = [str(group).lower() for group in self.groups]
+        masks = {}
+        for name, part in parts.items():
+            left_out = [any(fnmatch(group, pattern) for pattern in part.without) for group in groups]
+            mask = (self.labels == 0) | ~np.array(left_out)
+            masks[name] = mask & (large if part.size == "full" else ~large if part.size else True)
+        return masks
 
 
 def item_weights(labels: np.ndarray, groups: np.ndarray, draws: np.ndarray, pairs: float) -> np.ndarray:

@@ -162,5 +162,5 @@ def _coded(grey: np.ndarray, quality: int) -> np.ndarray:
 def _webp(frame: np.ndarray) -> np.ndarray:
     """Luma of an RGB picture after it is stored as WebP; float32."""
     _, data = cv2.imencode(".webp", frame[..., ::-1], (cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY))
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2GRAY), np.float32)

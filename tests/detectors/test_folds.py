@@ -45,7 +45,11 @@ def test_neither_head_nor_calibrator_meets_the_source(
     assert sorted(calls) == [(0,), (0, 1), (0, 2), (1,), (1, 2), (2,)]
     assert auroc(labels, found.logits) > 0.85
     assert all(len(set(found.likely[folds == f])) == 1 for f in range(3))
-    whole = held_out_figures(labels, sources, sources, np.full(600, "native"), found)
+    half = {"half": np.arange(600) % 2 == 0, "none": labels == 2}
+    whole = held_out_figures(labels, sources, sources, np.full(600, "native"), found, half)
+    assert whole["native"]["only_none"] == {"images": 0}
+    own = whole["native"]["only_half"]
+    assert own["auroc"] == round(auroc(labels[::2], found.logits[::2]), 3) and own["images"] == 300
     assert whole["native"]["images"] == 600 and whole["native"]["ece"] < 0.2
     assert set(whole["native"]["fpr_at_default_by_source"]) == {f"0-{i}" for i in range(6)}
 
