@@ -28,6 +28,8 @@ EDITS: dict[str, tuple[float, float] | None] = {
     "gamma": (0.7, 1.4),
     "noise": (2.0, 8.0),
     "blur": (0.4, 1.2),
+    "median": (3, 3),
+    "rotate": (-4.0, 4.0),
     "caption": None,
     "border": None,
 }

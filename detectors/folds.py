@@ -12,7 +12,7 @@ calibrator, nor the thresholds have met the sources on which figures are given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,16 @@ class HeldOut:
     logits: np.ndarray
     probabilities: np.ndarray
     likely: np.ndarray
+
+
+def picked(found: Sequence[HeldOut], choice: np.ndarray) -> HeldOut:
+    """Every row from one of several results: from that of its number in ``choice`` [N]."""
+    rows = np.arange(len(choice))
+    return HeldOut(
+        np.stack([part.logits for part in found])[choice, rows],
+        np.stack([part.probabilities for part in found])[choice, rows],
+        np.stack([part.likely for part in found])[choice, rows],
+    )
 
 
 def source_folds(labels: np.ndarray, sources: np.ndarray, count: int, seed: int = 0) -> np.ndarray:

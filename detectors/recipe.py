@@ -21,11 +21,11 @@ from countermark.detectors.base import DETECTORS, FrozenNetwork
 from countermark.detectors.engine import Item, plan_items
 from countermark.detectors.families import register_families
 from countermark.detectors.features import ViewStore
-from countermark.detectors.folds import nested_scores
+from countermark.detectors.folds import nested_scores, picked
 from countermark.detectors.gram import GramHeads
 from countermark.detectors.heads import fit_logistic
 from countermark.detectors.library import save_detector
-from countermark.detectors.measures import at_shipped_threshold, held_out_figures
+from countermark.detectors.measures import at_shipped_threshold, held_out_figures, mean_figures
 from countermark.detectors.recipe_parts import RECIPES, Recipe, read_recipe
 from countermark.detectors.recipe_rows import Rows, describe, final_calibration, item_weights
 from countermark.detectors.recipe_tuned import teacher_scores, tune_recipe
@@ -43,6 +43,7 @@ def train_recipe(
     autoencoder: Path | str | None = None,
     minutes: float = 1e9,
     network: FrozenNetwork | None = None,
+    apart: Path | str | None = None,
 ) -> Path | None:
     """Makes a detector from labelled folders.
 
@@ -55,6 +56,7 @@ def train_recipe(
         autoencoder: Weights for ``load_autoencoder``; twins come from a simulated upsampler if None.
         minutes: Stop drawing and extracting after so many minutes.
         network: Instead of the network that the recipe names.
+        apart: A labelled folder whose sources are left out, so that the detector can be compared on it.
 
     Returns:
         The path of the weights, or None if the minutes ran out first: call again.
@@ -70,7 +72,8 @@ def train_recipe(
     store = views.features(recipe.name, network.feature_shape)
     if not views.draw(plan, reconstruct, minutes) or not store.extract(network.view_features, minutes):
         return None
-    places = np.flatnonzero(store.done[:])
+    unwanted = {row.source or "unnamed" for row in read_corpus(apart).rows} if apart else set()
+    places = np.array([p for p in np.flatnonzero(store.done[:]) if plan.items[p].source not in unwanted], int)
     items = [plan.items[p] for p in places]
     if recipe.tune.steps:
         return tune_recipe(recipe, network, store.values[places], views, places, items, out, minutes, plan)
@@ -81,7 +84,13 @@ def train_recipe(
             return None
         targets = (1 - recipe.head.mix) * targets + recipe.head.mix * taught
     return fit_recipe(
-        recipe, network, store.values[places], items, out, targets=targets, training_data=describe(plan)
+        recipe,
+        network,
+        store.values[places],
+        items,
+        out,
+        targets=targets,
+        training_data=[*describe(plan), *(f"left out: {name}" for name in sorted(unwanted))],
     )
 
 
@@ -131,20 +140,30 @@ def fit_recipe(
             mask & fitted, aims, weights, scored, C=recipe.head.C, iterations=recipe.head.iterations
         )
 
-    folds = rows.folds(recipe.calibration.folds)
     usable = ~np.char.startswith(draws, "pair")
     part = recipe.calibration
-    found = nested_scores(
-        fit_and_score,
-        labels,
-        groups,
-        sources,
-        folds,
-        calibrator=part.kind,
-        max_fpr=part.max_fpr,
-        calibrate_on=usable,
+    dealings = [
+        nested_scores(
+            fit_and_score,
+            labels,
+            groups,
+            sources,
+            rows.folds(part.folds, seed),
+            calibrator=part.kind,
+            max_fpr=part.max_fpr,
+            calibrate_on=usable,
+        )
+        for seed in range(part.dealings)
+    ]
+    slices = rows.slices(recipe.slices)
+    figures = mean_figures(
+        [held_out_figures(labels, groups, sources, draws, found, slices) for found in dealings]
     )
-    figures = held_out_figures(labels, groups, sources, draws, found, rows.slices(recipe.slices))
+    if part.dealings > 1:
+        figures["held_out"] += f" Means over {part.dealings} ways of dealing the sources into folds."
+    # One score a row, each picture's from one dealing: the mean of several heads would rank better than
+    # the single head that ships.
+    found = picked(dealings, rows.pictures % part.dealings)
     calibrator, table = final_calibration(recipe, labels, groups, sources, usable, found)
     flagged = calibrator(found.logits) >= table.thresholds(part.max_fpr).likely
     figures["at_the_shipped_threshold"] = at_shipped_threshold(labels, sources, draws, flagged)

@@ -69,10 +69,14 @@ class HeadPart(_Part):
 
 
 class CalibrationPart(_Part):
-    """Nested folds over whole sources, the kind of calibrator, and the rate that is measured."""
+    """Nested folds over whole sources, the kind of calibrator, and the rate that is measured.
+
+    Sources are dealt into folds ``dealings`` times; figures are means over them.
+    """
 
     kind: str = "beta"
     folds: int = Field(default=6, ge=3, le=20)
+    dealings: int = Field(default=1, ge=1, le=20)
     max_fpr: float = Field(default=0.01, gt=0, le=0.5)
 
 

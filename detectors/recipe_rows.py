@@ -34,15 +34,16 @@ class Rows:
         own = np.array([draw.split("-")[0] for draw in self.draws])
         return np.isin(own, list(kinds)) if kinds else own != "measured"
 
-    def folds(self, count: int) -> np.ndarray:
+    def folds(self, count: int, seed: int = 0) -> np.ndarray:
         """Whole sources, dealt by their pictures, so that further kinds of draws deal them no other way.
 
-        A twin is held out with its photograph, in the fold of the real source.
+        Another ``seed`` deals them otherwise. A twin is held out with its photograph, in the fold of the
+        real source.
         """
         pairs = np.char.startswith(self.draws, "pair")
         own = np.flatnonzero(~pairs)
         first = own[np.unique(self.pictures[own], return_index=True)[1]]
-        dealt = source_folds(self.labels[first], self.sources[first], count)
+        dealt = source_folds(self.labels[first], self.sources[first], count, seed)
         keys = zip(self.sources[first], self.labels[first], strict=True)
         fold_of = dict(zip(keys, dealt, strict=True))
         labels = np.where(pairs, 0, self.labels)

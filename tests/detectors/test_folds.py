@@ -3,9 +3,9 @@ import pytest
 
 from countermark.core.seeds import rng
 from countermark.core.stats import auroc
-from countermark.detectors.folds import nested_scores, source_folds
+from countermark.detectors.folds import HeldOut, nested_scores, picked, source_folds
 from countermark.detectors.heads import fit_logistic
-from countermark.detectors.measures import figures, held_out_figures
+from countermark.detectors.measures import figures, held_out_figures, mean_figures
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,19 @@ def test_neither_head_nor_calibrator_meets_the_source(
     assert own["auroc"] == round(auroc(labels[::2], found.logits[::2]), 3) and own["images"] == 300
     assert whole["native"]["images"] == 600 and whole["native"]["ece"] < 0.2
     assert set(whole["native"]["fpr_at_default_by_source"]) == {f"0-{i}" for i in range(6)}
+
+
+def test_a_row_is_picked_from_its_dealing_and_figures_are_means() -> None:
+    parts = [HeldOut(np.full(4, v), np.full(4, v + 1), np.full(4, v + 2)) for v in (0.0, 10.0)]
+    found = picked(parts, np.array([0, 1, 1, 0]))
+    assert found.logits.tolist() == [0, 10, 10, 0] and found.likely.tolist() == [2, 12, 12, 2]
+    assert found.probabilities.tolist() == [1, 11, 11, 1]
+    one = {"note": "n", "native": {"images": 7, "auroc": 0.8, "by": {"a": 0.1}, "auroc_interval": [0.7, 0.9]}}
+    two = {"note": "n", "native": {"images": 7, "auroc": 0.6, "by": {"a": 0.3}, "auroc_interval": [0.5, 0.7]}}
+    mean = mean_figures([one, two])["native"]
+    assert mean["auroc"] == 0.7 and mean["auroc_by_dealing"] == [0.8, 0.6] and mean["images"] == 7
+    assert mean["by"]["a"] == pytest.approx(0.2) and mean["auroc_interval"] == [0.6, 0.8]
+    assert mean_figures([one]) == one
 
 
 def test_scores_without_information_give_chance() -> None:

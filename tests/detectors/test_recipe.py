@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from countermark.core.corpus import Corpus
+from countermark.core.corpus import Corpus, read_corpus
 from countermark.core.errors import ConfigError, UnknownNameError
 from countermark.detectors import load_detector
 from countermark.detectors.recipe import RECIPES, Recipe, read_recipe, train_recipe
@@ -15,7 +15,7 @@ TINY = Recipe(
     seed=1,
     network={"trunk": "random", "depth": 1, "blocks": [1], "views": {"whole": 1, "middle": 1, "native": 0}},
     draws={"deliveries": ["native"], "histories": 0, "hard": 0, "twins": 0.3, "measured": []},
-    calibration={"folds": 3, "kind": "platt"},
+    calibration={"folds": 3, "kind": "platt", "dealings": 2},
 )
 
 
@@ -57,7 +57,7 @@ def test_a_recipe_makes_a_detector_and_goes_on_after_a_break(
 ) -> None:
     detector = load_detector(trained)
     figures = detector.card.metrics["native"]
-    assert figures["images"] == 48 and figures["auroc"] > 0.9
+    assert figures["images"] == 48 and figures["auroc"] > 0.9 and len(figures["auroc_by_dealing"]) == 2
     assert detector.card.trained["recipe"]["draws"]["twins"] == 0.3
     assert detector.card.trained["items"]["pair"] > 0
     scores = detector.score([smooth(700), checkered(700)])
@@ -84,3 +84,21 @@ def test_a_family_without_frozen_features_is_refused(tiny_corpus: Corpus, tmp_pa
     whole = TINY.model_copy(update={"family": "critic", "network": {}})
     with pytest.raises(ConfigError, match="as a whole"):
         train_recipe(whole, [tiny_corpus.root], tmp_path / "out", work=tmp_path / "work")
+
+
+def test_sources_of_a_folder_are_left_out(
+    small: list[Path], trained: Path, work: Path, tmp_path: Path
+) -> None:
+    whole = load_detector(trained).card
+    source = next(row.source for row in read_corpus(small[0]).rows if row.label == "real")
+    (tmp_path / "real").mkdir()
+    image = next(row.file_name for row in read_corpus(small[0]).rows if row.source == source)
+    name = f"real/{Path(image).name}"
+    (tmp_path / name).write_bytes((small[0] / image).read_bytes())
+    (tmp_path / "metadata.csv").write_text(f"file_name,label,generator,source\n{name},real,,{source}\n")
+    path = train_recipe(TINY, small, tmp_path / "out", work=work, apart=tmp_path)
+    assert path is not None
+    card = load_detector(path).card
+    assert f"left out: {source}" in card.training_data
+    assert card.metrics["native"]["images"] < whole.metrics["native"]["images"]
+    assert source not in card.metrics["native"]["fpr_at_default_by_source"]
