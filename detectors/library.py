@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from countermark.core.errors import ConfigError, UnknownNameError, WeightsError
+from countermark.core.memory import release_memory
 from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
 from countermark.detectors.base import DETECTORS, Detector, DetectorNetwork
 from countermark.detectors.calibration import Calibrator
@@ -53,7 +54,9 @@ def load_detector(name: str | Path = "default", device: str | torch.device | Non
         table = ThresholdTable.from_config(card.config["thresholds"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path.name} and its card do not fit together: {error}") from error
-    return Detector(network.to(_device(device)), card, calibrator, table)
+    network = network.to(_device(device))
+    release_memory()
+    return Detector(network, card, calibrator, table)
 
 
 def save_detector(
