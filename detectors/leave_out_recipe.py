@@ -81,7 +81,7 @@ def leave_out_features(
     places = np.flatnonzero(store.done[:])
     rows = Rows([plan.items[p] for p in places])
     heads = GramHeads(network.head_input(store.values[places]))
-    weights = item_weights(rows.labels, rows.groups, rows.draws, settings.head.pairs)
+    weights = item_weights(rows.labels, rows.groups, rows.draws, settings.head.pairs, settings.head.edited)
     pairs = np.char.startswith(rows.draws, "pair")
     fitted = rows.learnt(settings.head.learn)
     names = rows.sources if by == "source" else rows.groups

@@ -128,7 +128,7 @@ def fit_recipe(
     aims = labels if targets is None else targets
     x = network.head_input(features)
     fitted = rows.learnt(recipe.head.learn)
-    weights = item_weights(labels, groups, draws, recipe.head.pairs)
+    weights = item_weights(labels, groups, draws, recipe.head.pairs, recipe.head.edited)
 
     weight, bias = fit_logistic(
         x[fitted], aims[fitted], weights[fitted], C=recipe.head.C, iterations=recipe.head.iterations

@@ -56,13 +56,15 @@ class HeadPart(_Part):
     """The head: see ``fit_logistic``.
 
     ``learn`` names the kinds of draws that it is fitted on, all but ``measured`` ones if empty.
-    ``pairs`` is the weight of an image of a pair, others count 1. With a ``teacher`` the targets are
-    the labels mixed, ``mix`` to one, with that detector's probabilities for the same views.
+    ``pairs`` is the weight of an image of a pair, ``edited`` of an edited one, others count 1. With a
+    ``teacher`` the targets are the labels mixed, ``mix`` to one, with that detector's probabilities for
+    the same views.
     """
 
     C: float = Field(default=1e-2, gt=0)
     iterations: int = Field(default=60, ge=1, le=10_000)
     pairs: float = Field(default=1.0, ge=0)
+    edited: float = Field(default=1.0, ge=0)
     learn: list[Literal["native", "320q90", "history", "edited", "hard", "pair"]] = []
     teacher: str = ""
     mix: float = Field(default=0.5, ge=0, le=1)

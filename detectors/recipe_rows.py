@@ -61,12 +61,18 @@ class Rows:
         return masks
 
 
-def item_weights(labels: np.ndarray, groups: np.ndarray, draws: np.ndarray, pairs: float) -> np.ndarray:
-    """Square roots of balanced weights (mean 1), the twins of all sources as one group, times ``pairs``."""
+def item_weights(
+    labels: np.ndarray, groups: np.ndarray, draws: np.ndarray, pairs: float, edited: float = 1.0
+) -> np.ndarray:
+    """Square roots of balanced weights (mean 1), the twins of all sources as one group.
+
+    Images of a pair count ``pairs`` times, edited ones ``edited`` times.
+    """
     paired = np.char.startswith(draws, "pair")
     names = np.where(draws == "pair-twin", "twin", groups)
     weights = np.sqrt(balanced_weights(labels, names))
     weights[paired] *= pairs
+    weights[draws == "edited"] *= edited
     return weights / weights.mean()
 
 

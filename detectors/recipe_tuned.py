@@ -72,7 +72,7 @@ def tune_recipe(
     folds = rows.folds(recipe.calibration.folds)
     held = folds < recipe.tune.held
     fitted = rows.learnt(recipe.head.learn)
-    weights = item_weights(rows.labels, rows.groups, rows.draws, recipe.head.pairs)
+    weights = item_weights(rows.labels, rows.groups, rows.draws, recipe.head.pairs, recipe.head.edited)
     taught = np.zeros(len(items))
     found = _teacher(recipe.head.teacher, views, minutes) if recipe.head.teacher else None
     if recipe.head.teacher:
