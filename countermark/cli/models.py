@@ -13,6 +13,8 @@ from typer.core import TyperGroup
 
 from countermark.cli.output import JSON, PASS, show_record
 
+LONGEST_LIST = 24
+
 
 class CardsByDefault(TyperGroup):
     """``countermark models NAME`` means ``countermark models show NAME``."""
@@ -34,6 +36,16 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="models")
 
 
+def _shortened(value: Any) -> Any:
+    """A card as one reads it: of long lists of numbers (calibration scores) how many and their range."""
+    if isinstance(value, dict):
+        return {name: _shortened(part) for name, part in value.items()}
+    numbers = isinstance(value, list | tuple) and all(isinstance(part, int | float) for part in value)
+    if numbers and len(value) > LONGEST_LIST:
+        return f"{len(value):,} numbers, {min(value):g} to {max(value):g} (all with --json)"
+    return value
+
+
 def models(
     name: str | None = typer.Argument(None, help="Show this model's card."),
     kind: str | None = typer.Option(None, "--kind", help="detector or generator."),
@@ -45,6 +57,8 @@ def models(
     cards = [get_model(name)] if name else list_models(kind)
     if as_json or name:
         values = [card.model_dump() for card in cards]
+        if not as_json:
+            values = [_shortened(value) for value in values]
         typer.echo(json.dumps(values[0] if name else values, indent=2, ensure_ascii=False))
         return PASS
     table = Table(box=None, pad_edge=False)

@@ -99,6 +99,13 @@ def test_generate_and_models(home, capsys) -> None:
     assert run(["models", "--json"]) == 0
     names = [card["name"] for card in json.loads(capsys.readouterr().out)]
     assert names[0] == "default" and "digits-32" in names
+    assert run(["models", "default"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    scores = card["config"]["thresholds"]["sources"].values()
+    assert card["metrics"]["native"]["auroc"] > 0.5 and any("numbers" in value for value in scores)
+    assert run(["models", "default", "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)["config"]["thresholds"]["sources"]
+    assert all(isinstance(value, list | tuple) for value in whole.values())
     assert run(["models", "nothing"]) == 2
 
 
