@@ -75,8 +75,10 @@ def train_recipe(
     unwanted = {row.source or "unnamed" for row in read_corpus(apart).rows} if apart else set()
     places = np.array([p for p in np.flatnonzero(store.done[:]) if plan.items[p].source not in unwanted], int)
     items = [plan.items[p] for p in places]
+    described = describe(plan, unwanted)
     if recipe.tune.steps:
-        return tune_recipe(recipe, network, store.values[places], views, places, items, out, minutes, plan)
+        features = store.values[places]
+        return tune_recipe(recipe, network, features, views, places, items, out, minutes, described)
     targets = np.array([float(item.label) for item in items])
     if recipe.head.teacher:
         taught = teacher_scores(recipe.head.teacher, views, places, minutes)
@@ -90,7 +92,7 @@ def train_recipe(
         items,
         out,
         targets=targets,
-        training_data=[*describe(plan), *(f"left out: {name}" for name in sorted(unwanted))],
+        training_data=described,
     )
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from countermark.core.errors import ConfigError, UnknownNameError
 from countermark.detectors.engine import Draws
@@ -18,6 +18,8 @@ from countermark.detectors.tuning import TunePart
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 MAX_RECIPE_BYTES = 100_000
+#: The delivery that is drawn from large pictures only, by which slices of a size know them.
+LARGE_ONLY = "320q90"
 
 
 class _Part(BaseModel):
@@ -73,7 +75,8 @@ class HeadPart(_Part):
 class CalibrationPart(_Part):
     """Nested folds over whole sources, the kind of calibrator, and the rate that is measured.
 
-    Sources are dealt into folds ``dealings`` times; figures are means over them.
+    Sources are dealt into folds ``dealings`` times; figures are means over them. Recipes that fine-tune
+    know one dealing and no slices.
     """
 
     kind: str = "beta"
@@ -111,6 +114,12 @@ class Recipe(_Part):
     calibration: CalibrationPart = CalibrationPart()
     slices: dict[str, SlicePart] = {}
     limits: list[str] = []
+
+    @model_validator(mode="after")
+    def _sizes_are_known(self) -> Self:
+        if any(part.size for part in self.slices.values()) and LARGE_ONLY not in self.draws.deliveries:
+            raise ValueError(f"slices of a size need the delivery {LARGE_ONLY}")
+        return self
 
 
 def read_recipe(name: str | Path) -> Recipe:

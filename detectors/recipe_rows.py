@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatch
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,8 @@ import numpy as np
 from countermark.detectors.calibration import balanced_weights, fit_calibrator
 from countermark.detectors.engine import Item, Plan
 from countermark.detectors.folds import HeldOut, source_folds
-from countermark.detectors.recipe_parts import Recipe, SlicePart
+from countermark.detectors.recipe_parts import LARGE_ONLY, Recipe, SlicePart
 from countermark.detectors.thresholds import ThresholdTable
-
-#: Deliveries that are drawn from large pictures only.
-SHRINKING = ("320q90",)
 
 
 class Rows:
@@ -51,11 +48,11 @@ class Rows:
 
     def slices(self, parts: Mapping[str, SlicePart]) -> dict[str, np.ndarray]:
         """A mask of the rows for each slice that is measured by itself."""
-        large = np.isin(self.pictures, self.pictures[np.isin(self.draws, list(SHRINKING))])
+        large = np.isin(self.pictures, self.pictures[self.draws == LARGE_ONLY])
         groups = [str(group).lower() for group in self.groups]
         masks = {}
         for name, part in parts.items():
-            left_out = [any(fnmatch(group, pattern) for pattern in part.without) for group in groups]
+            left_out = [any(fnmatchcase(group, pattern) for pattern in part.without) for group in groups]
             mask = (self.labels == 0) | ~np.array(left_out)
             masks[name] = mask & (large if part.size == "full" else ~large if part.size else True)
         return masks
@@ -92,7 +89,9 @@ def final_calibration(
     return calibrator, table
 
 
-def describe(plan: Plan) -> list[str]:
-    """One line for each class and source: how many images."""
-    counts = Counter((row.label, row.source or "unnamed") for _, row in plan.rows)
-    return [f"{label}: {source}, {count} images" for (label, source), count in sorted(counts.items())]
+def describe(plan: Plan, unwanted: Collection[str] = ()) -> list[str]:
+    """One line for each class and source: how many images; and one for each source that was left out."""
+    named = [(row.label, row.source or "unnamed") for _, row in plan.rows]
+    counts = Counter(name for name in named if name[1] not in unwanted)
+    lines = [f"{label}: {source}, {count} images" for (label, source), count in sorted(counts.items())]
+    return lines + [f"left out: {source}" for source in sorted(unwanted)]

@@ -12,14 +12,14 @@ import numpy as np
 from countermark.core.errors import ConfigError
 from countermark.detectors.base import FrozenNetwork
 from countermark.detectors.cnn_stages import StageDetector
-from countermark.detectors.engine import Item, Plan
+from countermark.detectors.engine import Item
 from countermark.detectors.features import FeatureStore, ViewStore
 from countermark.detectors.heads import fit_logistic
 from countermark.detectors.library import load_detector, save_detector
 from countermark.detectors.measures import held_out_figures
 from countermark.detectors.probe import ProbeDetector
 from countermark.detectors.recipe_parts import Recipe
-from countermark.detectors.recipe_rows import Rows, describe, final_calibration, item_weights
+from countermark.detectors.recipe_rows import Rows, final_calibration, item_weights
 from countermark.detectors.tuning import cross_calibrate, tune
 
 #: Of the head of a teacher that is fitted anew without the sources that are measured on.
@@ -58,13 +58,14 @@ def tune_recipe(
     items: Sequence[Item],
     out: Path | str,
     minutes: float,
-    plan: Plan,
+    training_data: list[str],
 ) -> Path | None:
     """Fine-tunes, measures on the folds that were kept apart, goes on with all of them, saves.
 
     Args:
         features: Of the backbone before tuning; the head begins with a regression on them.
         views: With ``places`` the positions in it of ``items``.
+        training_data: Lines for the card.
     """
     if not isinstance(network, StageDetector):
         raise ConfigError("Only timm-stages can be fine-tuned by a recipe.")
@@ -140,7 +141,7 @@ def tune_recipe(
         table,
         metrics=figures,
         trained=trained,
-        training_data=describe(plan),
+        training_data=training_data,
         summary=recipe.summary,
         licence=recipe.licence,
         limits=recipe.limits,

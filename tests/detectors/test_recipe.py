@@ -28,7 +28,12 @@ def test_what_is_not_a_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="default"):
         read_recipe("nothing")
     wrong = tmp_path / "wrong.toml"
-    for text in ("name = 1 2", "name = 'x'\nunknown = 1", "name = 'x'\n[draws]\nhard = 3"):
+    for text in (
+        "name = 1 2",
+        "name = 'x'\nunknown = 1",
+        "name = 'x'\n[draws]\nhard = 3",
+        "name = 'x'\n[draws]\ndeliveries = ['native']\n[slices.a]\nsize = 'full'",
+    ):
         wrong.write_text(text)
         with pytest.raises(ConfigError, match=r"wrong\.toml"):
             read_recipe(wrong)
@@ -100,5 +105,6 @@ def test_sources_of_a_folder_are_left_out(
     assert path is not None
     card = load_detector(path).card
     assert f"left out: {source}" in card.training_data
+    assert not any(line.startswith(f"real: {source},") for line in card.training_data)
     assert card.metrics["native"]["images"] < whole.metrics["native"]["images"]
     assert source not in card.metrics["native"]["fpr_at_default_by_source"]
