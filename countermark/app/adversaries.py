@@ -4,23 +4,23 @@
 
 Three adversaries with growing distance from the detector: PGD knows its gradients, the square attack
 asks for scores, and laundering asks for scores and uses nothing but everyday edits. Laundering is
-searched twice with the same number of queries, at random and by a policy trained by REINFORCE, and
-measured on images that neither search has seen.
+searched with equal queries at random and by a policy trained by REINFORCE (``hiding``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from countermark.app.audit.blindspot import EDITS, search
+from countermark.app.audit.blindspot import EDITS
 from countermark.app.audit.checks.attacks import pgd, square_attack, square_view
 from countermark.app.audit.gradients import differentiable
 from countermark.app.audit.intervals import proportion
+from countermark.app.hiding import KINDS, Comparison, measure_laundering
 from countermark.core.corpus import Corpus, CorpusRow, read_corpus
 from countermark.core.errors import CorpusError, ImageError
 from countermark.core.images import Pixels, read_image
@@ -45,11 +45,10 @@ class Attack:
 
 @dataclass(frozen=True)
 class Record:
-    """All rows, and what laundering found: by kind of search its best edits and its learning curve."""
+    """All rows, and what laundering found by each search."""
 
     attacks: tuple[Attack, ...]
-    edits: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    history: dict[str, list[float]] = field(default_factory=dict)
+    laundered: Comparison
 
 
 def measure_adversaries(
@@ -61,10 +60,10 @@ def measure_adversaries(
     epsilons: Sequence[float] = (1, 2, 4),
     steps: int = 10,
     square_queries: int = 60,
-    budget: int = 60,
-    length: int = 2,
+    budget: int = 24,
+    length: int = 3,
     per_trial: int = 8,
-    repeats: int = 3,
+    repeats: int = 5,
     seed: int = 0,
     report: Callable[[str], None] = lambda what: None,
 ) -> tuple[dict[str, Any], Record]:
@@ -72,11 +71,13 @@ def measure_adversaries(
 
     Args:
         images: Found images that are attacked; fewer if the corpus holds fewer.
-        epsilons: Bounds of PGD in grey levels; the square attack uses the largest.
+        epsilons: Bounds of PGD in grey levels, growing: an image that is hidden within one bound is
+            within the next. The square attack uses the largest.
         steps: Gradient steps of PGD.
         square_queries: Scores an image that the square attack may ask for.
-        budget: Edit sequences that each search of laundering tries, with ``per_trial`` scores each.
-        repeats: Searches of each kind, with different seeds; all their best edits are measured.
+        budget: Times ``per_trial``: scores that each search of laundering asks for.
+        length: Edits in a sequence, at most.
+        repeats: Searches of each kind, on different halves; all their best edits are measured.
 
     Raises:
         CorpusError: ``corpus.nothing-found``: fewer than ten synthetic images are found.
@@ -86,7 +87,7 @@ def measure_adversaries(
 
     model = load_detector(detector) if isinstance(detector, str) else detector
     likely = float(model.thresholds(max_fpr).likely)
-    rows, pictures = _found(model, corpus if isinstance(corpus, Corpus) else read_corpus(corpus), likely,
+    rows, pictures = found_images(model, corpus if isinstance(corpus, Corpus) else read_corpus(corpus), likely,
                             images, seed)  # fmt: skip
     if len(pictures) < 10:
         raise CorpusError(
@@ -107,18 +108,29 @@ def measure_adversaries(
     hit = before >= likely
     kept = [square for square, ok in zip(squares, hit, strict=True) if ok]
     note("none", f"centre square at {side} px", 0, before, clusters)
-    for epsilon in epsilons:
+    after = before[hit].copy()
+    for epsilon in sorted(epsilons):
         report(f"PGD, {epsilon:g} grey levels")
-        after = np.asarray(model.score(pgd(kept, logits, epsilon, steps)))
-        note("PGD", f"{epsilon:g} grey levels, {steps} steps", steps, after, clusters[hit])
+        left = np.flatnonzero(after >= likely)
+        if len(left):
+            after[left] = model.score(pgd([kept[i] for i in left], logits, epsilon, steps))
+        note("PGD", f"{epsilon:g} grey levels, {steps} steps", steps, after.copy(), clusters[hit])
     report("square attack")
     bound = max(epsilons)
-    changed = square_attack(kept, model.score, bound, square_queries, seed)
+    changed = square_attack(kept, model.score, bound, square_queries, seed, until=likely)
     setting = f"{bound:g} grey levels, {square_queries} queries an image"
     note("square attack", setting, square_queries, np.asarray(model.score(changed)), clusters[hit])
-    edits, history = _launder(
-        model, pictures, clusters, likely, budget, length, per_trial, repeats, seed, report, note
-    )
+    laundered = measure_laundering(
+        model, pictures, clusters, likely, budget=budget, length=length, per_trial=per_trial,
+        searches=repeats, seed=seed, report=report,
+    )  # fmt: skip
+    for kind in KINDS:
+        found, best = laundered.found[kind], laundered.best(kind)
+        name, queries = f"laundering, {kind} search", laundered.queries
+        scores = np.concatenate([one.scores for one in found])
+        own = np.concatenate([one.held for one in found])
+        note(f"{name}, mean of {repeats}", f"{queries} queries", queries, scores, clusters[own])
+        note(f"{name}, best of {repeats}", best.edits, queries, best.scores, clusters[best.held])
     document = evaluation_document(
         f"Adversaries of the detector {model.name}",
         [
@@ -129,7 +141,8 @@ def measure_adversaries(
                 "unit": "share",
             }
             for attack in attacks
-        ],
+        ]
+        + _details(laundered, likely),
         subject={
             "name": model.name,
             "sha256": str(getattr(model.card, "sha256", "")),
@@ -140,68 +153,51 @@ def measure_adversaries(
         headline=_headline(model.name, attacks),
         notes=[
             f"Attacked: synthetic images with a score of at least {likely:.3f} (the threshold for "
-            f"{max_fpr:g}). Laundering is searched on one half of them and measured on the other.",
+            f"{max_fpr:g}). Laundering is searched on one half of them and measured on the other, halves "
+            "drawn anew for each pair of searches.",
             f"Laundering: {repeats} searches of each kind, {budget * per_trial} scores each, sequences of "
-            f"{length} of {len(EDITS)} edits.",
+            f"at most {length} of {len(EDITS)} edits. Both searches end with the same race of their best.",
+            "Learned less random: on the same images; below zero, the policy hides more. Its interval draws "
+            "pairs of searches and whole sources.",
         ],
     )
-    return document, Record(tuple(attacks), edits, history)
+    return document, Record(tuple(attacks), laundered)
 
 
-def _launder(
-    model: Any,
-    pictures: list[Pixels],
-    clusters: np.ndarray,
-    likely: float,
-    budget: int,
-    length: int,
-    per_trial: int,
-    repeats: int,
-    seed: int,
-    report: Callable[[str], None],
-    note: Callable[[str, str, int, np.ndarray, np.ndarray], None],
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[float]]]:
-    """Both searches, each ``repeats`` times, their best sequence measured on the other half."""
-    order = rng(seed, "halves").permutation(len(pictures))
-    half = len(pictures) // 2
-    seen, held = [pictures[i] for i in order[:half]], [int(i) for i in order[half:]]
-    measured: dict[str, np.ndarray] = {}
-
-    def measure(spec: str) -> np.ndarray:
-        if spec not in measured:
-            drawn = [perturb(spec, pictures[i], rng(seed, spec, "held", i)) for i in held]
-            measured[spec] = np.asarray(model.score(drawn))
-        return measured[spec]
-
-    edits: dict[str, list[dict[str, Any]]] = {}
-    history: dict[str, list[float]] = {}
-    note("none", "as they are, half for measuring", 0, measure("none"), clusters[held])
-    for kind in ("random", "learned"):
-        pooled, curves = [], []
-        edits[kind] = []
-        for repeat in range(repeats):
-            report(f"laundering, {kind} search {repeat + 1} of {repeats}")
-            found = search(
-                seen, model.score, kind=kind, budget=budget, length=length, per_trial=per_trial,
-                seed=seed + repeat,
-            )  # fmt: skip
-            curves.append(found.history)
-            spec = found.best(1)[0]
-            scores = measure(spec)
-            pooled.append(scores)
-            share, mean = float(np.mean(scores >= likely)), float(scores.mean())
-            edits[kind].append({"edits": spec, "stays_found": share, "mean_score": mean})
-        history[kind] = np.mean(curves, axis=0).tolist()
-        best = min(range(repeats), key=lambda r: float(pooled[r].mean()))
-        queries = budget * per_trial
-        note(f"laundering, {kind} search, mean of {repeats}", f"{queries} queries", queries,
-             np.concatenate(pooled), np.tile(clusters[held], repeats))  # fmt: skip
-        spec = edits[kind][best]["edits"]
-        note(f"laundering, {kind} search, best of {repeats}", spec, queries, pooled[best], clusters[held])
-    return edits, history
+def _details(laundered: Comparison, likely: float) -> list[dict[str, Any]]:
+    """The paired difference, and what stays found under the edits of every single search."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": "learned less random",
+            "slice": "paired, stays found",
+            "interval": laundered.difference,
+            "unit": "share",
+        }
+    ]
+    for kind in KINDS:
+        for number, one in enumerate(laundered.found[kind], 1):
+            share = float(np.mean(one.scores >= likely))
+            rows.append(
+                {
+                    "name": f"{kind} search {number}",
+                    "slice": one.edits,
+                    "interval": {"value": share, "n": len(one.scores)},
+                    "unit": "share",
+                }
+            )
+            if np.isfinite(one.likeness):
+                rows.append(
+                    {
+                        "name": f"{kind} search {number}: likeness",
+                        "slice": one.edits,
+                        "interval": {"value": one.likeness, "n": len(one.scores)},
+                        "unit": "dB",
+                    }
+                )
+    return rows
 
 
-def _found(
+def found_images(
     model: Any, corpus: Corpus, likely: float, wanted: int, seed: int
 ) -> tuple[list[CorpusRow], list[Pixels]]:
     """Synthetic images that are found as they are, drawn in turn from the sources."""

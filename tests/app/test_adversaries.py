@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from countermark.app.adversaries import measure_adversaries
+from countermark.app.audit.checks.attacks import square_attack
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.errors import CorpusError
 from countermark.core.images import write_image
@@ -78,7 +79,9 @@ def test_every_adversary_is_measured(corpus) -> None:
     assert len(found) == 4
     for kind in ("random", "learned"):
         assert found[f"laundering, {kind} search, best of 2"].interval.value < 0.3
-        assert len(record.edits[kind]) == 2 and len(record.history[kind]) == 30
+        tried = record.laundered.found[kind]
+        assert len(tried) == 2 and all(len(one.history) == 30 for one in tried)
+        assert record.laundered.best(kind).edits in {one.edits for one in tried}
         assert found[f"laundering, {kind} search, best of 2"].queries == 120
     assert "stay found" in document["headline"]
 
@@ -91,3 +94,16 @@ def test_a_detector_that_finds_nothing_cannot_be_attacked(corpus) -> None:
     with pytest.raises(CorpusError) as caught:
         measure_adversaries(Deaf(), corpus)
     assert caught.value.code == "corpus.nothing-found"
+
+
+def test_the_square_attack_leaves_hidden_images_alone() -> None:
+    asked: list[int] = []
+
+    def score(images) -> np.ndarray:
+        asked.append(len(images))
+        return np.array([image.mean() / 255 for image in images])
+
+    pictures = [np.full((16, 16, 3), level, np.uint8) for level in (40, 200)]
+    changed = square_attack(pictures, score, 8, 10, 0, until=0.5)
+    assert asked == [2] + 9 * [1], "the dark one is hidden from the start"
+    assert changed[1].mean() < 200 and np.ptp(changed[0].astype(int) - 40) <= 16

@@ -2,12 +2,12 @@
 
 Two searches over the same edits and the same budget of scores:
 
-- *random*: sequences drawn uniformly;
-- *learned*: a factorised policy over the steps, trained by REINFORCE (Williams 1992) with a moving
-  baseline, so that promising edits are tried more often.
+- *random*: sequences drawn uniformly (``racing.random_search``);
+- *learned*: a policy over the steps trained by REINFORCE (``policy_search.learned_search``).
 
-Sequences are searched on one half of the images and measured on the other half, so that the figures
-are not flattered by the search; the table is ranked by what stays detected, with exact intervals.
+Both end with the same race of their best candidates on fresh pictures. Sequences are searched on one
+half of the images and measured on the other half, so that the figures are not flattered by the search;
+the table is ranked by what stays detected, with exact intervals.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from countermark.app.audit.intervals import proportion
+from countermark.app.audit.policy_search import learned_search
+from countermark.app.audit.racing import Edits, Trials, random_search
 from countermark.core.images import Pixels
 from countermark.core.perturb import perturb
 from countermark.core.results import Interval
@@ -66,16 +68,21 @@ class BlindSpot:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found: every sequence tried with its mean score on the search half."""
+    """What a search found.
+
+    Attributes:
+        kind: ``random`` or ``learned``.
+        ranking: Sequences, the best at hiding first; those that got furthest in the race lead.
+        history: Mean score of every ``per_trial`` scores in turn.
+    """
 
     kind: str
-    tried: dict[str, float]
+    ranking: tuple[str, ...]
     history: tuple[float, ...]
 
     def best(self, count: int) -> list[str]:
-        """Sequences with the lowest mean score, ``none`` left out."""
-        ranked = sorted((value, edits) for edits, value in self.tried.items() if edits != "none")
-        return [edits for _, edits in ranked[:count]]
+        """The sequences that hide best; ``none`` is never among them."""
+        return list(self.ranking[:count])
 
 
 def search(
@@ -88,42 +95,43 @@ def search(
     per_trial: int = 4,
     seed: int = 0,
     edits: Sequence[str] = EDITS,
-    rate: float = 0.6,
+    likely: float = 0.5,
 ) -> Search:
-    """Looks for sequences under which the mean score of synthetic pictures is low.
+    """Looks for sequences under which synthetic pictures are no longer found.
 
     Args:
         pictures: uint8 RGB, all synthetic.
         score: P(synthetic), float [N].
         kind: ``random`` or ``learned``.
-        budget: Sequences that are tried.
-        length: Edits in a sequence.
-        per_trial: Pictures scored for each, a fresh draw every time.
-        rate: Learning rate of the policy.
+        budget: Times ``per_trial``: scores that are asked for, exactly so many.
+        length: Edits in a sequence, at most.
+        likely: Score from which a picture counts as found; what is hidden is counted around it.
     """
     generator = rng(seed, "blindspot", kind)
-    logits = np.zeros((length, len(edits)))
-    baseline: float | None = None
-    totals: dict[str, list[float]] = {}
-    history = []
-    for trial in range(budget):
-        probabilities = _softmax(logits)
-        picks = [int(generator.choice(len(edits), p=row)) for row in probabilities]
-        spec = _join(edits[p] for p in picks)
-        chosen = generator.permutation(len(pictures))[:per_trial]
-        changed = [perturb(spec, pictures[i], rng(seed, spec, trial, int(i))) for i in chosen]
-        value = float(np.mean(score(changed)))
-        totals.setdefault(spec, []).append(value)
-        history.append(value)
-        if kind == "learned":
-            reward = -value
-            baseline = reward if baseline is None else baseline
-            for step, pick in enumerate(picks):
-                direction = -probabilities[step]
-                direction[pick] += 1
-                logits[step] += rate * 10 * (reward - baseline) * direction
-            baseline = 0.8 * baseline + 0.2 * reward
-    return Search(kind, {spec: float(np.mean(values)) for spec, values in totals.items()}, tuple(history))
+    options = ("none", *(edit for edit in edits if edit != "none"))
+    asked: list[float] = []
+
+    def ask(sequences: Sequence[Edits], number: int) -> np.ndarray:
+        specs = [_join(options[edit] for edit in sequence) for sequence in sequences]
+        found = np.asarray(score([perturb(s, pictures[number], rng(seed, s, number)) for s in specs]))
+        asked.extend(found.tolist())
+        return hidden(found, likely)
+
+    trials = Trials(ask, pictures=len(pictures), queries=budget * per_trial, generator=generator)
+    run = learned_search if kind == "learned" else random_search
+    ranked = run(trials, len(options), length, generator)
+    ranking = tuple(_join(options[edit] for edit in sequence) for sequence in ranked)
+    return Search(kind, ranking, tuple(np.reshape(asked, (budget, per_trial)).mean(axis=1).tolist()))
+
+
+def hidden(scores: np.ndarray, likely: float) -> np.ndarray:
+    """Value of scores to somebody who hides: log-odds above ``likely``, flat far from it, low is hidden.
+
+    About -1 for well hidden and 1 for plainly found; a slight slope stays everywhere.
+    """
+    odds = [np.log(p / (1 - p)) for p in np.clip([scores, np.full(len(scores), likely)], 1e-6, 1 - 1e-6)]
+    above = odds[0] - odds[1]
+    return np.asarray(np.tanh(above) + 0.05 * above.clip(-10, 10))
 
 
 def blind_spots(
@@ -157,8 +165,9 @@ def blind_spots(
     found: dict[str, BlindSpot] = {}
     for kind in kinds:
         result = search(
-            seen, score, kind=kind, budget=budget, length=length, per_trial=per_trial, seed=seed, edits=edits
-        )
+            seen, score, kind=kind, budget=budget, length=length, per_trial=per_trial, seed=seed,
+            edits=edits, likely=likely,
+        )  # fmt: skip
         for spec in result.best(keep):
             if spec in found:  # both searches came upon it
                 found[spec] = replace(found[spec], search="both")
@@ -169,12 +178,6 @@ def blind_spots(
             one = BlindSpot(spec, kind, before, share.interval, share.binomial, tuple(detected.tolist()))
             found[spec] = one
     return sorted(found.values(), key=lambda spot: (spot.interval.value, spot.interval.high, spot.edits))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    mixed = shifted / shifted.sum(axis=1, keepdims=True)
-    return 0.95 * mixed + 0.05 / logits.shape[1]  # a little exploration stays
 
 
 def _join(edits: object) -> str:

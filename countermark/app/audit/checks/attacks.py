@@ -140,9 +140,20 @@ class Square(AttackCheck):
 
 
 def square_attack(
-    pictures: list[Pixels], score: Any, epsilon: float, steps: int, seed: int, start: float = 0.8
+    pictures: list[Pixels],
+    score: Any,
+    epsilon: float,
+    steps: int,
+    seed: int,
+    start: float = 0.8,
+    until: float = -np.inf,
 ) -> list[Pixels]:
-    """Random search over squares of full-bound noise; a change is kept if the score goes down."""
+    """Random search over squares of full-bound noise; a change is kept if the score goes down.
+
+    Args:
+        steps: Scores that may be asked for each picture.
+        until: Pictures below this score are left as they are: they are hidden.
+    """
     generators = [rng(seed, "square", number) for number in range(len(pictures))]
     bound = int(epsilon)
     best, values = [], []
@@ -153,7 +164,9 @@ def square_attack(
     for step in range(steps - 1):
         trial = []
         share = start * 0.5 ** (8 * step / max(steps, 1))
-        for picture, current, generator in zip(pictures, best, generators, strict=True):
+        live = [number for number, value in enumerate(values) if value >= until]
+        for number in live:
+            picture, current, generator = pictures[number], best[number], generators[number]
             side = max(
                 1, min(picture.shape[:2]) if share >= 1 else round(np.sqrt(share) * min(picture.shape[:2]))
             )
@@ -162,9 +175,9 @@ def square_attack(
             offset = current.astype(np.int16) - picture
             offset[top : top + side, left : left + side] = generator.choice([-bound, bound], size=3)
             trial.append(_shift(picture, offset))
-        for number, value in enumerate(np.asarray(score(trial))):
+        for number, changed, value in zip(live, trial, score(trial) if trial else (), strict=True):
             if value < values[number]:
-                best[number], values[number] = trial[number], value
+                best[number], values[number] = changed, value
     return best
 
 
