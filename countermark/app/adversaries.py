@@ -87,8 +87,8 @@ def measure_adversaries(
 
     model = load_detector(detector) if isinstance(detector, str) else detector
     likely = float(model.thresholds(max_fpr).likely)
-    rows, pictures = found_images(model, corpus if isinstance(corpus, Corpus) else read_corpus(corpus), likely,
-                            images, seed)  # fmt: skip
+    corpus = corpus if isinstance(corpus, Corpus) else read_corpus(corpus)
+    rows, pictures = found_images(model, corpus, likely, images, seed)
     if len(pictures) < 10:
         raise CorpusError(
             f"{model.name} finds {len(pictures)} synthetic images of this corpus; ten are needed.",

@@ -30,9 +30,11 @@ from countermark.app.audit.racing import Edits, Trials, race, trimmed
 ENTROPY = (0.3, 0.05)
 #: Share of the queries that is spent before the race.
 EXPLORING = 0.6
+#: Sequences that enter the race: tried or not, the ones that look best given policy and scores.
+CANDIDATES = 24
 RATE, PASSES, EXPLORE, TRUNCATE = 10.0, 10, 0.03, 3.0
 #: Ridge on an edit's effect in any step, and on how it differs from step to step.
-RIDGE = (1.0, 4.0)
+RIDGE = (1.0, 20.0)
 
 
 class EditPolicy:
@@ -154,7 +156,7 @@ def learned_search(
     prior |= dict(policy.best(50))
     mean = trials.posterior(prior) if trials.records else {}
     ranked = sorted((s for s in prior if s), key=lambda s: mean.get(s, prior[s]))
-    return race(trials, ranked[:together], prior) + ranked[together:]
+    return race(trials, ranked[:CANDIDATES], prior) + ranked[CANDIDATES:]
 
 
 def _effects(drawn: np.ndarray, values: np.ndarray, rounds: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
