@@ -3,8 +3,8 @@
     python benchmarks/laundering.py default CORPUS --pictures 16 --searches 400 --out docs
 
 Scores every sequence of two of the everyday edits on synthetic pictures that the detector finds, once. The
-searches then ask that table and no longer the detector, so that many can be run: each searches on one half of
-the pictures and is judged by the mean of the other half. With ``--scores FILE`` the table is kept, picture by
+searches then ask that table and no longer the detector, so that many can be run: each is judged on a quarter
+of the pictures, drawn anew, and searches on the others. With ``--scores FILE`` the table is kept, picture by
 picture, and taken up again. Writes ``laundering-searches.json``.
 """
 
@@ -55,12 +55,12 @@ def scored(model, pictures, specs: list[str], file: Path | None) -> np.ndarray:
 
 
 def simulate(scores: np.ndarray, place: dict, likely: float, queries: int, searches: int) -> dict:
-    """By kind of search: what stays found and the value on the other half, [searches, 2]."""
+    """By kind of search: what stays found and the value, on unseen and on seen pictures, [searches, 4]."""
     value = np.array([hidden(row, likely) for row in scores])
     results = {kind: [] for kind in SEARCHES}
     for number in range(searches):
-        order = rng(number, "halves").permutation(len(scores))
-        seen, held = order[: len(order) // 2], order[len(order) // 2 :]
+        order = rng(number, "apart").permutation(len(scores))
+        held, seen = order[: len(order) // 4], order[len(order) // 4 :]
 
         def ask(sequences, picture: int, seen=seen) -> np.ndarray:
             return value[seen[picture], [place[s] for s in sequences]]
@@ -70,7 +70,13 @@ def simulate(scores: np.ndarray, place: dict, likely: float, queries: int, searc
             trials = Trials(ask, pictures=len(seen), queries=queries, generator=generator)
             best = place[run(trials, len(EDITS), 2, generator)[0]]
             assert trials.left == 0
-            results[kind].append((np.mean(scores[held, best] >= likely), value[held, best].mean()))
+            results[kind].append(
+                [
+                    figure
+                    for own in (held, seen)
+                    for figure in (np.mean(scores[own, best] >= likely), value[own, best].mean())
+                ]
+            )
     return {kind: np.array(rows) for kind, rows in results.items()}
 
 
@@ -111,13 +117,16 @@ def main() -> None:
     }
     for queries in options.queries:
         found = simulate(scores, place, likely, queries, options.searches)
-        entry = {kind: summary(values[:, 0]) for kind, values in found.items()}
-        for kind in ("random, no race", "random"):
-            entry[f"learned less {kind}"] = summary(found["learned"][:, 0] - found[kind][:, 0])
-            entry[f"learned less {kind}: value"] = summary(found["learned"][:, 1] - found[kind][:, 1])
+        entry = {}
+        for column, name in enumerate(("found, unseen", "value, unseen", "found, seen", "value, seen")):
+            for kind, values in found.items():
+                entry[f"{name}: {kind}"] = summary(values[:, column])
+                if kind != "learned":
+                    gap = found["learned"][:, column] - values[:, column]
+                    entry[f"{name}: learned less {kind}"] = summary(gap)
         document["budgets"][str(queries)] = entry
         for name, line in entry.items():
-            print(f"{queries} {name:32} {line['value']:+.3f} ({line['low']:+.3f} to {line['high']:+.3f})")
+            print(f"{queries} {name:46} {line['value']:+.3f} ({line['low']:+.3f} to {line['high']:+.3f})")
     (options.out / "laundering-searches.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
