@@ -71,7 +71,7 @@ def nested_scores(
     fit_and_score: FitAndScore,
     labels: np.ndarray,
     groups: np.ndarray,
-    sources: np.ndarray,
+    strata: np.ndarray,
     folds: np.ndarray,
     *,
     calibrator: str = "beta",
@@ -84,7 +84,7 @@ def nested_scores(
         fit_and_score: Fits a head on one mask and returns logits of another.
         labels: [N], 1 for synthetic.
         groups: [N], what counts alike in the calibrator's weights.
-        sources: [N].
+        strata: [N], of which no one may pass a threshold too often: sources in each delivery.
         folds: [N], from ``source_folds``.
         calibrator: See ``fit_calibrator``.
         max_fpr: Of the thresholds.
@@ -113,6 +113,6 @@ def nested_scores(
         fitted = fit_calibrator(calibrator, scores[known], labels[known], weights)
         probabilities[inside] = fitted(logits[inside])
         real = known & (labels == 0)
-        table = ThresholdTable.fit(fitted(scores[real]), [str(s) for s in sources[real]])
+        table = ThresholdTable.fit(fitted(scores[real]), [str(s) for s in strata[real]])
         likely[inside] = table.thresholds(max_fpr).likely
     return HeldOut(logits, probabilities, likely)

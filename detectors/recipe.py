@@ -149,7 +149,7 @@ def fit_recipe(
             fit_and_score,
             labels,
             groups,
-            sources,
+            rows.strata,
             rows.folds(part.folds, seed),
             calibrator=part.kind,
             max_fpr=part.max_fpr,
@@ -166,7 +166,7 @@ def fit_recipe(
     # One score a row, each picture's from one dealing: the mean of several heads would rank better than
     # the single head that ships.
     found = picked(dealings, rows.pictures % part.dealings)
-    calibrator, table = final_calibration(recipe, labels, groups, sources, usable, found)
+    calibrator, table = final_calibration(recipe, labels, groups, rows.strata, usable, found)
     flagged = calibrator(found.logits) >= table.thresholds(part.max_fpr).likely
     figures["at_the_shipped_threshold"] = at_shipped_threshold(labels, sources, draws, flagged)
     network.set_head(weight, bias)

@@ -12,6 +12,7 @@ import numpy as np
 from countermark.detectors.calibration import balanced_weights, fit_calibrator
 from countermark.detectors.engine import Item, Plan
 from countermark.detectors.folds import HeldOut, source_folds
+from countermark.detectors.measures import condition_of
 from countermark.detectors.recipe_parts import LARGE_ONLY, Recipe, SlicePart
 from countermark.detectors.thresholds import ThresholdTable
 
@@ -25,6 +26,8 @@ class Rows:
         self.sources = np.array([item.source for item in items])
         self.draws = np.array([item.draw for item in items])
         self.pictures = np.array([item.row for item in items])
+        #: What a threshold must hold for: every source in each delivery, and after histories and edits.
+        self.strata = np.array([f"{item.source}, {condition_of(item.draw)}" for item in items])
 
     def learnt(self, kinds: Sequence[str]) -> np.ndarray:
         """Mask of the rows that a head may be fitted on: of these kinds of draws, or all that are fitted."""
@@ -77,7 +80,7 @@ def final_calibration(
     recipe: Recipe,
     labels: np.ndarray,
     groups: np.ndarray,
-    sources: np.ndarray,
+    strata: np.ndarray,
     usable: np.ndarray,
     found: HeldOut,
 ) -> tuple[Any, ThresholdTable]:
@@ -85,7 +88,7 @@ def final_calibration(
     weights = np.sqrt(balanced_weights(labels[usable], groups[usable]))
     calibrator = fit_calibrator(recipe.calibration.kind, found.logits[usable], labels[usable], weights)
     real = usable & (labels == 0)
-    table = ThresholdTable.fit(calibrator(found.logits[real]), [str(s) for s in sources[real]])
+    table = ThresholdTable.fit(calibrator(found.logits[real]), [str(s) for s in strata[real]])
     return calibrator, table
 
 

@@ -118,14 +118,14 @@ def tune_recipe(
             logits = tuned @ network.weight.numpy() + float(network.bias)
     part = recipe.calibration
     usable = ~np.char.startswith(rows.draws, "pair")
-    own = [a[held] for a in (logits, rows.labels, rows.groups, rows.sources, folds, usable)]
+    own = [a[held] for a in (logits, rows.labels, rows.groups, rows.strata, folds, usable)]
     scores = cross_calibrate(*own, calibrator=part.kind, max_fpr=part.max_fpr)
     figures = held_out_figures(
         rows.labels[held], rows.groups[held], rows.sources[held], rows.draws[held], scores
     )
     figures["held_out"] = TUNED_NOTE
     calibrator, table = final_calibration(
-        recipe, rows.labels[held], rows.groups[held], rows.sources[held], usable[held], scores
+        recipe, rows.labels[held], rows.groups[held], rows.strata[held], usable[held], scores
     )
     trained = {
         "seed": recipe.seed,

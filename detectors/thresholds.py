@@ -48,7 +48,7 @@ class ThresholdTable:
     or more) exceeds with more than five times ``max_fpr`` of its images. The abstain band begins at
     the score that ten times ``max_fpr`` of the images exceed (at most 10 %), every source counting
     alike: ``unsure`` accuses nobody, so it need not hold for every source, and "no evidence" beside
-    a high score misleads.
+    a high score misleads. Recipes count every delivery of a source as a source of its own.
     """
 
     scores: tuple[float, ...]

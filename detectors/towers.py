@@ -31,8 +31,10 @@ def load_trunk(name: str, depth: int) -> ClipTrunk:
     tensors, card = load_weights(known[name], family="clip-vit-b16")
     if depth > int(card.config["depth"]):
         raise WeightsError(f"The tower {name} has {card.config['depth']} blocks, not {depth}.")
-    trunk = ClipTrunk(depth, empty=True)
-    state = unpack_state(tensors, card.config["packed"])
+    config = card.config
+    widths = {name: int(config[name]) for name in ("head_dim", "hidden") if name in config}
+    trunk = ClipTrunk(depth, empty=True, **widths)
+    state = unpack_state(tensors, config["packed"])
     trunk.vit.load_state_dict({key: state[key] for key in trunk.vit.state_dict()}, assign=True)
     trunk.merge_activation()
     return trunk.eval().requires_grad_(False)
@@ -41,6 +43,5 @@ def load_trunk(name: str, depth: int) -> ClipTrunk:
 def save_trunk(folder: Path, trunk: ClipTrunk, card: WeightsCard, *, bits: int, group: int) -> Path:
     """Packs and writes a tower; ``card.config`` is filled in."""
     tensors, plan = pack_state(trunk.vit.state_dict(), bits=bits, group=group)
-    return save_weights(
-        folder, tensors, card.model_copy(update={"config": {"depth": trunk.depth, "packed": plan}})
-    )
+    config = {"depth": trunk.depth, "head_dim": trunk.head_dim, "hidden": trunk.hidden, "packed": plan}
+    return save_weights(folder, tensors, card.model_copy(update={"config": config}))

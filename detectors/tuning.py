@@ -144,7 +144,7 @@ def cross_calibrate(
     logits: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
-    sources: np.ndarray,
+    strata: np.ndarray,
     folds: np.ndarray,
     usable: np.ndarray,
     *,
@@ -160,6 +160,6 @@ def cross_calibrate(
         fitted = fit_calibrator(calibrator, logits[known], labels[known], weights)
         probabilities[inside] = fitted(logits[inside])
         real = known & (labels == 0)
-        table = ThresholdTable.fit(fitted(logits[real]), [str(s) for s in sources[real]])
+        table = ThresholdTable.fit(fitted(logits[real]), [str(s) for s in strata[real]])
         likely[inside] = table.thresholds(max_fpr).likely
     return HeldOut(logits, probabilities, likely)

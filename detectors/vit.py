@@ -19,8 +19,12 @@ from typing import Any
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 WIDTH = 768
+HEADS = 12
+HEAD_DIM = 64
+HIDDEN = 3072
 GRID = 14
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -32,28 +36,38 @@ QUICK = 1.702
 class ClipTrunk(nn.Module):
     """The first ``depth`` (1-12) blocks. Runs in the dtype of its weights; bf16 is enough.
 
-    With ``empty`` no weights are drawn or stored: they come by ``load_state_dict(..., assign=True)``.
+    Args:
+        depth: Number of blocks.
+        empty: No weights are drawn or stored: they come by ``load_state_dict(..., assign=True)``.
+        head_dim: Dimensions of each of the twelve heads, 64 in CLIP; fewer in a narrow copy.
+        hidden: Neurons of each block, 3,072 in CLIP.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, depth: int = 12, *, empty: bool = False) -> None:
+    def __init__(
+        self, depth: int = 12, *, empty: bool = False, head_dim: int = HEAD_DIM, hidden: int = HIDDEN
+    ) -> None:
         super().__init__()
-        self.depth = depth
+        self.depth, self.head_dim, self.hidden = depth, head_dim, hidden
         with torch.device("meta" if empty else "cpu"):
             self.vit = VisionTransformer(
                 img_size=224,
                 patch_size=16,
                 embed_dim=WIDTH,
                 depth=depth,
-                num_heads=12,
+                num_heads=HEADS,
+                mlp_ratio=hidden / WIDTH,
                 num_classes=0,
                 pre_norm=True,
                 final_norm=False,
                 norm_layer=partial(nn.LayerNorm, eps=1e-5),
                 act_layer="quick_gelu",
             )
+            if head_dim != HEAD_DIM:
+                for block in self.vit.blocks:
+                    block.attn = NarrowAttention(head_dim)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None] * 255, persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None] * 255, persistent=False)
 
@@ -93,6 +107,26 @@ class ClipTrunk(nn.Module):
                     weight.mul_(QUICK)
                 layers.fc2.weight.div_(QUICK)
             layers.act = nn.SiLU()
+
+
+class NarrowAttention(nn.Module):
+    """Self-attention of twelve heads with ``head_dim`` dimensions each; [N, tokens, 768] to the same."""
+
+    def __init__(self, head_dim: int) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.qkv = nn.Linear(WIDTH, 3 * HEADS * head_dim)
+        self.proj = nn.Linear(HEADS * head_dim, WIDTH)
+
+    def mixed(self, x: Tensor) -> Tensor:
+        """Values weighted by attention, before the projection: [N, tokens, 12 head_dim]."""
+        split = self.qkv(x).reshape(*x.shape[:2], 3, HEADS, self.head_dim).permute(2, 0, 3, 1, 4)
+        found = scaled_dot_product_attention(split[0], split[1], split[2])
+        return found.transpose(1, 2).reshape(*x.shape[:2], -1)
+
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """Without a mask, which timm's blocks hand on."""
+        return self.proj(self.mixed(x))
 
 
 def pool_tokens(tokens: Tensor, pools: Sequence[int] = ALL_POOLS) -> Tensor:
