@@ -224,7 +224,8 @@ def _decode(name: str, data: bytes, kind: str, limits: Limits) -> tuple[Pixels, 
                 if frames > 1:
                     notes.append(f"animated: first of {frames} frames")
                 image.load()
-                return _to_rgb(ImageOps.exif_transpose(image), notes), tuple(notes)
+                ImageOps.exif_transpose(image, in_place=True)
+                return _to_rgb(image, notes), tuple(notes)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -260,7 +261,7 @@ def _to_rgb(image: Image.Image, notes: list[str]) -> Pixels:
         layer = image.convert("RGBA")
         canvas = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         image = Image.alpha_composite(canvas, layer)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
 def _check_dimensions(name: str, size: tuple[int, int], limits: Limits) -> None:
