@@ -50,6 +50,8 @@ def test_shipped_weights_fit_the_package() -> None:
     from countermark.detectors.library import WEIGHTS
     from countermark.detectors.towers import TOWERS
 
-    files = [*TOWERS.glob("clip-vit-b16*"), *WEIGHTS.glob("default*")]
-    assert sum(f.stat().st_size for f in files) <= 60_000_000
-    assert all(f.stat().st_size < 20_000_000 for f in files)
+    lite = [*TOWERS.glob("clip-vit-b16-slim*"), *WEIGHTS.glob("lite*")]
+    default = [*set(TOWERS.glob("clip-vit-b16*")) - set(lite), *WEIGHTS.glob("default*")]
+    assert sum(f.stat().st_size for f in default) <= 60_000_000
+    assert 0 < sum(f.stat().st_size for f in lite) <= 10_000_000
+    assert all(f.stat().st_size < 20_000_000 for f in (*default, *lite))
