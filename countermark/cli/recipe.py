@@ -15,7 +15,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def recipe(
-    name: str = typer.Argument(..., help="A shipped recipe (default, lite), or a TOML file."),
+    name: str = typer.Argument(..., help="A shipped recipe (default, lite, cnn), or a TOML file."),
     corpora: list[Path] = typer.Option(..., "--corpus", help="Labelled folder; may be given repeatedly."),
     out: Path = typer.Option(..., "--out", "-o", help="Folder for weights and card."),
     work: Path = typer.Option(..., "--work", help="Folder for views and features, kept between calls."),
