@@ -10,7 +10,7 @@ are multiplied by their scales, and nothing in it is run.
 The narrow tower of the detector ``lite`` is made of the same weights and of the views that a recipe has
 drawn, without their labels:
 
-    views = sample_views(ViewStore(work, items), 1000, seed=7)
+    views = sample_views(ViewStore(work, items), 1200, seed=7)
     trunk = slim_trunk(trunk_from_package(depth=7), views, head_dim=32, hidden=640, bits=4)
     save_trunk(folder, trunk, card, bits=4, group=64)
 """

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from countermark.core.corpus import Corpus
-from countermark.detectors.engine import Draws, plan_items
-from countermark.detectors.recipe_parts import SlicePart
-from countermark.detectors.recipe_rows import Rows
+from countermark.detectors.engine import Draws, Item, plan_items
+from countermark.detectors.folds import HeldOut
+from countermark.detectors.recipe_parts import SlicePart, read_recipe
+from countermark.detectors.recipe_rows import Rows, final_calibration
 
 DRAWS = Draws(deliveries=("native", "320q90"), histories=0, hard=0.3, twins=0.5, measured=())
 
@@ -50,3 +51,24 @@ def test_slices_leave_out_groups_and_sizes(tiny_corpus: Corpus) -> None:
     assert set(rows.pictures[masks["full"]]) == large
     assert not (masks["full"] & masks["small"]).any() and (masks["full"] | masks["small"]).all()
     assert not masks["new"][rows.groups == some].any() and masks["new"][rows.labels == 0].all()
+
+
+def test_thresholds_hold_for_every_delivery_of_a_source() -> None:
+    """Six of 60 pictures score high after a history, none native: 5 % of the source, 10 % of a delivery."""
+    real = [Item(n, draw, 0, "desk", "desk") for draw in ("native", "history-0") for n in range(60)]
+    others = [Item(60 + n, "native", 0, f"camera-{n % 30}", f"camera-{n % 30}") for n in range(900)]
+    made = [Item(1000 + n, "native", 1, "gan@web", "web") for n in range(200)]
+    rows = Rows([*real, *others, *made])
+    logits = np.where(rows.labels == 1, 4.0, np.linspace(-4, -2, len(rows.labels)))
+    logits[60:66] = 3.0
+    found = HeldOut(logits, np.zeros(len(logits)), np.zeros(len(logits)))
+    usable = np.ones(len(logits), bool)
+    likely = []
+    for strata in (rows.sources, rows.strata):
+        calibrator, table = final_calibration(
+            read_recipe("default"), rows.labels, rows.groups, strata, usable, found
+        )
+        likely.append(table.thresholds(0.01).likely)
+        flagged = calibrator(logits)[60:120] >= likely[-1]
+        assert flagged.mean() == (0.1 if strata is rows.sources else 0)
+    assert likely[0] < likely[1]
