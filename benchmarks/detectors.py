@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--also", type=Path, action="append", default=[], help="further weights, not timed")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--speed-of", metavar="NAME", help="only its speed on CORPUS, a folder of images, as JSON")
+    parser.add_argument("--speed-of", metavar="NAME", help="only its speed; CORPUS is a folder of images")
     options = parser.parse_args()
     if options.speed_of:
         print(json.dumps(speed(options.speed_of, options.corpus)))
