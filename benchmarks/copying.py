@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 
 from countermark.core.features import Extractor, load_extractor
-from countermark.generators.config import DataConfig
-from countermark.generators.copying import copying
-from countermark.generators.data import load_pictures
+from countermark.generators.data.pictures import load_pictures
+from countermark.generators.gan.recipe import DataConfig
+from countermark.generators.measuring.copying import copying
 
 SIZES = ((300, 100), (600, 200), (1000, 300), (2000, 500))
 DRAWS = 3

@@ -73,12 +73,12 @@ def speed(rounds: int = 9, count: int = 40) -> dict[str, Any]:
 
     import countermark
     from countermark.core.images import encode_image
-    from countermark.provenance.claims import Claim, definition
-    from countermark.provenance.contexts import MIME, context
-    from countermark.provenance.identities import authority_pem, get_identity
-    from countermark.provenance.signing import sign_bytes, sign_image
-    from countermark.provenance.softbinding import SoftBinding
-    from countermark.provenance.verification import verify_image
+    from countermark.provenance.credentials.claims import Claim, definition
+    from countermark.provenance.credentials.contexts import MIME, context
+    from countermark.provenance.credentials.signing import sign_bytes, sign_image
+    from countermark.provenance.credentials.softbinding import SoftBinding
+    from countermark.provenance.credentials.verification import verify_image
+    from countermark.provenance.identities.store import authority_pem, get_identity
 
     folder = Path(tempfile.mkdtemp())
     signer = get_identity().native_signer()
@@ -204,9 +204,9 @@ def memory(cycles: int) -> dict[str, Any]:
     from credentials_mutated import resident_mb
 
     from countermark.core.images import encode_image
-    from countermark.provenance.signing import sign_bytes
-    from countermark.provenance.softbinding import SoftBinding
-    from countermark.provenance.verification import verify_image
+    from countermark.provenance.credentials.signing import sign_bytes
+    from countermark.provenance.credentials.softbinding import SoftBinding
+    from countermark.provenance.credentials.verification import verify_image
 
     data = encode_image(picture(256), "jpeg")
     bindings = [SoftBinding("org.countermark.tile.1", b"12345678")]

@@ -42,8 +42,8 @@ def peak_mb() -> float:
 def mutate(files: int, seed: int) -> dict[str, Any]:
     """Verifies and reads the metadata of mutated signed files; counts what comes out."""
     from countermark.core.errors import CountermarkError
-    from countermark.provenance.metadata import read_metadata
-    from countermark.provenance.verification import verify_image
+    from countermark.provenance.credentials.verification import verify_image
+    from countermark.provenance.metadata.reading import read_metadata
 
     source = random.Random(seed)
     outcomes: Counter[str] = Counter()
@@ -109,8 +109,8 @@ def seeds(url: str) -> Iterator[bytes]:
     from credentials import picture
 
     from countermark.core.images import encode_image
-    from countermark.provenance.signing import Ingredient, sign_bytes
-    from countermark.provenance.softbinding import SoftBinding
+    from countermark.provenance.credentials.signing import Ingredient, sign_bytes
+    from countermark.provenance.credentials.softbinding import SoftBinding
 
     bindings = [SoftBinding("org.countermark.tile.1", b"12345678")]
     for format in ("jpeg", "png", "webp", "avif", "tiff", "gif"):

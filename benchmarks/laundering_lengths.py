@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from countermark.app.audit.blindspot import hidden, search
+from countermark.app.adversaries.search import hidden, search
 from countermark.core.perturb import perturb
 from countermark.core.seeds import rng
 from countermark.detectors import load_detector

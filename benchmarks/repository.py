@@ -33,8 +33,8 @@ from countermark.core.perturb import perturb
 from countermark.core.results import Problem
 from countermark.core.seeds import rng
 from countermark.provenance.fingerprint import BYTES, REGIONS
-from countermark.provenance.recovery import recover
 from countermark.provenance.repository import Repository, open_repository, record_for
+from countermark.provenance.repository.recovery import recover
 
 CONDITIONS = ("none", "jpeg:50", "resize:0.5", "crop:0.75", "screenshot")
 WAYS = ("mark and looks", "looks only", "mark only")

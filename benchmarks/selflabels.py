@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from countermark.generators.checkpoints import FILE
-from countermark.generators.classifier import train_classifier
-from countermark.generators.config import load_recipe
-from countermark.generators.data import load_pictures
-from countermark.generators.evaluation import evaluate_images
-from countermark.generators.models import load_generator
-from countermark.generators.selflabels import purity
-from countermark.generators.trainer import train_generator
+from countermark.generators.data.pictures import load_pictures
+from countermark.generators.gan.recipe import load_recipe
+from countermark.generators.gan.selflabels import purity
+from countermark.generators.gan.train import train_generator
+from countermark.generators.library import load_generator
+from countermark.generators.measuring.classifier import train_classifier
+from countermark.generators.measuring.evaluation import evaluate_images
+from countermark.generators.training.checkpoints import FILE
 
 KINDS = {"true classes": {}, "self-labels": {"classes": False}, "no classes": {"classes": False}}
 EACH = 100

@@ -24,7 +24,7 @@ from countermark.core.files import atomic_write
 from countermark.core.images import Pixels, iter_image_paths, read_image
 from countermark.generators import load_generator
 from countermark.generators.conditional import ForwardStyle
-from countermark.generators.models import to_pixels, to_tensor
+from countermark.generators.library import to_pixels, to_tensor
 from countermark.generators.style.adain import adapt, measure
 from countermark.generators.style.encoder import Encoder, load_encoder
 from countermark.generators.style.feedforward import ForwardSettings, stylise_forward

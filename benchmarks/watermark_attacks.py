@@ -5,8 +5,8 @@
 - *averaging*: the mean residual of 50 pictures marked under one key, subtracted from other marked pictures;
 - *forging*: the same mean added to unmarked pictures;
 - *copying*: the residual of one marked picture added to another; the manifest repository then has to notice
-  that the picture is not the one that was recorded (``countermark.provenance.recovery``);
-- *regeneration*: a reconstruction by an autoencoder (``countermark.detectors.twins.load_autoencoder``).
+  that the picture is not the one that was recorded (``countermark.provenance.repository.recovery``);
+- *regeneration*: a reconstruction by an autoencoder (``detectors.recipes.twins``).
 
 Pictures are cut and scaled to 512 x 512. Writes ``watermark-attacks.json``.
 """
@@ -25,8 +25,8 @@ from countermark.core.images import iter_image_paths, read_image
 from countermark.core.results import Problem
 from countermark.core.seeds import rng
 from countermark.provenance import watermark
-from countermark.provenance.recovery import recover
 from countermark.provenance.repository import open_repository, record_for
+from countermark.provenance.repository.recovery import recover
 
 SIDE = 512
 TRAIN = 50
@@ -136,7 +136,7 @@ def copying(pictures: list[np.ndarray], seed: int) -> dict[str, object]:
 
 def regeneration(pictures: list[np.ndarray], autoencoder: Path, seed: int) -> dict[str, object]:
     """Marked pictures after their reconstruction by an autoencoder."""
-    from countermark.detectors.twins import load_autoencoder
+    from countermark.detectors.recipes.twins import load_autoencoder
 
     reconstruct = load_autoencoder(autoencoder)
     random = rng(seed, "regeneration")

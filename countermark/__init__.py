@@ -15,7 +15,7 @@ from countermark.core.version import VERSION as __version__
 if TYPE_CHECKING:
     from countermark.app.audit import audit
     from countermark.app.generate import generate
-    from countermark.app.scan import scan
+    from countermark.app.scan.run import scan
     from countermark.app.sign import sign
     from countermark.app.train import train
     from countermark.app.verify import verify
@@ -29,4 +29,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'countermark' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"countermark.app.{name}"), name)
+    home = {"audit": "audit.runner", "scan": "scan.run"}.get(name, name)
+    return getattr(import_module(f"countermark.app.{home}"), name)

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from countermark.detectors.base import DETECTORS, Detector, FitSettings
-    from countermark.detectors.evaluation import evaluate_detector
     from countermark.detectors.library import list_detectors, load_detector
+    from countermark.detectors.measuring.evaluation import evaluate_detector
     from countermark.detectors.recalibration import recalibrate, with_thresholds
-    from countermark.detectors.thresholds import Thresholds
+    from countermark.detectors.scoring.thresholds import Thresholds
     from countermark.detectors.training import train_detector
 
 _HOMES = {
     "DETECTORS": "base",
     "Detector": "base",
     "FitSettings": "base",
-    "Thresholds": "thresholds",
-    "evaluate_detector": "evaluation",
+    "Thresholds": "scoring.thresholds",
+    "evaluate_detector": "measuring.evaluation",
     "list_detectors": "library",
     "load_detector": "library",
     "recalibrate": "recalibration",

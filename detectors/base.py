@@ -20,9 +20,9 @@ from countermark.core.errors import TrainingError
 from countermark.core.images import Pixels
 from countermark.core.registry import Registry
 from countermark.core.weights import WeightsCard
-from countermark.detectors.calibration import Calibrator
-from countermark.detectors.thresholds import Thresholds, ThresholdTable
-from countermark.detectors.views import check_pixels
+from countermark.detectors.scoring.calibration import Calibrator
+from countermark.detectors.scoring.thresholds import Thresholds, ThresholdTable
+from countermark.detectors.scoring.views import check_pixels
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
     found = export_onnx(load_detector("lite"), "lite.onnx")
     found.opset, found.parity           # 17, largest difference of a logit
 
-Input ``views``: uint8 [images, views, 3, side, side], RGB, as ``countermark.detectors.views.make_views``
+Input ``views``: uint8 [images, views, 3, side, side], RGB, as ``scoring.views.make_views``
 makes them. Outputs: ``logit`` and ``probability``, float32 [images]. How views are made, the
 thresholds, the opset and the digest of the weights stand in the file's metadata as
 ``countermark.*``. The extra ``onnx`` is needed; nothing else of Countermark is needed to run a file.
@@ -29,12 +29,18 @@ from countermark.core.files import atomic_path
 from countermark.core.seeds import rng
 from countermark.core.version import VERSION
 from countermark.detectors.base import Detector
-from countermark.detectors.calibration import FLOOR, Calibrator
-from countermark.detectors.cnn import PatchDetector
-from countermark.detectors.cnn_stages import StageDetector
-from countermark.detectors.inference import for_scoring
-from countermark.detectors.probe import ProbeDetector
-from countermark.detectors.views import LARGEST_ASPECT, LARGEST_SHORT_SIDE, MIDDLE, SIDE, ViewPlan, make_views
+from countermark.detectors.families.convolutional import PatchDetector
+from countermark.detectors.families.probe import ProbeDetector
+from countermark.detectors.scoring.calibration import FLOOR, Calibrator
+from countermark.detectors.scoring.inference import for_scoring
+from countermark.detectors.scoring.views import (
+    LARGEST_ASPECT,
+    LARGEST_SHORT_SIDE,
+    MIDDLE,
+    SIDE,
+    ViewPlan,
+    make_views,
+)
 
 OPSET = 17
 #: Largest difference of a logit, relative to 1 + its size, that an fp32 export may have.
@@ -117,26 +123,9 @@ class _Patches(nn.Module):
         return local.mean(dim=(1, 2, 3)).unflatten(0, views.shape[:2]).mean(dim=1)
 
 
-class _Stages(nn.Module):
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, network: StageDetector) -> None:
-        super().__init__()
-        self.trunk = for_scoring(network.trunk).cpu().to(memory_format=torch.contiguous_format)
-        self.register_buffer("weight", network.weight.float().cpu())
-        self.register_buffer("bias", network.bias.reshape(()).float().cpu())
-
-    def forward(self, views: Tensor) -> Tensor:
-        stages = self.trunk((views.flatten(0, 1).float() - 127) / 128)
-        means = torch.cat([stage.mean(dim=(2, 3)) for stage in stages], dim=1)
-        return (means @ self.weight + self.bias).unflatten(0, views.shape[:2]).mean(dim=1)
-
-
 _GRAPHS: list[tuple[Any, Callable[[Any], nn.Module]]] = [
     (ProbeDetector, _Probe),
     (PatchDetector, _Patches),
-    (StageDetector, _Stages),
 ]
 
 
@@ -165,7 +154,7 @@ def export_onnx(
     """Writes the detector as ONNX and compares the file with PyTorch before it is kept.
 
     Args:
-        detector: Of a family that has a graph: clip-probe, critic, timm, timm-stages.
+        detector: Of a family that has a graph: clip-probe, critic, timm.
         out: Ends in ``.onnx``.
         int8: Quantise the weights of matrix products dynamically; smaller and less exact.
         opset: Of ai.onnx, 17 or later.

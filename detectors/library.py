@@ -11,9 +11,9 @@ from countermark.core.errors import ConfigError, UnknownNameError, WeightsError
 from countermark.core.memory import release_memory
 from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
 from countermark.detectors.base import DETECTORS, Detector, DetectorNetwork
-from countermark.detectors.calibration import Calibrator
 from countermark.detectors.families import register_families
-from countermark.detectors.thresholds import ThresholdTable
+from countermark.detectors.scoring.calibration import Calibrator
+from countermark.detectors.scoring.thresholds import ThresholdTable
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 

@@ -24,7 +24,7 @@ from countermark.core.images import iter_image_paths, read_image
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.seeds import rng
 from countermark.detectors.base import Detector
-from countermark.detectors.thresholds import ThresholdTable
+from countermark.detectors.scoring.thresholds import ThresholdTable
 
 SCHEMA = "countermark-thresholds/1"
 MAX_FILE_BYTES = 4 * 1024**2

@@ -24,12 +24,12 @@ from countermark.core.errors import ImageError, TrainingError
 from countermark.core.images import Pixels, read_image
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.seeds import rng
-from countermark.detectors.augment import random_crop
 from countermark.detectors.base import DETECTORS, DetectorNetwork, FitSettings, Sample
-from countermark.detectors.calibration import balanced_weights, fit_calibrator
 from countermark.detectors.families import register_families
+from countermark.detectors.fitting.histories import random_crop
 from countermark.detectors.library import save_detector
-from countermark.detectors.thresholds import ThresholdTable
+from countermark.detectors.scoring.calibration import balanced_weights, fit_calibrator
+from countermark.detectors.scoring.thresholds import ThresholdTable
 
 CALIBRATION_SHARE = 0.25
 MAX_CALIBRATION_IMAGES = 2000

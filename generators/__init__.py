@@ -14,20 +14,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from countermark.generators.corpora import write_corpus
+    from countermark.generators.data.corpora import write_corpus
     from countermark.generators.families import FAMILIES
+    from countermark.generators.gan.train import train_generator
     from countermark.generators.grids import sample_grid
-    from countermark.generators.models import LoadedGenerator, list_generators, load_generator
-    from countermark.generators.trainer import train_generator
+    from countermark.generators.library import LoadedGenerator, list_generators, load_generator
 
 _WHERE = {
     "FAMILIES": "families",
-    "LoadedGenerator": "models",
-    "list_generators": "models",
-    "load_generator": "models",
+    "LoadedGenerator": "library",
+    "list_generators": "library",
+    "load_generator": "library",
     "sample_grid": "grids",
-    "train_generator": "trainer",
-    "write_corpus": "corpora",
+    "train_generator": "gan.train",
+    "write_corpus": "data.corpora",
 }
 
 __all__ = [

@@ -25,7 +25,7 @@ from countermark.core.images import Pixels, read_image
 from countermark.core.registry import Registry
 from countermark.core.seeds import torch_rng
 from countermark.core.weights import WeightsCard
-from countermark.generators.models import MAX_COUNT, LoadedGenerator, to_pixels
+from countermark.generators.library import MAX_COUNT, LoadedGenerator, to_pixels
 
 Condition = Path | str | bytes | Pixels | None
 

@@ -24,7 +24,7 @@ from countermark.core.files import atomic_write
 if TYPE_CHECKING:
     from countermark.core.results import Interval
     from countermark.generators.augmentation import AugmentationReport
-    from countermark.generators.config import Recipe
+    from countermark.generators.gan.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def augment(
     from countermark.generators.augmentation import MeasureSettings, allot, fill_classes, fill_up, measure
     from countermark.generators.augmentation.filling import load_labelled
     from countermark.generators.augmentation.measure import split
-    from countermark.generators.classifier import train_classifier
-    from countermark.generators.trainer import train_pictures
+    from countermark.generators.gan.train import train_pictures
+    from countermark.generators.measuring.classifier import train_classifier
 
     root = Path(out)
     if (root / METADATA).exists() or (root / "augmentation.json").exists():
@@ -183,7 +183,7 @@ def _cell(text: str) -> str:
 
 
 def _recipe(recipe: str | Path, size: int | None, channels: int | None, images: int | None) -> Recipe:
-    from countermark.generators.config import load_recipe, parse_recipe
+    from countermark.generators.gan.recipe import load_recipe, parse_recipe
 
     values = load_recipe(recipe).model_dump()
     given = {"size": size, "channels": channels}

@@ -58,8 +58,8 @@ def run_demo(
         OutputError: ``output.exists`` when ``out`` is there and not empty.
     """
     from countermark.app.audit import audit, starter
-    from countermark.app.scan import scan_stream
-    from countermark.app.thumbnails import Collector
+    from countermark.app.scan.run import scan_stream
+    from countermark.app.scan.thumbnails import Collector
     from countermark.app.verify import verify
     from countermark.detectors import load_detector
     from countermark.provenance.repository import open_repository

@@ -40,7 +40,7 @@ def evaluate_detector(
     The headline says first whether size, format and JPEG tables alone tell the classes apart.
     """
     from countermark.detectors import load_detector
-    from countermark.detectors.evaluation import evaluate_detector as run
+    from countermark.detectors.measuring.evaluation import evaluate_detector as run
     from countermark.reports import evaluation_document
 
     found = run(
@@ -105,7 +105,7 @@ def evaluate_leave_out(
 ) -> dict[str, Any]:
     """A family trained anew for every generator, or source, and measured on what was left out."""
     from countermark.detectors import FitSettings
-    from countermark.detectors.leave_out import leave_out
+    from countermark.detectors.measuring.leave_out import leave_out
     from countermark.reports import evaluation_document
 
     settings = FitSettings(seed=seed, steps=steps, views=2)
@@ -159,8 +159,8 @@ def evaluate_localisation(
 ) -> dict[str, Any]:
     """How well a detector's heatmap points at the synthetic region of masked blends."""
     from countermark.detectors import load_detector
-    from countermark.detectors.localisation import evaluate_localisation as run
-    from countermark.detectors.twins import load_autoencoder, simulate_upsampler
+    from countermark.detectors.measuring.localisation import evaluate_localisation as run
+    from countermark.detectors.recipes.twins import load_autoencoder, simulate_upsampler
     from countermark.reports import evaluation_document
 
     made = simulate_upsampler if autoencoder is None else load_autoencoder(autoencoder)

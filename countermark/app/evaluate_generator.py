@@ -15,8 +15,8 @@ from countermark.core.images import Pixels
 
 if TYPE_CHECKING:
     from countermark.generators.conditional import SketchToImage
-    from countermark.generators.evaluation import GeneratorReport
-    from countermark.generators.models import LoadedGenerator
+    from countermark.generators.library import LoadedGenerator
+    from countermark.generators.measuring.evaluation import GeneratorReport
     from countermark.generators.sketch.evaluation import SketchReport
     from countermark.reports import Thumbnail
 
@@ -49,7 +49,7 @@ def evaluate_generator(
         CorpusError, UnknownNameError, MissingExtraError, OutputError, WeightsError.
     """
     from countermark.generators.conditional import ConditionalGenerator, SketchToImage
-    from countermark.generators.models import load_generator
+    from countermark.generators.library import load_generator
 
     loaded = load_generator(name)
     if isinstance(loaded, SketchToImage):
@@ -63,7 +63,7 @@ def evaluate_generator(
 
 
 def _samples(loaded: LoadedGenerator, data: str, *, gallery: Path | None, **options: Any) -> Measured:
-    from countermark.generators.evaluation import evaluate_generator as run
+    from countermark.generators.measuring.evaluation import evaluate_generator as run
 
     found = run(loaded, data, gallery=gallery, **options)
 

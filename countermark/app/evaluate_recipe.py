@@ -38,7 +38,7 @@ def leave_out_recipe(
     Raises:
         ConfigError: nothing is stored there, or something else.
     """
-    from countermark.detectors.leave_out_recipe import leave_out_features
+    from countermark.detectors.measuring.leave_out_recipe import leave_out_features
     from countermark.reports import evaluation_document
 
     found = leave_out_features(

@@ -138,7 +138,7 @@ def _finish(
     path: Path, row: CorpusRow, out: Path, scale: int, identity: str | None, sources: _Sources
 ) -> CorpusRow:
     from countermark.app.sign import sign as sign_file
-    from countermark.provenance.ingredients import Ingredient
+    from countermark.provenance.credentials.ingredients import Ingredient
 
     destination = out / row.file_name
     if scale > 1:

@@ -15,7 +15,7 @@ KINDS = ("detector", "generator")
 def list_models(kind: str | None = None) -> list[WeightsCard]:
     """Cards of the shipped models, detectors first; ``kind`` picks one kind."""
     from countermark.detectors.library import WEIGHTS as DETECTORS
-    from countermark.generators.models import WEIGHTS as GENERATORS
+    from countermark.generators.library import WEIGHTS as GENERATORS
 
     if kind not in (None, *KINDS):
         raise UnknownNameError(f"There is no kind {kind!r}.", hint=f"Known: {', '.join(KINDS)}.")

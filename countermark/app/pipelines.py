@@ -7,7 +7,7 @@
 
 For any callable that returns an image, a list of images, or an object with ``images``, as
 diffusers pipelines do. The pipeline's result is returned as it is; the signed copies are files.
-``countermark.provenance.hook`` does the same without mark and record.
+``countermark.provenance.credentials.hook`` does the same without mark and record.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from countermark.app.sign import sign
 from countermark.core.files import atomic_write
 from countermark.core.images import encode_image
 from countermark.core.results import SignedImage
-from countermark.provenance import hook
-from countermark.provenance.hook import SignedPipeline
+from countermark.provenance.credentials import hook
+from countermark.provenance.credentials.hook import SignedPipeline
 
 
 def sign_outputs(

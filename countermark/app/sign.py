@@ -25,7 +25,7 @@ from countermark.core.images import (
 from countermark.core.results import SignedImage
 
 if TYPE_CHECKING:
-    from countermark.provenance.ingredients import Ingredient, Source
+    from countermark.provenance.credentials.ingredients import Ingredient, Source
     from countermark.provenance.repository import Repository
 
 SIGNABLE = ("jpeg", "png", "webp", "avif", "tiff", "gif", "heif")
@@ -69,7 +69,7 @@ def sign(
             generated.
         model, seed, prompt: Go into the credential, where they can be redacted later.
         repository: Where the record goes; None for the user's own.
-        options: Passed to ``countermark.provenance.signing.sign_image``.
+        options: Passed to ``countermark.provenance.credentials.signing.sign_image``.
 
     Raises:
         OutputError: ``output.exists``: nothing is overwritten, least of all the source.
@@ -77,9 +77,9 @@ def sign(
         ProvenanceError: the identity cannot sign; the certificate doctor's findings are in the text.
     """
     from countermark.provenance import fingerprint
-    from countermark.provenance.jumbf import carries_store
-    from countermark.provenance.signing import sign_file
-    from countermark.provenance.softbinding import SoftBinding
+    from countermark.provenance.credentials.jumbf import carries_store
+    from countermark.provenance.credentials.signing import sign_file
+    from countermark.provenance.credentials.softbinding import SoftBinding
 
     source, destination = Path(source), Path(destination)
     if destination.exists():

@@ -42,7 +42,7 @@ def train(kind: str, data: Path | str, *, out: Path | str, preset: str | None = 
         if not options.get("name"):
             raise ConfigError("A detector needs a name.", hint="Give it one with --name.")
         if options.get("family") == "one-class":  # learns from photographs alone
-            from countermark.detectors.oneclass import train_one_class
+            from countermark.detectors.families.oneclass import train_one_class
 
             options.pop("family")
             return train_one_class(read_corpus(data), out, **options)
@@ -52,7 +52,7 @@ def train(kind: str, data: Path | str, *, out: Path | str, preset: str | None = 
 
 def _with_data_options(options: dict[str, Any]) -> dict[str, Any]:
     """``self_labels`` and ``download`` become settings of the recipe, which the card then tells."""
-    from countermark.generators.config import load_recipe, parse_recipe
+    from countermark.generators.gan.recipe import load_recipe, parse_recipe
 
     changes = {key: options.pop(key) for key in ("self_labels", "download") if key in options}
     changes = {key: value for key, value in changes.items() if value}

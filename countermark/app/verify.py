@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from countermark.app.evidence import MAX_CHANCE_MATCH
+from countermark.app.scan.gather import MAX_CHANCE_MATCH
 from countermark.core.errors import CountermarkError
 from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, read_image
 from countermark.core.results import ChainLink, MarkReading, Problem, Verification, VerificationState
 
 if TYPE_CHECKING:
-    from countermark.provenance.recovery import Recovered
+    from countermark.provenance.identities.trust import Trust
     from countermark.provenance.repository import Repository
-    from countermark.provenance.trust import Trust
+    from countermark.provenance.repository.recovery import Recovered
 
 #: Findings that a recovered manifest always has: it was not made for these bytes.
 EXPECTED = frozenset({"assertion.dataHash.mismatch", "assertion.bmffHash.mismatch"})
@@ -54,7 +54,7 @@ def verify(
         ImageError: the file cannot be read.
         ProvenanceError: the trust list cannot be read.
     """
-    from countermark.provenance.verification import verify_image
+    from countermark.provenance.credentials.verification import verify_image
 
     result = verify_image(path, trust=trust, digest=digest)
     broken = result.state in (VerificationState.ABSENT, VerificationState.INVALID)
@@ -93,8 +93,8 @@ def read_mark(pixels: Pixels) -> tuple[MarkReading | None, list[Problem]]:
 def _find(
     pixels: Pixels, reading: MarkReading | None, repository: Repository | None, notes: list[Problem]
 ) -> Recovered | None:
-    from countermark.provenance.recovery import Known, recover
     from countermark.provenance.repository import shared_repository
+    from countermark.provenance.repository.recovery import Known, recover
 
     mark = None
     if reading is not None and reading.payload is not None:
@@ -111,7 +111,7 @@ def _recovered(
     result: Verification, found: Recovered, data: bytes, trust: Trust | Sequence[Trust] | None
 ) -> Verification:
     """The stored manifest takes the place of the missing one, its own findings included."""
-    from countermark.provenance.verification import verify_image
+    from countermark.provenance.credentials.verification import verify_image
 
     problems = [_notice("recovery.found", found.meaning), *result.problems]
     stored = None

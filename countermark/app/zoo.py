@@ -22,9 +22,9 @@ def make_zoo(
     """Writes the corpus and says what is in it.
 
     Args:
-        data: What the generators are trained on; see ``countermark.generators.data``.
+        data: What the generators are trained on; see ``countermark.generators.data.pictures``.
         options: ``species``, ``per_species``, ``size``, ``images``, ``seed`` of
-            ``countermark.generators.zoo.write_zoo``.
+            ``countermark.generators.gan.zoo.write_zoo``.
 
     Returns:
         ``corpus`` (its folder), ``images``, ``architectures`` (how many differ), ``species`` (name,
@@ -33,7 +33,7 @@ def make_zoo(
     Raises:
         ConfigError, CorpusError, OutputError, TrainingError.
     """
-    from countermark.generators.zoo import Species, write_zoo
+    from countermark.generators.gan.zoo import Species, write_zoo
 
     table: list[dict[str, Any]] = []
 

@@ -115,7 +115,7 @@ def blind_spots(
     as_json: bool = JSON,
 ) -> int:
     """Search for everyday edits that hide synthetic images: a learned policy and random search."""
-    from countermark.app.audit.spotting import spot
+    from countermark.app.adversaries.spotting import spot
 
     check_outputs("evaluation", format, as_json, output)
     with progress("Searching", None, quiet=as_json) as advance:

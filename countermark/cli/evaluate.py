@@ -108,7 +108,7 @@ def adversaries(
     as_json: bool = JSON,
 ) -> int:
     """What stays found under gradients, under queries, and under everyday edits that a policy learns."""
-    from countermark.app.adversaries import measure_adversaries
+    from countermark.app.adversaries.run import measure_adversaries
 
     with progress("Attacking", None, quiet=as_json) as advance:
         document, _ = measure_adversaries(

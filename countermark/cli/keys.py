@@ -25,7 +25,7 @@ ALGORITHM = typer.Option("es256", "--algorithm", help="es256, es384, ps256, ed25
 @app.command("list")
 def list_keys(as_json: bool = JSON) -> int:
     """List the identities."""
-    from countermark.provenance.identities import list_identities
+    from countermark.provenance.identities.store import list_identities
 
     records = list_identities()
     lines = [f"{r.name:20} {r.kind:12} {r.algorithm:8} {r.status:10} until {r.not_after}" for r in records]
@@ -43,7 +43,7 @@ def create(
     as_json: bool = JSON,
 ) -> int:
     """Create a development identity. Only you will trust it."""
-    from countermark.provenance.identities import create_identity
+    from countermark.provenance.identities.store import create_identity
 
     record = create_identity(
         name, algorithm=algorithm, days=days, passphrase=passphrase, timestamp_url=timestamp_url
@@ -65,7 +65,7 @@ def request(
     passphrase: str | None = PASSPHRASE,
 ) -> int:
     """Make a key and the request that a certificate authority answers with a certificate."""
-    from countermark.provenance.identities import request_csr
+    from countermark.provenance.identities.store import request_csr
 
     csr = request_csr(
         name,
@@ -91,7 +91,7 @@ def import_keys(
     as_json: bool = JSON,
 ) -> int:
     """Import a real authority's certificate."""
-    from countermark.provenance.identities import import_identity
+    from countermark.provenance.identities.store import import_identity
 
     if pkcs12 is None and chain is None:
         raise ConfigError("There is nothing to import.", hint="Give --chain (and --key), or --pkcs12.")
@@ -113,7 +113,7 @@ def rotate(
     name: str, passphrase: str | None = PASSPHRASE, days: int = typer.Option(365, "--days", min=1)
 ) -> int:
     """Give an identity a new key and certificate."""
-    from countermark.provenance.lifecycle import rotate_identity
+    from countermark.provenance.identities.lifecycle import rotate_identity
 
     record = rotate_identity(name, passphrase=passphrase, days=days)
     typer.echo(f"{record.name} has a new key, until {record.not_after}.")
@@ -123,7 +123,7 @@ def rotate(
 @app.command("expire")
 def expire(name: str, reason: str = typer.Option("taken out of use", "--reason")) -> int:
     """Take an identity out of use; what it signed stays valid."""
-    from countermark.provenance.lifecycle import expire_identity
+    from countermark.provenance.identities.lifecycle import expire_identity
 
     typer.echo(f"{expire_identity(name, reason).name} no longer signs.")
     return PASS
@@ -132,7 +132,7 @@ def expire(name: str, reason: str = typer.Option("taken out of use", "--reason")
 @app.command("revoke")
 def revoke(name: str, reason: str = typer.Option("key compromised", "--reason")) -> int:
     """Revoke an identity; what it signed is no longer trusted here."""
-    from countermark.provenance.lifecycle import revoke_identity
+    from countermark.provenance.identities.lifecycle import revoke_identity
 
     typer.echo(f"{revoke_identity(name, reason).name} is revoked.")
     return PASS
@@ -141,7 +141,7 @@ def revoke(name: str, reason: str = typer.Option("key compromised", "--reason"))
 @app.command("doctor")
 def doctor(certificate: Path, as_json: bool = JSON) -> int:
     """Say everything that keeps a certificate chain from signing Content Credentials."""
-    from countermark.provenance.doctor import examine
+    from countermark.provenance.identities.doctor import examine
 
     problems = examine(read_bytes(certificate))
     if as_json:

@@ -27,7 +27,7 @@ def recipe(
     as_json: bool = JSON,
 ) -> int:
     """Make a detector by a recipe; exit code 3 if the minutes ran out before it was done."""
-    from countermark.detectors.recipe import train_recipe
+    from countermark.detectors.recipes.run import train_recipe
 
     path = train_recipe(name, corpora, out, work=work, autoencoder=autoencoder, minutes=minutes, apart=apart)
     text = f"Wrote {path} and its card." if path else "Not done yet: call again with the same folders."

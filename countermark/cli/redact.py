@@ -27,8 +27,8 @@ def redact(
     as_json: bool = JSON,
 ) -> int:
     """Write a copy of a signed image without its prompt; the copy names what was removed."""
-    from countermark.provenance.claims import PROMPT_LABEL
-    from countermark.provenance.redaction import redact_image
+    from countermark.provenance.credentials.claims import PROMPT_LABEL
+    from countermark.provenance.credentials.redaction import redact_image
 
     labels = tuple(label) or (PROMPT_LABEL,)
     signed = redact_image(source, destination, labels=labels, reason=reason, identity=identity)

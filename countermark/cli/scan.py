@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from countermark.app.gate import Ignored
+    from countermark.app.scan.suppressions import Ignored
 
 from countermark.cli.output import (
     FORMAT,
@@ -58,9 +58,9 @@ def scan(
     as_json: bool = JSON,
 ) -> int:
     """Scan images for synthetic origin. Nothing leaves this machine."""
-    from countermark.app import gate
-    from countermark.app.scan import scan_stream
-    from countermark.app.thumbnails import Collector
+    from countermark.app.scan import suppressions as gate
+    from countermark.app.scan.run import scan_stream
+    from countermark.app.scan.thumbnails import Collector
     from countermark.core.images import iter_image_paths
     from countermark.detectors import load_detector, with_thresholds
     from countermark.reports import scan_document
@@ -121,7 +121,7 @@ def scan(
 
 
 def _ignored(path: str) -> list[Ignored]:
-    from countermark.app.gate import IGNORE_FILE, read_ignore
+    from countermark.app.scan.suppressions import IGNORE_FILE, read_ignore
 
     if path:
         return read_ignore(path)
@@ -130,7 +130,7 @@ def _ignored(path: str) -> list[Ignored]:
 
 def _sources(paths: list[str] | None) -> list[Path]:
     """The named paths; ``-`` stands for a list on standard input, one path a line (or NUL)."""
-    from countermark.app.gate import expand, read_list
+    from countermark.app.scan.suppressions import expand, read_list
 
     found: list[str] = []
     for path in paths or ["."]:

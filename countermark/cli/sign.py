@@ -54,8 +54,8 @@ def sign(
     """Sign generated images with Content Credentials and an invisible watermark."""
     from countermark.app.sign import sign as sign_one
     from countermark.core.files import sha256_file
-    from countermark.provenance.claims import model_facts
-    from countermark.provenance.ingredients import Ingredient
+    from countermark.provenance.credentials.claims import model_facts
+    from countermark.provenance.credentials.ingredients import Ingredient
 
     facts: Any = model
     if weights is not None:
@@ -101,7 +101,7 @@ def _folder(
 ) -> int:
     from countermark.app.sign import sign as sign_one
     from countermark.core.images import iter_image_paths
-    from countermark.provenance.batch import sign_folder, watch_folder
+    from countermark.provenance.credentials.folders import sign_folder, watch_folder
 
     def sign_file(one: Path, target: Path) -> Any:
         return sign_one(one, target, **options)

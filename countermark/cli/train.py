@@ -81,9 +81,7 @@ def detector(
     data: Path = typer.Argument(..., help="Labelled corpus: metadata.csv, or folders real and synthetic."),
     out: Path = typer.Option(..., "--out", "-o", help="Folder for weights and card."),
     name: str = typer.Option(..., "--name", help="Of the detector."),
-    family: str = typer.Option(
-        "critic", "--family", help="critic, timm, timm-stages, clip-probe or one-class."
-    ),
+    family: str = typer.Option("critic", "--family", help="critic, timm, clip-probe or one-class."),
     steps: int = typer.Option(600, "--steps", min=1, help="Optimiser steps."),
     seed: int = typer.Option(0, "--seed", min=0),
     as_json: bool = JSON,

@@ -52,7 +52,7 @@ def verify(
         return ERROR
     document = verify_document(found, settings={"recover": recover, "trust": [str(t) for t in trust]})
     if tree and not as_json:
-        from countermark.provenance.history import as_text, history_tree
+        from countermark.provenance.credentials.history import as_text, history_tree
 
         for result in found:
             typer.echo(f"{result.path}: {result.state}")

@@ -23,11 +23,11 @@ from countermark.core.results import Interval
 from countermark.core.seeds import derive, rng
 from countermark.generators.augmentation.filling import check_classes, pick
 from countermark.generators.augmentation.plan import allot
-from countermark.generators.classifier import Classifier, train_classifier
-from countermark.generators.config import Recipe
-from countermark.generators.data import Pictures
-from countermark.generators.models import LoadedGenerator, load_generator
-from countermark.generators.trainer import train_pictures
+from countermark.generators.data.pictures import Pictures
+from countermark.generators.gan.recipe import Recipe
+from countermark.generators.gan.train import train_pictures
+from countermark.generators.library import LoadedGenerator, load_generator
+from countermark.generators.measuring.classifier import Classifier, train_classifier
 
 
 @dataclass(frozen=True)

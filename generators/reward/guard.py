@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from countermark.core.features import Extractor
-from countermark.generators.classifier import Classifier
-from countermark.generators.quality import neighbourhood
+from countermark.generators.measuring.classifier import Classifier
+from countermark.generators.measuring.quality import neighbourhood
 
 
 @dataclass(frozen=True)

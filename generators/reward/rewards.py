@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import pairwise_distances
 
 from countermark.core.errors import TrainingError
-from countermark.generators.classifier import Classifier
+from countermark.generators.measuring.classifier import Classifier
 
 MOST_REFERENCES = 1000
 

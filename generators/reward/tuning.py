@@ -24,11 +24,11 @@ from torch import Tensor
 from countermark.core.errors import ConfigError, CorpusError, TrainingError
 from countermark.core.features import load_extractor
 from countermark.core.seeds import derive, rng, torch_rng
-from countermark.generators.classifier import train_classifier
-from countermark.generators.data import Pictures, load_pictures
-from countermark.generators.evaluation import card_options
+from countermark.generators.data.pictures import Pictures, load_pictures
 from countermark.generators.families.tuned import LatentPolicy
-from countermark.generators.models import LoadedGenerator, load_generator
+from countermark.generators.library import LoadedGenerator, load_generator
+from countermark.generators.measuring.classifier import train_classifier
+from countermark.generators.measuring.evaluation import card_options
 from countermark.generators.reward.guard import Guard, GuardLimits, GuardReading
 from countermark.generators.reward.rewards import Rewards
 

@@ -19,11 +19,11 @@ from countermark.core.results import Interval
 from countermark.core.seeds import rng, torch_rng
 from countermark.core.stats import bootstrap
 from countermark.generators.conditional import SketchToImage
-from countermark.generators.config import DataConfig
-from countermark.generators.data import load_pictures
+from countermark.generators.data.pictures import load_pictures
+from countermark.generators.gan.recipe import DataConfig
 from countermark.generators.grids import sheet
-from countermark.generators.models import load_generator, to_pixels
-from countermark.generators.quality import kid
+from countermark.generators.library import load_generator, to_pixels
+from countermark.generators.measuring.quality import kid
 from countermark.generators.sketch.edges import canny_edges, doodle
 from countermark.generators.sketch.measure import distance, edge_f1
 

@@ -22,16 +22,16 @@ from torch.nn import functional as F
 from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng, torch_rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import Progress
-from countermark.generators.config import DataConfig
-from countermark.generators.data import Pictures, load_pictures
-from countermark.generators.ema import Ema
-from countermark.generators.losses import LOSSES
-from countermark.generators.models import to_tensor
+from countermark.generators.data.pictures import Pictures, load_pictures
+from countermark.generators.gan.losses import LOSSES
+from countermark.generators.gan.recipe import DataConfig
+from countermark.generators.library import to_tensor
 from countermark.generators.sketch.edges import doodle
 from countermark.generators.sketch.hed import hed_is_installed, load_hed
 from countermark.generators.sketch.network import PatchCritic, SketchConfig, build_generator
-from countermark.generators.steps import StepLoop, half, set_rates
+from countermark.generators.training.checkpoints import Progress
+from countermark.generators.training.ema import Ema
+from countermark.generators.training.steps import StepLoop, half, set_rates
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,13 @@ from countermark.core.images import Pixels
 from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import Progress
-from countermark.generators.ema import Ema
-from countermark.generators.models import to_tensor
-from countermark.generators.photographs import Photographs, read_photographs
-from countermark.generators.steps import StepLoop, half, set_rates
+from countermark.generators.data.photographs import Photographs, read_photographs
+from countermark.generators.library import to_tensor
 from countermark.generators.style.adain import STEP, AdainConfig, AdainDecoder, adapt, distance, measure
 from countermark.generators.style.encoder import Encoder, load_encoder
+from countermark.generators.training.checkpoints import Progress
+from countermark.generators.training.ema import Ema
+from countermark.generators.training.steps import StepLoop, half, set_rates
 
 
 @dataclass(frozen=True)

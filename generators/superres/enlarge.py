@@ -13,7 +13,7 @@ from torch import nn
 
 from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
-from countermark.generators.models import to_pixels, to_tensor
+from countermark.generators.library import to_pixels, to_tensor
 from countermark.generators.superres.network import enlarge_once
 
 SCALES = (2, 4)

@@ -24,10 +24,7 @@ from countermark.core.errors import ConfigError
 from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng, torch_rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import Progress
-from countermark.generators.config import DataConfig
-from countermark.generators.data import Pictures, load_pictures
-from countermark.generators.ema import Ema
+from countermark.generators.data.pictures import Pictures, load_pictures
 from countermark.generators.families.grown import (
     WRAPPERS,
     GrownConfig,
@@ -35,9 +32,12 @@ from countermark.generators.families.grown import (
     GrowthStage,
     build_critic,
 )
-from countermark.generators.losses import LOSSES
-from countermark.generators.models import LoadedGenerator, load_generator, to_tensor
-from countermark.generators.steps import StepLoop, half, set_rates
+from countermark.generators.gan.losses import LOSSES
+from countermark.generators.gan.recipe import DataConfig
+from countermark.generators.library import LoadedGenerator, load_generator, to_tensor
+from countermark.generators.training.checkpoints import Progress
+from countermark.generators.training.ema import Ema
+from countermark.generators.training.steps import StepLoop, half, set_rates
 
 #: Small pixels cut off around a crop, where the padding of the network is seen.
 TRIM = 4

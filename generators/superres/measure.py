@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from countermark.core.images import Pixels
 from countermark.core.perturb import perturb
 from countermark.core.results import Interval
-from countermark.generators.models import to_tensor
+from countermark.generators.library import to_tensor
 from countermark.generators.style.encoder import Encoder
 from countermark.generators.superres.enlarge import bicubic_pixels, psnr
 

@@ -25,13 +25,13 @@ from countermark.core.networks import count_parameters
 from countermark.core.perturb import perturb
 from countermark.core.seeds import rng
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.checkpoints import Progress
-from countermark.generators.ema import Ema
-from countermark.generators.losses import LOSSES
-from countermark.generators.models import to_tensor
-from countermark.generators.photographs import read_photographs
-from countermark.generators.steps import StepLoop, half, set_rates
+from countermark.generators.data.photographs import read_photographs
+from countermark.generators.gan.losses import LOSSES
+from countermark.generators.library import to_tensor
 from countermark.generators.superres.network import DetailCritic, SuperresConfig, SuperResolver
+from countermark.generators.training.checkpoints import Progress
+from countermark.generators.training.ema import Ema
+from countermark.generators.training.steps import StepLoop, half, set_rates
 
 FILTERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 

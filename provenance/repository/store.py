@@ -177,7 +177,7 @@ class Repository:
         """Records whose fingerprint lies within ``max_distance`` bits, nearest first.
 
         A hit says that the pictures look alike, not that they are the same:
-        ``countermark.provenance.recovery`` re-checks it.
+        ``countermark.provenance.repository.recovery`` re-checks it.
         """
         limit = max(0, min(limit, MAX_RESULTS))
         return self._hits(self._hashes.search(fingerprint, max_distance=max_distance, limit=limit))

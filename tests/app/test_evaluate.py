@@ -12,7 +12,7 @@ from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.errors import ConfigError
 from countermark.core.images import write_image
 from countermark.core.perturb import DELIVERIES
-from countermark.detectors.evaluation import draw_curves, figures
+from countermark.detectors.measuring.evaluation import draw_curves, figures
 from countermark.reports import render
 from countermark.reports.documents import load_schema
 

@@ -7,7 +7,7 @@ import pytest
 
 from countermark.app.generate import generate
 from countermark.app.laundering import change_one_pixel, launder
-from countermark.app.scan import scan
+from countermark.app.scan.run import scan
 from countermark.app.sign import sign
 from countermark.app.verify import verify
 from countermark.core.corpus import read_corpus

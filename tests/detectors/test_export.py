@@ -13,19 +13,18 @@ import torch
 from countermark.core.errors import CountermarkError, MissingExtraError, OutputError
 from countermark.core.weights import WeightsCard
 from countermark.detectors.base import Detector
-from countermark.detectors.calibration import Calibrator
-from countermark.detectors.cnn import BackboneDetector, CriticDetector
-from countermark.detectors.cnn_stages import StageDetector
 from countermark.detectors.export import OPSET, TOLERANCE, calibrate, export_onnx, scoring_graph, stack_views
-from countermark.detectors.probe import ProbeDetector
-from countermark.detectors.thresholds import ThresholdTable
+from countermark.detectors.families.convolutional import BackboneDetector, CriticDetector
+from countermark.detectors.families.probe import ProbeDetector
+from countermark.detectors.scoring.calibration import Calibrator
+from countermark.detectors.scoring.thresholds import ThresholdTable
 
 CONFIGS = {
     ProbeDetector: {"trunk": "random", "depth": 2, "blocks": [1, 2], "views": {"whole": 1, "middle": 2}},
     CriticDetector: {"side": 48, "width": 8, "levels": 3, "max_width": 32},
     BackboneDetector: {"stage": 2, "side": 64},
-    StageDetector: {"stages": [1, 2], "pretrained": ""},
 }
+CONVOLUTIONAL = "countermark.detectors.families.convolutional"
 PLATT = Calibrator("platt", (1.5, -0.2))
 
 
@@ -46,8 +45,7 @@ def detector(kind: type, seed: int = 1) -> Detector:
 @pytest.fixture(autouse=True)
 def scored_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parity is stated for float32; detectors score in bf16 where the CPU has it."""
-    for module in ("cnn", "cnn_stages"):
-        monkeypatch.setattr(f"countermark.detectors.{module}.best_dtype", lambda device="cpu": torch.float32)
+    monkeypatch.setattr(f"{CONVOLUTIONAL}.best_dtype", lambda device="cpu": torch.float32)
 
 
 @pytest.fixture
@@ -67,13 +65,12 @@ def test_the_graph_is_the_detector(kind: type, pictures: list[np.ndarray]) -> No
     assert np.allclose(probability.numpy(), mine.score(pictures), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [BackboneDetector, StageDetector])
+@pytest.mark.parametrize("kind", [BackboneDetector])
 def test_bf16_scores_stay_close(
     kind: type, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = detector(kind).logits(pictures)
-    for module in ("cnn", "cnn_stages"):
-        monkeypatch.setattr(f"countermark.detectors.{module}.best_dtype", lambda device="cpu": torch.bfloat16)
+    monkeypatch.setattr(f"{CONVOLUTIONAL}.best_dtype", lambda device="cpu": torch.bfloat16)
     rounded = detector(kind).logits(pictures)
     assert np.abs(rounded - exact).max() < 0.1 and not np.array_equal(rounded, exact)
 

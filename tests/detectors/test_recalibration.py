@@ -9,9 +9,9 @@ from countermark.core.images import write_image
 from countermark.core.weights import WeightsCard
 from countermark.detectors import Detector
 from countermark.detectors.base import DetectorNetwork
-from countermark.detectors.calibration import Calibrator
 from countermark.detectors.recalibration import recalibrate, with_thresholds
-from countermark.detectors.thresholds import ThresholdTable
+from countermark.detectors.scoring.calibration import Calibrator
+from countermark.detectors.scoring.thresholds import ThresholdTable
 
 
 class Brightness(DetectorNetwork):

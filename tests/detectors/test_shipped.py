@@ -48,7 +48,7 @@ def test_default_heatmap_covers_the_image(detector: Detector) -> None:
 
 def test_shipped_weights_fit_the_package() -> None:
     from countermark.detectors.library import WEIGHTS
-    from countermark.detectors.towers import TOWERS
+    from countermark.detectors.towers.library import TOWERS
 
     lite = [*TOWERS.glob("clip-vit-b16-slim*"), *WEIGHTS.glob("lite*")]
     default = [*set(TOWERS.glob("clip-vit-b16*")) - set(lite), *WEIGHTS.glob("default*")]

@@ -10,7 +10,7 @@ from countermark.core.corpus import Corpus
 from countermark.core.errors import ConfigError, CorpusError, TrainingError, UnknownNameError, WeightsError
 from countermark.core.stats import auroc
 from countermark.detectors import FitSettings, load_detector, train_detector
-from countermark.detectors.evaluation import evaluate_detector
+from countermark.detectors.measuring.evaluation import evaluate_detector
 from countermark.detectors.training import split_corpus
 
 Make = Callable[..., np.ndarray]

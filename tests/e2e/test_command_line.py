@@ -130,7 +130,7 @@ def test_reading_a_list_from_standard_input(home, capsys, monkeypatch) -> None:
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_the_work(home, capsys, monkeypatch) -> None:
-    import countermark.app.scan as scanning
+    from countermark.app.scan import run as scanning
 
     monkeypatch.setattr(scanning, "scan_stream", lambda *a, **k: pytest.fail("it was scanned"))
     monkeypatch.chdir(home)

@@ -16,7 +16,7 @@ from cryptography import x509
 
 from countermark.cli import run
 from countermark.core.images import write_image
-from countermark.provenance import certificates as certs
+from countermark.provenance.identities import certificates as certs
 
 
 @pytest.fixture

@@ -9,11 +9,28 @@ import pytest
 import torch
 
 MODULES = [
-    "config", "copying", "data", "diffaugment", "families.dcgan", "families.fastgan", "families.residual",
-    "augmentation.plan", "classifier", "families.stylegan", "families.tuned", "families.upsampling",
-    "gallery", "grids", "losses", "medmnist", "models", "presets", "quality", "reconstruction",
-    "selflabels", "textures", "zoo",
-]  # fmt: skip
+    "gan.recipe",
+    "measuring.copying",
+    "data.pictures",
+    "gan.diffaugment",
+    "families.dcgan",
+    "families.fastgan",
+    "families.residual",
+    "augmentation.plan",
+    "measuring.classifier",
+    "families.stylegan",
+    "families.tuned",
+    "families.upsampling",
+    "grids",
+    "gan.losses",
+    "data.medmnist",
+    "library",
+    "presets",
+    "measuring.quality",
+    "gan.selflabels",
+    "data.textures",
+    "gan.zoo",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -15,8 +15,8 @@ from cryptography.x509.oid import NameOID
 
 from countermark.core.files import HOME_VARIABLE
 from countermark.core.images import encode_image
-from countermark.provenance import certificates as certs
-from countermark.provenance.identity import Identity
+from countermark.provenance.identities import certificates as certs
+from countermark.provenance.identities.identity import Identity
 
 
 @pytest.fixture(scope="session", autouse=True)

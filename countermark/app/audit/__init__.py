@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from countermark.app.audit.checks import CHECKS
     from countermark.app.audit.explaining import explain
-    from countermark.app.audit.policy import Policy, load_policy
     from countermark.app.audit.runner import audit, audit_with_images, combine
+    from countermark.app.audit.schema import Policy, load_policy
     from countermark.app.audit.starters import starter
 
 _HOMES = {
@@ -26,8 +26,8 @@ _HOMES = {
     "combine": "runner",
     "CHECKS": "checks",
     "explain": "explaining",
-    "Policy": "policy",
-    "load_policy": "policy",
+    "Policy": "schema",
+    "load_policy": "schema",
     "starter": "starters",
 }
 __all__ = ["CHECKS", "Policy", "audit", "audit_with_images", "combine", "explain", "load_policy", "starter"]

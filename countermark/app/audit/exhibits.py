@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from countermark.app.audit.evidence import Images, Item, Library
+from countermark.app.audit.samples import Images, Item, Library
 from countermark.core.errors import CountermarkError
 from countermark.core.images import read_image
 from countermark.reports.thumbnails import Thumbnail, make_thumbnail

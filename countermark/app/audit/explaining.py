@@ -10,7 +10,7 @@ import inspect
 from typing import Any
 
 from countermark.app.audit.checks import CHECKS
-from countermark.app.audit.policy import CheckEntry
+from countermark.app.audit.schema import CheckEntry
 from countermark.reports.claims import CLAIMS
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from countermark.app.audit.checks import CHECKS, Context, Measured
 from countermark.app.audit.checks.detector import ScoreCheck
 from countermark.app.audit.intervals import Estimate, Weighted
-from countermark.app.audit.policy import CheckEntry, Policy
+from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.core.errors import ConfigError, CountermarkError
 from countermark.core.results import CheckResult, Outcome
 

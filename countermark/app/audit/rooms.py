@@ -65,14 +65,14 @@ def _embed_mark(pixels: Pixels, payload: bytes) -> Pixels:
 
 
 def _evaluate(generator: str, data: str, count: int, extractor: str, seed: int) -> Any:
-    from countermark.generators.evaluation import evaluate_generator
+    from countermark.generators.measuring.evaluation import evaluate_generator
 
     return evaluate_generator(generator, data, count=count, extractor=extractor, seed=seed)
 
 
 def _weights_folder(kind: str) -> Path:
     if kind == "generator":
-        from countermark.generators.models import WEIGHTS as folder
+        from countermark.generators.library import WEIGHTS as folder
     else:
         from countermark.detectors.library import WEIGHTS as folder
     return folder

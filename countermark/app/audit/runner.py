@@ -15,12 +15,12 @@ from typing import Any
 
 from countermark.app.audit.cache import ScoreCache
 from countermark.app.audit.checks import CHECKS, Context, Measured
-from countermark.app.audit.decide import decide, holm, needed, p_value
-from countermark.app.audit.evidence import Library
 from countermark.app.audit.exhibits import curves, worst_images, worst_pictures
-from countermark.app.audit.policy import CheckEntry, Policy, load_policy
+from countermark.app.audit.judging import decide, holm, needed, p_value
 from countermark.app.audit.regression import regressions
 from countermark.app.audit.rooms import Rooms
+from countermark.app.audit.samples import Library
+from countermark.app.audit.schema import CheckEntry, Policy, load_policy
 from countermark.core.errors import ConfigError, CountermarkError
 from countermark.core.results import AuditReport, CheckResult, Interval, Outcome
 from countermark.core.version import VERSION

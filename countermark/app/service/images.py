@@ -123,7 +123,7 @@ def _verify(context: Context, body: bytes, recover: bool) -> dict[str, Any]:
 
 
 def _scan(context: Context, body: bytes, max_fpr: float, stress: bool) -> dict[str, Any]:
-    from countermark.app.scan import scan
+    from countermark.app.scan.run import scan
 
     with tempfile.TemporaryDirectory(prefix="countermark-") as folder:
         path = _write(Path(folder), body, context)

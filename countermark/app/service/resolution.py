@@ -20,8 +20,8 @@ from countermark.app.service.errors import refuse, responses
 from countermark.app.verify import read_mark
 from countermark.core.images import read_image
 from countermark.provenance import fingerprint as fp
-from countermark.provenance.recovery import Known, Recovered, recover_all
 from countermark.provenance.repository import extract_manifest
+from countermark.provenance.repository.recovery import Known, Recovered, recover_all
 from countermark.provenance.repository.store import MAX_RESULTS
 
 WATERMARK_ALGORITHM = marking.ALGORITHM

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from countermark.app.adversaries.gradients import differentiable
 from countermark.app.audit.checks.base import Check, Context, Measured, register
 from countermark.app.audit.checks.robust import ROBUST
-from countermark.app.audit.evidence import Item
-from countermark.app.audit.gradients import differentiable
-from countermark.app.audit.policy import CheckEntry
+from countermark.app.audit.samples import Item
+from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import Pixels, read_image
 from countermark.core.perturb import resize_to
 from countermark.core.results import Outcome

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from countermark.app.audit import intervals
-from countermark.app.audit.evidence import Library, Request, Scored
 from countermark.app.audit.intervals import Estimate, Weighted
-from countermark.app.audit.policy import CheckEntry, Policy
+from countermark.app.audit.samples import Library, Request, Scored
+from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.core.registry import Registry
 from countermark.core.results import Interval, Outcome
 

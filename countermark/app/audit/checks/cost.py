@@ -11,7 +11,7 @@ from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured, register
 from countermark.app.audit.intervals import Estimate
-from countermark.app.audit.policy import CheckEntry
+from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import read_image
 from countermark.core.results import Interval
 from countermark.core.seeds import rng

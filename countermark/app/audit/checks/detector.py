@@ -11,9 +11,9 @@ from pydantic import Field
 
 from countermark.app.audit import intervals
 from countermark.app.audit.checks.base import Check, Context, Measured, register
-from countermark.app.audit.evidence import Request, Scored
-from countermark.app.audit.policy import CheckEntry, Policy
 from countermark.app.audit.rooms import Detector
+from countermark.app.audit.samples import Request, Scored
+from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.core.perturb import DELIVERIES
 
 DETECTABLE = ("eu-ai-act/50.2/detectable", "eu-ai-act/50.2/effective")

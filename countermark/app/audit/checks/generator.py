@@ -14,7 +14,7 @@ from scipy.stats import t as student
 
 from countermark.app.audit.checks.base import Check, Context, Measured, register
 from countermark.app.audit.intervals import Estimate
-from countermark.app.audit.policy import CheckEntry
+from countermark.app.audit.schema import CheckEntry
 from countermark.core.results import Interval, Outcome
 
 EFFECTIVE = ("eu-ai-act/50.2/effective",)

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from countermark.app.audit.blindspot import blind_spots
+from countermark.app.adversaries.search import blind_spots
 from countermark.app.audit.checks.base import Check, Context, Measured, Slice, register
 from countermark.app.audit.checks.robust import ROBUST
 from countermark.app.audit.intervals import Estimate
-from countermark.app.audit.policy import CheckEntry
+from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import read_image
 from countermark.core.results import Outcome
 

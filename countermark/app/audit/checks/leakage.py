@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured, register
-from countermark.app.audit.evidence import Item
-from countermark.app.audit.policy import CheckEntry
+from countermark.app.audit.samples import Item
+from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import read_image
 
 HASH_BITS = 256
@@ -96,7 +96,7 @@ class Packaging(Check):
     def measure(self, entry: Any, context: Context) -> Measured:
         from countermark.app.audit.intervals import Estimate
         from countermark.core.corpus import Corpus, CorpusRow
-        from countermark.detectors.control import control_auroc
+        from countermark.detectors.measuring.control import control_auroc
 
         items = context.library.images(entry.evidence).items
         root = items[0].path.parent if items else context.library.workspace

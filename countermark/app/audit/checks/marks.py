@@ -9,7 +9,7 @@ from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured, Slice, register
 from countermark.app.audit.checks.pipeline import MARKED, SIGNED, census
-from countermark.app.audit.policy import CheckEntry
+from countermark.app.audit.schema import CheckEntry
 from countermark.core.errors import CountermarkError
 from countermark.core.images import Pixels, encode_image, read_image, write_image
 from countermark.core.perturb import DELIVERIES, perturb

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from countermark.app.audit.checks.base import Check, Context, Measured, register
-from countermark.app.audit.policy import CheckEntry
+from countermark.app.audit.schema import CheckEntry
 from countermark.core.results import Outcome, Verification, VerificationState
 
 MARKED = ("eu-ai-act/50.2/marked",)

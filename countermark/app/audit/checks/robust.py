@@ -12,8 +12,8 @@ from pydantic import Field
 from countermark.app.audit import intervals
 from countermark.app.audit.checks.base import Check, Context, Measured, Slice, register
 from countermark.app.audit.checks.detector import DETECTABLE, RELIABLE, AtRate, Delivered
-from countermark.app.audit.evidence import Request, Scored
-from countermark.app.audit.policy import CheckEntry, Policy
+from countermark.app.audit.samples import Request, Scored
+from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.core.perturb import DELIVERIES
 
 ROBUST = ("eu-ai-act/50.2/robust",)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured, register
-from countermark.app.audit.policy import CheckEntry
+from countermark.app.audit.schema import CheckEntry
 from countermark.core.errors import WeightsError
 from countermark.core.results import Outcome
 from countermark.core.weights import UNSAFE_SUFFIXES, WeightsCard, read_card

@@ -1,0 +1,1 @@
+"""Adversaries: what hides synthetic images from a detector, searched, learned and measured."""

@@ -1,0 +1,1 @@
+"""Scan: from files to verdicts."""

@@ -1,0 +1,1 @@
+"""What a detector is measured by: deliveries, leave-one-out, localisation, the control."""

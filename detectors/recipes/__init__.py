@@ -1,0 +1,1 @@
+"""From labelled folders to a shipped detector by a TOML file: schema, draws, store, folds, figures, run."""

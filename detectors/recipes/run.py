@@ -1,0 +1,167 @@
+"""Recipes: everything that makes a detector from folders of images, in one TOML file.
+
+    path = train_recipe("default", ["corpus-a", "corpus-b"], out="weights", work="cache")
+
+The same call with the same folders goes on where it stopped (``minutes`` bounds one call). The
+figures in the card come from nested folds over whole sources: see ``countermark.detectors.recipes.folds``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from countermark.core.corpus import read_corpus
+from countermark.core.errors import ConfigError, TrainingError
+from countermark.detectors.base import DETECTORS, FrozenNetwork
+from countermark.detectors.families import register_families
+from countermark.detectors.fitting.gram import GramHeads
+from countermark.detectors.fitting.heads import fit_logistic
+from countermark.detectors.library import save_detector
+from countermark.detectors.recipes.draws import Item, plan_items
+from countermark.detectors.recipes.figures import at_shipped_threshold, held_out_figures, mean_figures
+from countermark.detectors.recipes.folds import nested_scores, picked
+from countermark.detectors.recipes.rows import Rows, describe, final_calibration, item_weights
+from countermark.detectors.recipes.schema import RECIPES, Recipe, read_recipe
+from countermark.detectors.recipes.store import ViewStore
+from countermark.detectors.recipes.twins import load_autoencoder, simulate_upsampler
+
+__all__ = ["RECIPES", "Recipe", "fit_recipe", "item_weights", "make_network", "read_recipe", "train_recipe"]
+
+
+def train_recipe(
+    recipe: str | Path | Recipe,
+    corpora: Sequence[Path | str],
+    out: Path | str,
+    *,
+    work: Path | str,
+    autoencoder: Path | str | None = None,
+    minutes: float = 1e9,
+    network: FrozenNetwork | None = None,
+    apart: Path | str | None = None,
+) -> Path | None:
+    """Makes a detector from labelled folders.
+
+    Args:
+        recipe: Name, TOML file or ``Recipe``.
+        corpora: Labelled folders (see ``read_corpus``); sources of one name count as one source.
+        out: Folder for ``NAME.safetensors`` and ``NAME.card.json``.
+        work: Folder for views and features; a later call goes on with what is there, and recipes
+            with the same draws and seed share the views.
+        autoencoder: Weights for ``load_autoencoder``; twins come from a simulated upsampler if None.
+        minutes: Stop drawing and extracting after so many minutes.
+        network: Instead of the network that the recipe names.
+        apart: A labelled folder whose sources are left out, so that the detector can be compared on it.
+
+    Returns:
+        The path of the weights, or None if the minutes ran out first: call again.
+
+    Raises:
+        CorpusError, ConfigError, TrainingError.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    plan = plan_items([read_corpus(folder) for folder in corpora], recipe.draws.plan(), recipe.seed)
+    network = network or make_network(recipe)
+    reconstruct = load_autoencoder(autoencoder) if autoencoder else simulate_upsampler
+    views = ViewStore(work, len(plan.items))
+    store = views.features(recipe.name, network.feature_shape)
+    if not views.draw(plan, reconstruct, minutes) or not store.extract(network.view_features, minutes):
+        return None
+    unwanted = {row.source or "unnamed" for row in read_corpus(apart).rows} if apart else set()
+    places = np.array([p for p in np.flatnonzero(store.done[:]) if plan.items[p].source not in unwanted], int)
+    items = [plan.items[p] for p in places]
+    described = describe(plan, unwanted)
+    return fit_recipe(recipe, network, store.values[places], items, out, training_data=described)
+
+
+def make_network(recipe: Recipe) -> FrozenNetwork:
+    """The network of a recipe with its head at zero; ConfigError if its family has no frozen features."""
+    register_families()
+    network = DETECTORS.get(recipe.family).create(dict(recipe.network), recipe.seed)
+    if not isinstance(network, FrozenNetwork):
+        raise ConfigError(f"The family {recipe.family} is trained as a whole, not by a recipe.")
+    return network
+
+
+def fit_recipe(
+    recipe: Recipe,
+    network: FrozenNetwork,
+    features: np.ndarray,
+    items: Sequence[Item],
+    out: Path | str,
+    *,
+    targets: np.ndarray | None = None,
+    **card: Any,
+) -> Path:
+    """Measures by nested folds, fits the head on everything, calibrates and saves.
+
+    Args:
+        features: float16 [N, 3 kinds, ...].
+        items: What each row of ``features`` is.
+        targets: What the head is fitted to, float [N] in [0, 1]; the labels if None.
+        card: Further fields of the card, such as ``training_data``.
+    """
+    rows = Rows(items)
+    labels, groups, sources, draws = rows.labels, rows.groups, rows.sources, rows.draws
+    if len(np.unique(labels)) < 2:
+        raise TrainingError("The corpora hold one class only.", code="training.one-class")
+    aims = labels if targets is None else targets
+    x = network.head_input(features)
+    fitted = rows.learnt(recipe.head.learn)
+    weights = item_weights(labels, groups, draws, recipe.head.pairs, recipe.head.edited)
+
+    weight, bias = fit_logistic(
+        x[fitted], aims[fitted], weights[fitted], C=recipe.head.C, iterations=recipe.head.iterations
+    )
+    heads = GramHeads(x)  # changes x
+
+    def fit_and_score(mask: np.ndarray, scored: np.ndarray) -> np.ndarray:
+        return heads.fit_and_score(
+            mask & fitted, aims, weights, scored, C=recipe.head.C, iterations=recipe.head.iterations
+        )
+
+    usable = ~np.char.startswith(draws, "pair")
+    part = recipe.calibration
+    dealings = [
+        nested_scores(
+            fit_and_score,
+            labels,
+            groups,
+            rows.strata,
+            rows.folds(part.folds, seed),
+            calibrator=part.kind,
+            max_fpr=part.max_fpr,
+            calibrate_on=usable,
+        )
+        for seed in range(part.dealings)
+    ]
+    slices = rows.slices(recipe.slices)
+    figures = mean_figures(
+        [held_out_figures(labels, groups, sources, draws, found, slices) for found in dealings]
+    )
+    if part.dealings > 1:
+        figures["held_out"] += f" Means over {part.dealings} ways of dealing the sources into folds."
+    # One score a row, each picture's from one dealing: the mean of several heads would rank better than
+    # the single head that ships.
+    found = picked(dealings, rows.pictures % part.dealings)
+    calibrator, table = final_calibration(recipe, labels, groups, rows.strata, usable, found)
+    flagged = calibrator(found.logits) >= table.thresholds(part.max_fpr).likely
+    figures["at_the_shipped_threshold"] = at_shipped_threshold(labels, sources, draws, flagged)
+    network.set_head(weight, bias)
+    card.setdefault("summary", recipe.summary)
+    card.setdefault("licence", recipe.licence)
+    card.setdefault("limits", recipe.limits)
+    trained = {
+        "seed": recipe.seed,
+        "items": dict(sorted(Counter(d.split("-")[0] for d in draws).items())),
+        "head": f"logistic regression on {x.shape[1]} dimensions, C {recipe.head.C:g}",
+        "recipe": recipe.model_dump(mode="json", exclude={"summary", "limits", "licence"}),
+        **card.pop("trained", {}),
+    }
+    return save_detector(
+        out, recipe.name, network, calibrator, table, metrics=figures, trained=trained, **card
+    )

@@ -1,0 +1,1 @@
+"""What a scan needs of a detector: views, networks prepared for inference, calibration, thresholds."""

@@ -1,0 +1,1 @@
+"""Frozen feature extractors that several detectors share: structure, packing, the shipped weights."""

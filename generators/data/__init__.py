@@ -1,0 +1,1 @@
+"""Pictures to train on, and the corpora that generators write."""

@@ -1,0 +1,1 @@
+"""Adversarial training: losses, regularisers, augmentation, the loop, recipes, the zoo."""

@@ -1,0 +1,147 @@
+"""Training recipes: TOML files with a typed schema; unknown keys are refused, nothing is executed.
+
+>>> load_recipe("dcgan-64").network["size"]
+64
+
+A recipe is given by the name of one in ``generators/recipes`` or by a path to a ``.toml`` file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from countermark.core.errors import ConfigError, UnknownNameError
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+MAX_RECIPE_BYTES = 256 * 1024
+
+Augmentation = Literal["colour", "translation", "cutout", "flip"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Part):
+    """How images become training pictures.
+
+    Attributes:
+        crop: ``centre`` square, ``random`` squares (``crops`` per image, each ``crop_share`` of the
+            short side), or ``stretch`` to a square.
+        mirror: Also train on left-right mirrored images.
+        classes: Use the names of first-level folders as classes.
+        class_pattern: Regular expression whose first group, found in a file's name, is its class.
+        holdout: Share of images kept out of training, for figures.
+        max_images: Most images (after crops) held in memory.
+        self_labels: Make so many classes from clusters of features (``generators.selflabels``); names
+            of folders are then only used to measure the clusters.
+        self_label_features: Extractor for them: ``auto``, ``lite0``, ``dct`` or ``pixels``.
+        download: Fetch ``medmnist:NAME`` if it is not there; nothing is fetched otherwise.
+    """
+
+    crop: Literal["centre", "random", "stretch"] = "centre"
+    crops: int = Field(default=1, ge=1, le=1000)
+    crop_share: float = Field(default=1.0, gt=0.02, le=1.0)
+    mirror: bool = True
+    classes: bool = False
+    class_pattern: str = Field(default="", max_length=200)
+    holdout: float = Field(default=0.1, ge=0, le=0.5)
+    max_images: int = Field(default=100_000, ge=2)
+    self_labels: int = Field(default=0, ge=0, le=1000)
+    self_label_features: str = Field(default="auto", max_length=40)
+    download: bool = False
+
+
+class OptimiserConfig(_Part):
+    """Adam for both networks, learning rates decayed linearly after ``decay_after`` of the budget."""
+
+    generator_rate: float = Field(default=3e-4, gt=0, le=1)
+    critic_rate: float = Field(default=3e-4, gt=0, le=1)
+    beta1: float = Field(default=0.0, ge=0, lt=1)
+    beta2: float = Field(default=0.99, gt=0, lt=1)
+    batch: int = Field(default=32, ge=2, le=4096)
+    critic_steps: int = Field(default=1, ge=1, le=10)
+    decay_after: float = Field(default=0.6, ge=0, le=1)
+    final_rate: float = Field(default=0.1, ge=0, le=1)
+
+
+class RegulariserConfig(_Part):
+    """Weights of the gradient regularisers; each is applied every ``interval`` critic steps."""
+
+    r1: float = Field(default=0.0, ge=0)
+    r2: float = Field(default=0.0, ge=0)
+    gradient_penalty: float = Field(default=0.0, ge=0)
+    interval: int = Field(default=1, ge=1, le=64)
+
+
+class Recipe(_Part):
+    """Everything that decides what is trained, and how.
+
+    Attributes:
+        family: Name in ``FAMILIES``; ``network`` holds its settings.
+        loss: Name in ``LOSSES``.
+        tiles: ``generated`` shows the critic every generated image rolled around its edges by a random
+            offset, so that a seam counts as a fault; ``both`` rolls real ones too, if they tile.
+        augment: Differentiable augmentations of what the critic sees; for small sets.
+        ema_images: Half-life of the weight average, in images; ``ema_ramp`` as in ``Ema``.
+        precision: ``bf16`` (autocast) or ``fp32``.
+        images: Budget in images shown to the critic; training also ends after ``minutes``.
+        checkpoint_minutes: A kill loses at most this much.
+    """
+
+    name: str = "custom"
+    summary: str = ""
+    family: str = "dcgan"
+    network: dict[str, Any] = Field(default_factory=dict)
+    loss: str = "hinge"
+    regulariser: RegulariserConfig = RegulariserConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    augment: tuple[Augmentation, ...] = ()
+    tiles: Literal["no", "generated", "both"] = "no"
+    data: DataConfig = DataConfig()
+    ema_images: float = Field(default=10_000, gt=0)
+    ema_ramp: float = Field(default=0.05, gt=0, le=1)
+    precision: Literal["bf16", "fp32"] = "bf16"
+    images: int = Field(default=200_000, ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+    checkpoint_minutes: float = Field(default=2.0, gt=0)
+    preview_images: int = Field(default=20_000, ge=1)
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(p.stem for p in RECIPES.glob("*.toml"))
+
+
+def load_recipe(name_or_path: str | Path | Recipe) -> Recipe:
+    """Reads a recipe; raises UnknownNameError or ConfigError with what is wrong and what is known."""
+    if isinstance(name_or_path, Recipe):
+        return name_or_path
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = RECIPES / f"{path.name}.toml"
+        if str(name_or_path) not in list_recipes():
+            raise UnknownNameError(
+                f"There is no recipe {str(name_or_path)!r}.",
+                hint=f"Known: {', '.join(list_recipes())}; or give the path of a .toml file.",
+            )
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise ConfigError(f"{path} is too large for a recipe.")
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}.") from error
+    return parse_recipe(values, str(path))
+
+
+def parse_recipe(values: dict[str, Any], name: str = "recipe") -> Recipe:
+    """The typed recipe; ConfigError names every key that is not understood."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{name} is not a valid recipe: {problems}.") from error

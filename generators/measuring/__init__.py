@@ -1,0 +1,1 @@
+"""What a generator is measured by: closeness, variety, copying, a judge's accuracy."""

@@ -1,0 +1,1 @@
+"""What every training shares: the loop of steps, checkpoints, progress, averaged weights."""

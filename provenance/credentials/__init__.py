@@ -1,0 +1,1 @@
+"""Content Credentials (C2PA): signing, verification, what a history says, and what guards both."""

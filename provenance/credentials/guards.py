@@ -1,0 +1,99 @@
+"""Checks that the library does not make: what may sign, what a source type may be, which marks are known.
+
+Each guard adds findings to a manifest; none takes one away.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from countermark.provenance.credentials import chain, codes
+from countermark.provenance.credentials.bounds import unpacked_of
+from countermark.provenance.credentials.jumbf import certificates_of, stores
+from countermark.provenance.credentials.softbinding import known_algorithm
+from countermark.provenance.identities.lifecycle import revoked
+
+_SERVICE_ONLY = {ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.OCSP_SIGNING}
+
+
+def guard(store: Mapping[str, Any], findings: dict[str, chain.Findings], carrier: bytes) -> None:
+    """Adds the guards' findings to ``findings``, by manifest label.
+
+    Args:
+        store: The manifest store as c2pa's reader gives it.
+        findings: What validation said, changed in place.
+        carrier: The image's bytes or the manifest store's, where the certificates are read.
+    """
+    manifests = store.get("manifests")
+    if not isinstance(manifests, dict):
+        return
+    certificates = _certificates(carrier)
+    barred = revoked()
+    for label, manifest in manifests.items():
+        if not isinstance(manifest, dict):
+            continue
+        found = findings.setdefault(label, chain.Findings())
+        _, unknown = chain.source_types_of(manifest)
+        if unknown:
+            found.notice[codes.SOURCE_TYPE_UNKNOWN] = unknown[0]
+        if any(not known_algorithm(alg) for alg in _soft_binding_algorithms(manifest)):
+            found.notice[codes.SOFT_BINDING_UNKNOWN] = ""
+        signature = manifest.get("signature_info")
+        serial = str(signature.get("cert_serial_number", "")) if isinstance(signature, dict) else ""
+        leaves = [der for der in certificates.get(label, ()) if _serial(der) == serial]
+        if any(_service_only(der) for der in leaves):
+            found.failure[codes.TIMESTAMP_ONLY] = ""
+        if not leaves and found.state() == "trusted":
+            found.failure[codes.SIGNER_UNSEEN] = ""
+        entry = barred.get(serial)
+        if entry is not None and not _stamped_before(found, signature, entry):
+            found.failure[codes.REVOKED] = entry.get("reason", "")
+
+
+def _stamped_before(found: chain.Findings, signature: Any, entry: Mapping[str, str]) -> bool:
+    """Whether a trusted time-stamp shows that the signature is older than the revocation."""
+    time = str(signature.get("time", ""))
+    return "timeStamp.trusted" in found.success and bool(time) and time[:19] < entry.get("time", "")[:19]
+
+
+def _soft_binding_algorithms(manifest: Mapping[str, Any]) -> list[str]:
+    assertions = manifest.get("assertions")
+    found = []
+    for assertion in assertions if isinstance(assertions, list) else []:
+        if isinstance(assertion, dict) and str(assertion.get("label", "")).startswith("c2pa.soft-binding"):
+            data = assertion.get("data")
+            found.append(str(data.get("alg", "")) if isinstance(data, dict) else "")
+    return found
+
+
+def _certificates(carrier: bytes) -> dict[str, list[bytes]]:
+    """Every certificate in the signature boxes of a carrier, by manifest label."""
+    found: dict[str, list[bytes]] = {}
+    for store in stores(carrier):
+        for part in (store, *unpacked_of(store)):
+            for label, certificates in certificates_of(part or b"").items():
+                found.setdefault(label, []).extend(certificates)
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _serial(der: bytes) -> str:
+    try:
+        return str(x509.load_der_x509_certificate(der).serial_number)
+    except ValueError:
+        return ""
+
+
+@functools.lru_cache(maxsize=256)
+def _service_only(der: bytes) -> bool:
+    """Whether a certificate may only stamp times or answer for revocations."""
+    try:
+        usage = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    return set(usage.value) <= _SERVICE_ONLY

@@ -1,0 +1,251 @@
+"""Signs images with Content Credentials; never overwrites, never drops history.
+
+>>> sign_image("made.png", "signed.png", identity="default", generator="my-model/1")  # doctest: +SKIP
+
+What is written: the first action with its digital source type, the model, prompt and seed (in
+an assertion that can be redacted later), the training-and-mining statement, soft bindings, and,
+when the source is signed already, the source as parent ingredient with its whole history.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from countermark.core.errors import OutputError
+from countermark.core.files import atomic_stream, atomic_write, write_all
+from countermark.core.images import read_bytes
+from countermark.core.results import SignedImage
+from countermark.provenance.credentials.builder import build
+from countermark.provenance.credentials.claims import Claim, definition
+from countermark.provenance.credentials.contexts import mime_of, require_mime
+from countermark.provenance.credentials.ingredients import Ingredient, Source, collect
+from countermark.provenance.credentials.softbinding import SoftBinding
+from countermark.provenance.identities.identity import Identity
+from countermark.provenance.identities.store import get_identity
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A signed asset in memory: its bytes, its manifest store, and the active manifest's id.
+
+    ``data`` equals the input when ``embed`` was False.
+    """
+
+    data: bytes
+    manifest: bytes
+    manifest_id: str
+    identity: str
+    notes: tuple[str, ...] = ()
+
+
+def sign_image(
+    source: Path | str,
+    destination: Path | str,
+    *,
+    identity: str | Identity = "default",
+    data: bytes | None = None,
+    sidecar: bool = False,
+    title: str | None = None,
+    **options: Any,
+) -> SignedImage:
+    """Signs an image file.
+
+    Args:
+        source: The image. When it is signed already, it becomes the parent ingredient.
+        destination: Where the signed image goes; must not exist, same format as what is signed.
+        identity: Name of a stored identity, or one.
+        data: What to sign instead of the source's own bytes, such as its watermarked copy.
+        sidecar: Leave the bytes as they are and write the credential beside them (``.c2pa``).
+        title: Shown to people; the destination's name by default.
+        options: As for ``sign_bytes``: ``generator``, ``digital_source_type``, ``model``,
+            ``seed``, ``prompt``, ``parents``, ``soft_bindings``, ``actions``, ``training``,
+            ``thumbnail``, ``timestamp_url``, ``keep_history`` …
+
+    Raises:
+        OutputError: ``output.exists``, ``output.format`` or ``output.failed``.
+        ImageError: The source is missing or too large.
+        ProvenanceError: See ``sign_bytes``.
+    """
+    return sign_file(
+        source, destination, identity=identity, data=data, sidecar=sidecar, title=title, **options
+    )[0]
+
+
+def sign_file(
+    source: Path | str,
+    destination: Path | str,
+    *,
+    identity: str | Identity = "default",
+    data: bytes | None = None,
+    sidecar: bool = False,
+    title: str | None = None,
+    **options: Any,
+) -> tuple[SignedImage, bytes]:
+    """``sign_image``, and the manifest store that was written, for the repository."""
+    destination = Path(destination)
+    if os.path.exists(destination):
+        raise OutputError(
+            f"{destination} exists and is not overwritten.",
+            code="output.exists",
+            hint="Choose another name or remove it first.",
+        )
+    original = read_bytes(source)
+    content = original if data is None else data
+    _check_suffix(content, destination)
+    signed = sign_bytes(
+        content,
+        identity=identity,
+        title=title or destination.name,
+        history=original,
+        name=str(source),
+        embed=not sidecar,
+        **options,
+    )
+    # Signed in memory and written in one go: the library writes a file in hundreds of small pieces.
+    with atomic_stream(destination) as stream:
+        digest = write_all(stream, signed.data)
+        if sidecar:
+            atomic_write(sidecar_path(destination), signed.manifest)
+    image = SignedImage(
+        source=str(source),
+        path=str(destination),
+        sha256=digest,
+        manifest_id=signed.manifest_id,
+        identity=signed.identity,
+        payload=None,
+        notes=signed.notes,
+    )
+    return image, signed.manifest
+
+
+def sign_bytes(
+    data: bytes,
+    *,
+    identity: str | Identity = "default",
+    title: str = "image",
+    history: bytes | None = None,
+    name: str = "image",
+    embed: bool = True,
+    keep_history: bool = True,
+    parents: Sequence[Source | Ingredient] = (),
+    thumbnail: int = 0,
+    timestamp_url: str | None = None,
+    remote_url: str | None = None,
+    generator: str | None = None,
+    digital_source_type: str | None = None,
+    model: str | Mapping[str, Any] | None = None,
+    seed: int | str | None = None,
+    prompt: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    soft_bindings: Sequence[SoftBinding] = (),
+    actions: Sequence[str | Mapping[str, Any]] = (),
+    training: str | None = "notAllowed",
+    assertions: Sequence[Mapping[str, Any]] = (),
+) -> Signed:
+    """Signs an encoded image in memory.
+
+    Args:
+        data: The encoded image.
+        identity: Name of a stored identity, or one.
+        title: Shown to people.
+        history: Bytes whose credentials come before; ``data`` by default.
+        name: What to call the image in errors.
+        embed: Write the manifest into the image; else only return it.
+        keep_history: False forgets earlier credentials, on purpose.
+        parents: What the image was made from. A single one is its parent; of several, each is
+            a component. With a signed ``history`` all of them are components.
+        thumbnail: Longest edge of a thumbnail in the manifest; 0 for none, never enlarged.
+        timestamp_url: RFC 3161 authority; the identity's own by default. The one use of the
+            network there is.
+        remote_url: Written into the image as the manifest's address; nothing is uploaded.
+        generator, digital_source_type, model, seed, prompt, parameters, soft_bindings, actions,
+            training, assertions: See ``Claim``.
+
+    Raises:
+        ProvenanceError: ``credential.format``, ``source-type.unknown``, ``history.unreadable``,
+            ``signing.refused`` (with the certificate doctor's findings) and what identities raise.
+    """
+    signer_identity = get_identity(identity) if isinstance(identity, str) else identity
+    if timestamp_url:
+        signer_identity = replace(signer_identity, timestamp_url=timestamp_url, _signers={})
+    mime = require_mime(data, name)
+    ingredients = collect(data if history is None else history, parents, keep_history, name)
+    relations = [each[0]["relationship"] for each in ingredients]
+    claim = Claim(
+        title=title,
+        generator=generator,
+        digital_source_type=digital_source_type,
+        model=model,
+        seed=seed,
+        prompt=prompt,
+        parameters=parameters or {},
+        soft_bindings=tuple(soft_bindings),
+        actions=tuple(actions),
+        training=training,
+        assertions=tuple(assertions),
+        has_parent="parentOf" in relations,
+        components=relations.count("componentOf"),
+        inputs=relations.count("inputTo"),
+    )
+    manifest, strings = definition(claim)
+    signed, store = build(
+        data, mime, manifest, ingredients, signer_identity,
+        embed=embed, thumbnail=_thumbnail_edge(data, thumbnail), remote_url=remote_url,
+        strings=strings if soft_bindings else None,
+    )  # fmt: skip
+    return Signed(signed, store, manifest["label"], signer_identity.name)
+
+
+def sidecar_path(image: Path | str) -> Path:
+    """Where the credential of an image lies when it is not inside: same name, ``.c2pa``."""
+    return Path(image).with_suffix(".c2pa")
+
+
+def _thumbnail_edge(data: bytes, edge: int) -> int:
+    """Never larger than the image: the library would enlarge it."""
+    if edge <= 0:
+        return 0
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return min(edge, *([max(image.size)]))
+    except Exception:
+        return 0
+
+
+def _check_suffix(data: bytes, destination: Path) -> None:
+    expected = mime_of(data)
+    written = _SUFFIXES.get(destination.suffix.lower())
+    if (
+        expected
+        and written
+        and expected != written
+        and not (expected.startswith("video") and written == "audio/mp4")
+    ):
+        raise OutputError(
+            f"{destination.name} is named as {written}, but what is signed is {expected}.",
+            code="output.format",
+            hint="Give the destination the extension of the source.",
+        )
+
+
+_SUFFIXES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".avif": "image/avif",
+    ".heic": "image/heic",
+    ".heif": "image/heic",
+    ".svg": "image/svg+xml",
+    ".pdf": "application/pdf",
+}

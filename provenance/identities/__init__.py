@@ -1,0 +1,1 @@
+"""Who signs and who is trusted: keys, certificates, their store and life, trust lists."""

@@ -1,0 +1,1 @@
+"""What a file says about its origin outside a credential: blocks, rules, and reading both."""

@@ -1,0 +1,146 @@
+"""Reads what a file says about its own origin: IPTC/XMP, generation parameters, EXIF, broken credentials.
+
+>>> [each.sentence for each in read_metadata(data, "png")]      # doctest: +SKIP
+['The field parameters holds generation parameters of Stable Diffusion web UI or a relative.']
+
+Nothing here is signed, so nothing here is certain. Reading is bounded and raises nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from PIL import Image
+
+from countermark.core.images import sniff_format
+from countermark.core.results import Evidence, Strength
+from countermark.provenance.credentials.jumbf import has_credential, manifest_store
+from countermark.provenance.metadata import rules
+from countermark.provenance.metadata.blocks import MAX_TEXT, read_blocks
+
+_EXIF_TEXTS = {
+    0x010E: "ImageDescription",
+    0x0131: "Software",
+    0x013B: "Artist",
+    0x013C: "HostComputer",
+    0x8298: "Copyright",
+    0x9C9B: "XPTitle",
+    0x9C9C: "XPComment",
+}
+_EXIF_IFD, _USER_COMMENT, _MAKE, _MODEL = 0x8769, 0x9286, 0x010F, 0x0110
+_MAX_EVIDENCE = 32
+
+
+def read_metadata(data: bytes, format: str | None = None) -> list[Evidence]:
+    """Evidence in an image file's metadata, strongest first.
+
+    Args:
+        data: The encoded image.
+        format: As the image gate names it (``png``, ``jpeg`` …); by content when None.
+
+    Returns:
+        At most 32 pieces of evidence of kind ``metadata`` or ``file``. Generator parameters and
+        a synthetic digital source type are strong; a camera's EXIF is weak; nothing is certain.
+    """
+    blocks = read_blocks(data, format or sniff_format(data) or "")
+    found: list[Evidence] = []
+    for packet in blocks.xmp[:4]:
+        found += rules.from_xmp(packet[:MAX_TEXT])
+    texts = list(blocks.texts[:64])
+    for blob in blocks.exif[:4]:
+        named, seen = _exif(blob)
+        texts += named
+        found += seen
+    for key, value in texts:
+        evidence = rules.from_text(key, value)
+        if evidence is not None:
+            found.append(evidence)
+    for block in blocks.iptc[:4]:
+        evidence = rules.from_iptc(block)
+        if evidence is not None:
+            found.append(evidence)
+    broken = _broken_credential(data)
+    if broken is not None:
+        found.append(broken)
+    return _ordered(found)
+
+
+def _exif(blob: bytes) -> tuple[list[tuple[str, str]], list[Evidence]]:
+    """Text fields of an EXIF blob, and a camera's name as weak evidence."""
+    texts: list[tuple[str, str]] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exif = Image.Exif()
+            exif.load(blob[: 64 * 1024 * 1024])
+            tags = {int(tag): exif.get(tag) for tag in (*_EXIF_TEXTS, _MAKE, _MODEL)}
+            comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+    except Exception:  # Pillow raises many kinds of errors on damaged EXIF
+        return [], []
+    for tag, name in _EXIF_TEXTS.items():
+        text = _as_text(tags.get(tag), wide=name.startswith("XP"))
+        if text:
+            texts.append((name, text))
+    user = _user_comment(comment)
+    if user:
+        texts.append(("UserComment", user))
+    make, model = _as_text(tags.get(_MAKE)), _as_text(tags.get(_MODEL))
+    if rules.GENERATORS.search(f"{make} {model}"):
+        texts.append(("Make", f"{make} {model}"))
+    elif make and model:
+        return texts, [rules.camera(make, model)]
+    return texts, []
+
+
+def _as_text(value: object, *, wide: bool = False) -> str:
+    if isinstance(value, bytes):
+        raw = value[:MAX_TEXT]
+        return raw.decode("utf-16-le" if wide else "utf-8", "replace").strip("\0 ")
+    if wide and isinstance(value, tuple):
+        return (
+            bytes(each & 0xFF for each in value[:MAX_TEXT] if isinstance(each, int))
+            .decode("utf-16-le", "replace")
+            .strip("\0 ")
+        )
+    return value[:MAX_TEXT].strip("\0 ") if isinstance(value, str) else ""
+
+
+def _user_comment(value: object) -> str:
+    """EXIF UserComment: eight bytes that name the character code, then the text."""
+    if isinstance(value, str):
+        return value.strip("\0 ")
+    if not isinstance(value, bytes):
+        return ""
+    code, body = value[:8], value[8 : 8 + MAX_TEXT]
+    if code.startswith(b"UNICODE"):
+        wide = body.decode("utf-16-be", "replace")
+        other = body.decode("utf-16-le", "replace")
+        plain = max((wide, other), key=lambda text: sum(each.isascii() for each in text[:200]))
+        return plain.strip("\0 ")
+    return (
+        (body if code[:5] == b"ASCII" or code == b"\0" * 8 else value).decode("utf-8", "replace").strip("\0 ")
+    )
+
+
+def _broken_credential(data: bytes) -> Evidence | None:
+    """C2PA bytes that are there, but cut off or out of place."""
+    if not has_credential(data) or manifest_store(data) is not None:
+        return None
+    synthetic = b"trainedAlgorithmicMedia" in data or b"rainedAlgorithmicMedia" in data
+    sentence = "The file holds the remains of a Content Credential that can no longer be read"
+    return Evidence(
+        "file",
+        "synthetic" if synthetic else "neither",
+        Strength.WEAK,
+        sentence + (", and they mention AI-generated media." if synthetic else "."),
+        {"field": "c2pa", "readable": False},
+    )
+
+
+def _ordered(found: list[Evidence]) -> list[Evidence]:
+    """Without repeats, strongest first."""
+    order = {Strength.CERTAIN: 0, Strength.STRONG: 1, Strength.WEAK: 2}
+    unique: dict[tuple[str, str], Evidence] = {}
+    for each in found:
+        unique.setdefault((each.sentence, str(each.detail.get("field"))), each)
+    return sorted(unique.values(), key=lambda each: order[each.strength])[:_MAX_EVIDENCE]

@@ -1,0 +1,168 @@
+"""Scan as a scanner: settings, ignore file, baseline, lists, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from countermark.app.scan.suppressions import (
+    expand,
+    expired,
+    parse_ignore,
+    read_baseline,
+    read_ignore,
+    read_list,
+    scan_config,
+    scan_exit_code,
+    suppressions,
+)
+from countermark.core.errors import ConfigError
+from countermark.core.results import Failure, ScanResult, Verdict
+from countermark.reports import render, scan_document
+
+IGNORE = '[[ignore]]\n{}\nreason = "Drawn by hand, see the wiki."\nexpires = 2030-06-30\n'
+RESULTS = [
+    ScanResult("art/a.png", "aa" * 32, Verdict.LIKELY_SYNTHETIC, 0.9),
+    ScanResult("b.png", "bb" * 32, Verdict.UNSURE, 0.5),
+    ScanResult("c.png", None, None, None, error=Failure("image.empty", "c.png is empty.")),
+]
+TODAY = date(2030, 6, 30)
+
+
+def code(results: list[ScanResult], fail_on: str = "likely-synthetic", **options) -> int:
+    document = scan_document(
+        results, settings={"fail_on": fail_on}, suppressed=suppressions(results, **options)
+    )
+    return scan_exit_code(document)
+
+
+def test_exit_codes() -> None:
+    assert code(RESULTS) == 1 and code(RESULTS, "never") == 0 and code(RESULTS, "declared-synthetic") == 0
+    assert code(RESULTS[1:]) == 0 and code(RESULTS[1:], "unsure") == 1
+    assert code(RESULTS[2:]) == 2 and code([]) == 3
+
+
+@pytest.mark.parametrize("entry", ['path = "art/*"', f'sha256 = "{"AA" * 32}"'])
+def test_ignored_findings_do_not_fail_until_the_day_after(entry: str) -> None:
+    ignore = parse_ignore(IGNORE.format(entry))
+    assert code(RESULTS, ignore=ignore, today=TODAY) == 0
+    assert code(RESULTS, ignore=ignore, today=date(2030, 7, 1)) == 1
+    assert suppressions(RESULTS, ignore=ignore, today=TODAY)["art/a.png"]["expires"] == "2030-06-30"
+
+
+def test_an_ignore_entry_never_hides_an_error() -> None:
+    ignore = parse_ignore(IGNORE.format('path = "*"'))
+    assert code(RESULTS[2:], ignore=ignore, today=TODAY) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (IGNORE.format(""), "either sha256 or path"),
+        (IGNORE.format('path = "a"\nsha256 = "b"'), "either sha256 or path"),
+        (IGNORE.format('paht = "a"'), "Did you mean 'path'"),
+        (IGNORE.format('path = "a"').replace("Drawn by hand, see the wiki.", "no"), "reason"),
+        (IGNORE.format('path = "a"').replace("expires = 2030-06-30\n", ""), "expires"),
+        ("[ignore]\n", r"more than \[\[ignore\]\]"),
+        ("x = 1", r"more than \[\[ignore\]\]"),
+        ("x =", "TOML"),
+    ],
+)
+def test_mistakes_in_the_ignore_file_are_named(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_ignore(text)
+
+
+def test_baseline_knows_file_and_verdict(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text(render(scan_document(RESULTS, settings={}), "json"))
+    baseline = read_baseline(path)
+    assert code(RESULTS, baseline=baseline) == 0
+    changed = [ScanResult("art/a.png", "cc" * 32, Verdict.LIKELY_SYNTHETIC, 0.9)]
+    worse = [ScanResult("b.png", "bb" * 32, Verdict.LIKELY_SYNTHETIC, 0.9)]
+    assert code(changed, baseline=baseline) == 1 and code(worse, baseline=baseline) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"schema": "countermark.scan/1"}', '{"schema": 3}', "[" * 10**5]
+)
+def test_a_bad_baseline_is_a_typed_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "b.json").write_text(text)
+    with pytest.raises(ConfigError, match="not a JSON report"):
+        read_baseline(tmp_path / "b.json")
+    with pytest.raises(ConfigError, match="does not exist"):
+        read_baseline(tmp_path / "none.json")
+
+
+def test_flags_before_environment_before_project(tmp_path: Path) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[tool.countermark.scan]\nmax_fpr = 0.02\nfail_on = "unsure"\noutput = ["a.html"]\n')
+    environ = {"COUNTERMARK_FAIL_ON": "likely-synthetic", "COUNTERMARK_STRESS": "true"}
+    config = scan_config({"max_fpr": None, "detector": "mine"}, project=project, environ=environ)
+    assert (config.max_fpr, config.fail_on, config.stress, config.detector) == (
+        0.02,
+        "likely-synthetic",
+        True,
+        "mine",
+    )
+    assert config.output == ("a.html",)
+    assert scan_config({"fail_on": "never"}, project=project, environ=environ).fail_on == "never"
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("max_fprr = 0.1", "Did you mean 'max_fpr'"),
+        ("max_fpr = 0.9", "max_fpr"),
+        ('fail_on = "all"', "fail_on"),
+        ("[tool.countermark.scans]", "scans"),
+    ],
+)
+def test_unknown_settings_are_refused(tmp_path: Path, table: str, says: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.countermark.scan]\n{table}\n")
+    with pytest.raises(ConfigError, match=says):
+        scan_config({}, project=tmp_path / "pyproject.toml", environ={})
+
+
+def test_lists_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(read_list(io.BytesIO(b"a b.png\r\n\nc.png\n"))) == ["a b.png", "c.png"]
+    assert list(read_list(io.BytesIO(b"a\nb.png\0c.png\0"))) == ["a\nb.png", "c.png"]
+    for name in ("b.png", "a.png", "[x].png", "sub/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert expand(["*.png", "a.png"]) == ["[x].png", "a.png", "b.png"]
+    assert expand(["[x].png", "missing.png", "**/c.png"]) == ["[x].png", "missing.png", "sub/c.png"]
+    assert expand(["none*.png"]) == []
+
+
+@settings(deadline=None)
+@given(st.text(max_size=120))
+def test_any_ignore_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        parse_ignore(text)
+
+
+def test_missing_ignore_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        read_ignore(tmp_path / "none.toml")
+
+
+def test_the_json_report_is_a_baseline(tmp_path: Path) -> None:
+    document = scan_document(RESULTS, settings={})
+    (tmp_path / "b.json").write_text(json.dumps(document, default=str))
+    assert ("aa" * 32, "likely-synthetic") in read_baseline(tmp_path / "b.json")
+
+
+def test_an_expired_entry_is_named_when_it_would_have_hidden_something() -> None:
+    ignore = parse_ignore(IGNORE.format('path = "art/*"') + IGNORE.format('path = "elsewhere/*"'))
+    assert expired(RESULTS, ignore, today=TODAY) == []
+    (sentence,) = expired(RESULTS, ignore, today=date(2030, 7, 1))
+    assert "art/*" in sentence and "2030-06-30" in sentence

@@ -1,0 +1,95 @@
+"""The rules from evidence to verdict, one by one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from countermark.app.scan.gather import credential_evidence
+from countermark.app.scan.verdict import declared, estimated, score_evidence, under_stress
+from countermark.core.results import (
+    ChainLink,
+    Evidence,
+    Strength,
+    Verdict,
+    Verification,
+    VerificationState,
+)
+
+
+def evidence(kind: str, points_to: str, strength: Strength) -> Evidence:
+    return Evidence(kind, points_to, strength, "x")
+
+
+@pytest.mark.parametrize(
+    ("items", "verdict"),
+    [
+        ([], None),
+        ([("metadata", "synthetic", Strength.WEAK)], None),
+        ([("metadata", "synthetic", Strength.STRONG)], Verdict.DECLARED_SYNTHETIC),
+        ([("mark", "synthetic", Strength.CERTAIN)], Verdict.DECLARED_SYNTHETIC),
+        ([("credential", "captured", Strength.CERTAIN)], Verdict.DECLARED_CAPTURED),
+        ([("metadata", "captured", Strength.STRONG)], None),
+        ([("detector", "synthetic", Strength.STRONG)], None),
+        (
+            [("credential", "captured", Strength.CERTAIN), ("mark", "synthetic", Strength.CERTAIN)],
+            Verdict.DECLARED_SYNTHETIC,
+        ),
+    ],
+)
+def test_declarations(items, verdict) -> None:
+    assert declared([evidence(*item) for item in items]) is verdict
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_scores_fall_into_one_of_three(score: float, one: float, other: float) -> None:
+    unsure, likely = sorted((one, other))
+    verdict = estimated(score, likely, unsure)
+    assert (verdict is Verdict.LIKELY_SYNTHETIC) == (score >= likely)
+    assert (verdict is Verdict.NO_EVIDENCE) == (score < unsure and score < likely)
+    told = score_evidence(score, verdict, "d", likely, unsure)
+    assert "real" not in told.sentence.split() and told.detail["score"] == score
+
+
+def test_a_verdict_that_flips_is_unsure() -> None:
+    likely, none, unsure = Verdict.LIKELY_SYNTHETIC, Verdict.NO_EVIDENCE, Verdict.UNSURE
+    assert under_stress(likely, {"q75": likely, "320q90": likely}) is likely
+    assert under_stress(likely, {"q75": unsure, "320q90": likely}) is likely
+    assert under_stress(likely, {"q75": unsure, "320q90": unsure}) is unsure
+    assert under_stress(likely, {"q75": none}) is unsure
+    assert under_stress(none, {"q75": likely}) is unsure
+
+
+def verification(state: str, source_type: str | None, chain: tuple[ChainLink, ...] = ()) -> Verification:
+    return Verification("a.jpg", VerificationState(state), digital_source_type=source_type, chain=chain)
+
+
+@pytest.mark.parametrize(
+    ("state", "source_type", "points_to", "strength"),
+    [
+        ("trusted", "trainedAlgorithmicMedia", "synthetic", "certain"),
+        ("intact", "compositeWithTrainedAlgorithmicMedia", "synthetic", "strong"),
+        ("trusted", "digitalCapture", "captured", "certain"),
+        ("intact", "digitalCapture", "neither", "weak"),
+        ("trusted", None, "neither", "weak"),
+        ("invalid", "trainedAlgorithmicMedia", "neither", "strong"),
+    ],
+)
+def test_credentials(state: str, source_type: str | None, points_to: str, strength: str) -> None:
+    (found,) = credential_evidence(verification(state, source_type))
+    assert (found.points_to, found.strength) == (points_to, strength)
+
+
+def test_a_missing_credential_is_no_evidence() -> None:
+    assert credential_evidence(verification("absent", None)) == []
+
+
+def test_generated_ingredients_are_found_in_the_history() -> None:
+    action = {"digitalSourceType": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"}
+    links = tuple(
+        ChainLink(label, None, None, None, None, None, None, "trusted", actions)
+        for label, actions in (("active", ()), ("parent", (action,)))
+    )
+    (found,) = credential_evidence(verification("trusted", None, links))
+    assert found.points_to == "synthetic" and found.strength == "strong"

@@ -1,0 +1,133 @@
+"""The loop of the trainings that start from pictures: budgets, a full disk, signals, losses gone wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from countermark.core.errors import ConfigError, OutputError, TrainingError, WeightsError
+from countermark.core.files import sha256_file
+from countermark.generators.training.checkpoints import FILE, Progress
+from countermark.generators.training.steps import StepLoop, half, set_rates
+
+
+class Line:
+    """The smallest training: one weight that wants to be 3."""
+
+    def __init__(self, out: Path, **options: object) -> None:
+        torch.manual_seed(0)
+        self.network = torch.nn.Linear(1, 1, bias=False)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), 0.1)
+        settings = {"batch": 2, "images": 8, "rate": 0.1, **options}
+        self.loop = StepLoop(out, **settings)  # type: ignore[arg-type]
+        self.shares: list[float] = []
+
+    def step(self, progress: Progress, share: float) -> tuple[float]:
+        self.shares.append(share)
+        value = (self.network(torch.ones(1, 1)) - 3).square().mean()
+        self.optimiser.zero_grad()
+        value.backward()
+        self.optimiser.step()
+        return (float(value.detach()),)
+
+    def run(self, step: object = None, **identity: object) -> Progress:
+        modules, optimisers = {"network": self.network}, {"optimiser": self.optimiser}
+        return self.loop.run(step or self.step, modules, optimisers, identity)  # type: ignore[arg-type]
+
+
+def test_the_budget_is_used_up_and_no_more(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    assert line.run() == Progress(step=4, images=8, seconds=pytest.approx(0, abs=5))
+    assert line.shares == [0, 0.25, 0.5, 0.75] and (tmp_path / FILE).exists()
+    ticks = iter(range(0, 10_000, 5))
+    timed = Line(tmp_path / "timed", images=10**6, minutes=1, clock=lambda: float(next(ticks)))
+    assert 2 < timed.run().step < 12 and max(timed.shares) < 1
+
+
+@pytest.mark.parametrize("options", [{"images": 0}, {"minutes": 0.0}, {"minutes": -1.0}])
+def test_budgets_that_are_none_are_refused(tmp_path: Path, options: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        Line(tmp_path, **options).loop.check("own.safetensors")
+
+
+def test_a_used_folder_is_refused_unless_it_is_resumed(tmp_path: Path) -> None:
+    Line(tmp_path).run()
+    with pytest.raises(OutputError) as used:
+        Line(tmp_path).loop.check("own.safetensors")
+    assert used.value.code == "output.exists"
+    resumed = Line(tmp_path, images=12, resume=True)
+    resumed.loop.check("own.safetensors")
+    assert resumed.run().step == 6 and len(resumed.shares) == 2
+    with pytest.raises(WeightsError) as other:
+        Line(tmp_path, images=12, resume=True).run(seed=4)
+    assert other.value.code == "weights.family"
+
+
+def test_a_signal_ends_it_after_the_step_with_a_checkpoint(tmp_path: Path) -> None:
+    whole, cut = Line(tmp_path / "whole"), Line(tmp_path / "cut")
+    whole.run()
+
+    def interrupted(progress: Progress, share: float) -> tuple[float]:
+        if progress.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return cut.step(progress, share)
+
+    with pytest.raises(TrainingError, match="4 images") as error:
+        cut.run(interrupted)
+    assert error.value.code == "training.stopped"
+    rest = Line(tmp_path / "cut", resume=True)
+    rest.run()
+    assert torch.equal(rest.network.weight, whole.network.weight)
+
+
+@pytest.mark.parametrize("what", ["loss", "weight"])
+def test_what_is_not_a_number_stops_and_keeps_the_checkpoint(tmp_path: Path, what: str) -> None:
+    Line(tmp_path).run()
+    before = sha256_file(tmp_path / FILE)
+    line = Line(tmp_path, images=12, resume=True)
+
+    def poisoned(progress: Progress, share: float) -> tuple[float]:
+        loss = line.step(progress, share)
+        if what == "loss":
+            return (float("nan"),)
+        torch.nn.init.constant_(line.network.weight, float("inf"))
+        return loss
+
+    with pytest.raises(TrainingError, match="not a number") as error:
+        line.run(poisoned)
+    assert error.value.code == "training.diverged" and "now 0.1; try 0.03" in error.value.hint
+    assert str(tmp_path / FILE) in error.value.hint and sha256_file(tmp_path / FILE) == before
+
+
+def test_a_full_disk_stops_and_keeps_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Line(tmp_path).run()
+    before = sha256_file(tmp_path / FILE)
+
+    def full(*args: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("countermark.core.files.write_all", full)
+    with pytest.raises(TrainingError, match="No space left") as error:
+        Line(tmp_path, images=12, resume=True).run()
+    assert error.value.code == "training.disk" and "Free some space" in error.value.hint
+    assert str(tmp_path / FILE) in error.value.hint and sha256_file(tmp_path / FILE) == before
+
+
+def test_rates_are_full_and_fall_at_the_end() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([weight], 1.0)
+    rates = []
+    for share in (0.0, 0.5, 0.8, 1.0):
+        set_rates([(optimiser, 2.0)], share, last=0.5)
+        rates.append(optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([2.0, 2.0, 0.84, 0.04])
+
+
+def test_only_floating_point_is_halved() -> None:
+    kept = half(torch.nn.BatchNorm1d(2))
+    assert kept["weight"].dtype == torch.float16 and kept["num_batches_tracked"].dtype == torch.int64
