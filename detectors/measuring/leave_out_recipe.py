@@ -16,18 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from countermark.core.corpus import read_corpus
 from countermark.core.errors import ConfigError
 from countermark.core.results import Interval
 from countermark.core.seeds import rng
 from countermark.core.stats import auroc, bootstrap, tpr_at_fpr
 from countermark.detectors.fitting.gram import GramHeads
-from countermark.detectors.recipes.draws import plan_items
 from countermark.detectors.recipes.figures import condition_of
+from countermark.detectors.recipes.gathering import gathered, plans_of
 from countermark.detectors.recipes.rows import Rows, item_weights
 from countermark.detectors.recipes.run import make_network
 from countermark.detectors.recipes.schema import Recipe, read_recipe
-from countermark.detectors.recipes.store import ViewStore
 
 SMALLEST_PART = 3
 COMPANION_FOLDS = 4
@@ -74,13 +72,12 @@ def leave_out_features(
         raise ConfigError(f"{by!r} cannot be left out.", hint="Choose generator or source.")
     settings = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     network = make_network(settings)
-    plan = plan_items([read_corpus(folder) for folder in corpora], settings.draws.plan(), settings.seed)
-    if not Path(work, f"{settings.name}.done.npy").is_file():
+    plans = plans_of(corpora, settings.draws.plan(), settings.seed)
+    if not any(Path(work).glob(f"*/{settings.name}.done.npy")):
         raise ConfigError(f"{work} holds no features.", hint="Run countermark recipe with it first.")
-    store = ViewStore(work, len(plan.items)).features(settings.name, network.feature_shape)
-    places = np.flatnonzero(store.done[:])
-    rows = Rows([plan.items[p] for p in places])
-    heads = GramHeads(network.head_input(store.values[places]))
+    items, features = gathered(plans, work, settings.name, network.feature_shape)
+    rows = Rows(items)
+    heads = GramHeads(network.head_input(features))
     weights = item_weights(rows.labels, rows.groups, rows.draws, settings.head.pairs, settings.head.edited)
     pairs = np.char.startswith(rows.draws, "pair")
     fitted = rows.learnt(settings.head.learn)

@@ -14,6 +14,7 @@ be worked through in any order and taken up again after a break.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from countermark.core.corpus import Corpus, CorpusRow
 from countermark.core.errors import CorpusError
 from countermark.core.images import Pixels, read_image
 from countermark.core.perturb import DELIVERIES, perturb
-from countermark.core.seeds import rng
+from countermark.core.seeds import derive, rng
 from countermark.detectors.fitting.histories import random_crop, random_edits, random_history
 from countermark.detectors.recipes.hardphotos import HARD, make_hard
 from countermark.detectors.recipes.twins import Reconstruct, cut_to_multiple, make_twin
@@ -47,8 +48,11 @@ class Draws:
         twins: Share of the real pictures that also give a pair with a synthetic twin.
         masked: Share of the twins that are masked blends.
         alpha: Range of the twin's share in a blend.
-        measured: Deliveries drawn from large pictures for measuring only; never fitted on.
-        measured_share: Share of the large pictures that are drawn so.
+        measured: Deliveries, or ``history``, drawn for measuring only; never fitted on. Deliveries are
+            drawn from large pictures only.
+        measured_per_source: Pictures of a source that are drawn so, 0 for all.
+        per_source: Pictures of a source that are drawn at all, 0 for all: a large source teaches little
+            more than a small one and costs as much as many.
     """
 
     deliveries: tuple[str, ...] = ("native", "320q90")
@@ -59,7 +63,8 @@ class Draws:
     masked: float = 0.3
     alpha: tuple[float, float] = (0.5, 1.0)
     measured: tuple[str, ...] = ("q96", "q75")
-    measured_share: float = 1.0
+    measured_per_source: int = 0
+    per_source: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,11 +110,12 @@ def plan_items(corpora: Sequence[Corpus], draws: Draws, seed: int) -> Plan:
     Raises:
         CorpusError: no row is left.
     """
-    rows = tuple((c, row) for c in corpora for row in c.rows if row.split != "test")
+    rows = tuple((c, row) for c in corpora for row in _capped(c, draws.per_source, seed))
     if not rows:
         raise CorpusError("The corpora hold no images to train on.", code="corpus.empty")
     items = []
-    for number, (_, row) in enumerate(rows):
+    measured: Counter[tuple[int, str, str]] = Counter()
+    for number, (corpus, row) in enumerate(rows):
         source = row.source or "unnamed"
         group = f"{row.generator or 'generated'}@{source}" if row.is_synthetic else source
         names = [*draws.deliveries, *(f"history-{i}" for i in range(draws.histories))]
@@ -120,12 +126,30 @@ def plan_items(corpora: Sequence[Corpus], draws: Draws, seed: int) -> Plan:
         paired = chance.random() < draws.twins and not row.is_synthetic
         names += ["pair-real", "pair-twin"] if paired else []
         names += ["edited"] if rng(seed, "edited", row.file_name).random() < draws.edited else []
-        names += [f"measured-{name}" for name in draws.measured]
+        own = (id(corpus), row.label, source)
+        if not draws.measured_per_source or measured[own] < draws.measured_per_source:
+            names += [f"measured-{name}" for name in draws.measured]
+            measured[own] += 1
         for name in names:
             twin = name == "pair-twin"
-            own = f"twin@{source}" if twin else group
-            items.append(Item(number, name, int(row.is_synthetic or twin), own, source))
+            counted = f"twin@{source}" if twin else group
+            items.append(Item(number, name, int(row.is_synthetic or twin), counted, source))
     return Plan(tuple(corpora), draws, seed, rows, tuple(items))
+
+
+def _capped(corpus: Corpus, per_source: int, seed: int) -> list[CorpusRow]:
+    """Rows that are not of the split ``test``, at most ``per_source`` of a source, drawn by name."""
+    rows = [row for row in corpus.rows if row.split != "test"]
+    if not per_source:
+        return rows
+    by_source: dict[tuple[str, str], list[CorpusRow]] = {}
+    for row in rows:
+        by_source.setdefault((row.label, row.source), []).append(row)
+    kept = set()
+    for group in by_source.values():
+        order = sorted(group, key=lambda row: derive(seed, "cap", row.file_name))
+        kept |= {row.file_name for row in order[:per_source]}
+    return [row for row in rows if row.file_name in kept]
 
 
 def draw_row(
@@ -141,14 +165,13 @@ def draw_row(
     short = min(picture.shape[:2])
     for position in positions:
         name = plan.items[position].draw
-        key = (entry.file_name, name.removeprefix("measured-"))
-        if name in DELIVERIES or name.startswith("measured-"):
-            delivery = name.removeprefix("measured-")
-            drawn = rng(plan.seed, "measured", entry.file_name).random() < plan.draws.measured_share
-            if name == "native" or (short > WEB_SHORT_SIDE and (drawn or name == delivery)):
+        delivery = name.removeprefix("measured-")
+        key = (entry.file_name, delivery)
+        if delivery in DELIVERIES:
+            if delivery == "native" or short > WEB_SHORT_SIDE:
                 cropped = random_crop(picture, rng(plan.seed, "crop", entry.file_name))
                 yield position, perturb(DELIVERIES[delivery], cropped)
-        elif name.startswith("history-"):
+        elif delivery.startswith("history"):
             yield position, random_history(picture, rng(plan.seed, *key))
         elif name == "edited":
             yield position, random_edits(picture, rng(plan.seed, *key))

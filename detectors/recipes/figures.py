@@ -161,9 +161,9 @@ def at_shipped_threshold(
 
 
 def condition_of(draw: str) -> str:
-    if draw.startswith("history"):
-        return "random-history"
-    return draw.removeprefix("measured-") if draw.startswith("measured") else draw.split("-")[0]
+    """How an image was drawn, as figures name it: ``native``, ``q75``, ``random-history``, ``hard``…"""
+    name = draw.removeprefix("measured-").split("-")[0]
+    return "random-history" if name == "history" else name
 
 
 def _rates(flagged: np.ndarray, names: np.ndarray) -> dict[str, float]:

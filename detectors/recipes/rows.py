@@ -12,7 +12,7 @@ import numpy as np
 from countermark.detectors.recipes.draws import Item, Plan
 from countermark.detectors.recipes.figures import condition_of
 from countermark.detectors.recipes.folds import HeldOut, source_folds
-from countermark.detectors.recipes.schema import LARGE_ONLY, Recipe, SlicePart
+from countermark.detectors.recipes.schema import Recipe, SlicePart
 from countermark.detectors.scoring.calibration import balanced_weights, fit_calibrator
 from countermark.detectors.scoring.thresholds import ThresholdTable
 
@@ -51,13 +51,11 @@ class Rows:
 
     def slices(self, parts: Mapping[str, SlicePart]) -> dict[str, np.ndarray]:
         """A mask of the rows for each slice that is measured by itself."""
-        large = np.isin(self.pictures, self.pictures[self.draws == LARGE_ONLY])
         groups = [str(group).lower() for group in self.groups]
         masks = {}
         for name, part in parts.items():
             left_out = [any(fnmatchcase(group, pattern) for pattern in part.without) for group in groups]
-            mask = (self.labels == 0) | ~np.array(left_out)
-            masks[name] = mask & (large if part.size == "full" else ~large if part.size else True)
+            masks[name] = (self.labels == 0) | ~np.array(left_out)
         return masks
 
 
@@ -92,9 +90,9 @@ def final_calibration(
     return calibrator, table
 
 
-def describe(plan: Plan, unwanted: Collection[str] = ()) -> list[str]:
+def describe(plans: Sequence[Plan], unwanted: Collection[str] = ()) -> list[str]:
     """One line for each class and source: how many images; and one for each source that was left out."""
-    named = [(row.label, row.source or "unnamed") for _, row in plan.rows]
+    named = [(row.label, row.source or "unnamed") for plan in plans for _, row in plan.rows]
     counts = Counter(name for name in named if name[1] not in unwanted)
     lines = [f"{label}: {source}, {count} images" for (label, source), count in sorted(counts.items())]
     return lines + [f"left out: {source}" for source in sorted(unwanted)]

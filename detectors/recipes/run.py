@@ -22,12 +22,12 @@ from countermark.detectors.families import register_families
 from countermark.detectors.fitting.gram import GramHeads
 from countermark.detectors.fitting.heads import fit_logistic
 from countermark.detectors.library import save_detector
-from countermark.detectors.recipes.draws import Item, plan_items
+from countermark.detectors.recipes.draws import Item
 from countermark.detectors.recipes.figures import at_shipped_threshold, held_out_figures, mean_figures
 from countermark.detectors.recipes.folds import nested_scores, picked
+from countermark.detectors.recipes.gathering import draw_and_extract, gathered, plans_of
 from countermark.detectors.recipes.rows import Rows, describe, final_calibration, item_weights
 from countermark.detectors.recipes.schema import RECIPES, Recipe, read_recipe
-from countermark.detectors.recipes.store import ViewStore
 from countermark.detectors.recipes.twins import load_autoencoder, simulate_upsampler
 
 __all__ = ["RECIPES", "Recipe", "fit_recipe", "item_weights", "make_network", "read_recipe", "train_recipe"]
@@ -64,18 +64,16 @@ def train_recipe(
         CorpusError, ConfigError, TrainingError.
     """
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
-    plan = plan_items([read_corpus(folder) for folder in corpora], recipe.draws.plan(), recipe.seed)
+    plans = plans_of(corpora, recipe.draws.plan(), recipe.seed)
     network = network or make_network(recipe)
     reconstruct = load_autoencoder(autoencoder) if autoencoder else simulate_upsampler
-    views = ViewStore(work, len(plan.items))
-    store = views.features(recipe.name, network.feature_shape)
-    if not views.draw(plan, reconstruct, minutes) or not store.extract(network.view_features, minutes):
+    shape = network.feature_shape
+    if not draw_and_extract(plans, work, recipe.name, shape, network.view_features, reconstruct, minutes):
         return None
-    unwanted = {row.source or "unnamed" for row in read_corpus(apart).rows} if apart else set()
-    places = np.array([p for p in np.flatnonzero(store.done[:]) if plan.items[p].source not in unwanted], int)
-    items = [plan.items[p] for p in places]
-    described = describe(plan, unwanted)
-    return fit_recipe(recipe, network, store.values[places], items, out, training_data=described)
+    left_out = read_corpus(apart) if apart else None
+    items, features = gathered(plans, work, recipe.name, shape, left_out)
+    described = describe(plans, {row.source or "unnamed" for row in left_out.rows} if left_out else ())
+    return fit_recipe(recipe, network, features, items, out, training_data=described)
 
 
 def make_network(recipe: Recipe) -> FrozenNetwork:

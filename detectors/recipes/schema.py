@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from countermark.core.errors import ConfigError, UnknownNameError
 from countermark.detectors.recipes.draws import Draws
 
 RECIPES = Path(__file__).resolve().parent
 MAX_RECIPE_BYTES = 100_000
-#: The delivery that is drawn from large pictures only, by which slices of a size know them.
-LARGE_ONLY = "320q90"
 
 
 class _Part(BaseModel):
@@ -36,7 +34,8 @@ class DrawPart(_Part):
     masked: float = Field(default=0.3, ge=0, le=1)
     alpha: tuple[float, float] = (0.5, 1.0)
     measured: list[str] = ["q96", "q75"]
-    measured_share: float = Field(default=1.0, ge=0, le=1)
+    measured_per_source: int = Field(default=0, ge=0)
+    per_source: int = Field(default=0, ge=0)
 
     def plan(self) -> Draws:
         """The same as the data engine takes it."""
@@ -49,7 +48,8 @@ class DrawPart(_Part):
             masked=self.masked,
             alpha=self.alpha,
             measured=tuple(self.measured),
-            measured_share=self.measured_share,
+            measured_per_source=self.measured_per_source,
+            per_source=self.per_source,
         )
 
 
@@ -83,11 +83,10 @@ class SlicePart(_Part):
     """Images that are measured by themselves, too.
 
     ``without`` leaves out generated images of groups (``generator@source``, in small letters) that match
-    one of these patterns; ``size`` keeps full-size pictures (short side above 400 pixels) or thumbnails.
+    one of these patterns.
     """
 
     without: list[str] = []
-    size: Literal["", "full", "thumbnail"] = ""
 
 
 class Recipe(_Part):
@@ -104,12 +103,6 @@ class Recipe(_Part):
     calibration: CalibrationPart = CalibrationPart()
     slices: dict[str, SlicePart] = {}
     limits: list[str] = []
-
-    @model_validator(mode="after")
-    def _sizes_are_known(self) -> Self:
-        if any(part.size for part in self.slices.values()) and LARGE_ONLY not in self.draws.deliveries:
-            raise ValueError(f"slices of a size need the delivery {LARGE_ONLY}")
-        return self
 
 
 def read_recipe(name: str | Path) -> Recipe:

@@ -67,6 +67,16 @@ def test_edited_draws_leave_all_others_as_they_were(tiny_corpus: Corpus) -> None
     assert len(pictures) == 2 and not np.array_equal(*(p[:64, :64] for p in pictures))
 
 
+def test_large_sources_are_capped_and_measured_draws_counted(tiny_corpus: Corpus) -> None:
+    capped = plan_items([tiny_corpus], replace(DRAWS, per_source=3, measured_per_source=2), 1)
+    by_source = Counter((row.label, row.source) for _, row in capped.rows)
+    assert max(by_source.values()) == 3 < max(Counter((r.label, r.source) for r in tiny_corpus.rows).values())
+    measured = Counter((i.label, i.source) for i in capped.items if i.draw == "measured-q75")
+    assert set(measured.values()) == {2} and measured.keys() == {
+        (int(k[0] == "synthetic"), k[1]) for k in by_source
+    }
+
+
 def test_a_corpus_without_rows_is_refused(tiny_corpus: Corpus) -> None:
     with pytest.raises(CorpusError):
         plan_items([Corpus(tiny_corpus.root, ())], DRAWS, 1)

@@ -32,7 +32,7 @@ def test_what_is_not_a_recipe_is_refused(tmp_path: Path) -> None:
         "name = 1 2",
         "name = 'x'\nunknown = 1",
         "name = 'x'\n[draws]\nhard = 3",
-        "name = 'x'\n[draws]\ndeliveries = ['native']\n[slices.a]\nsize = 'full'",
+        "name = 'x'\n[slices.a]\nsize = 'full'",
     ):
         wrong.write_text(text)
         with pytest.raises(ConfigError, match=r"wrong\.toml"):
