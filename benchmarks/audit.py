@@ -18,7 +18,7 @@ from scipy.stats import norm
 from countermark.app.audit import audit, intervals
 from countermark.app.audit.cache import ScoreCache
 from countermark.app.audit.judging import decide
-from countermark.app.audit.rooms import Rooms
+from countermark.app.rooms import Rooms
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.images import write_image
 from countermark.core.results import Outcome

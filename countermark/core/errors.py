@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class CountermarkError(Exception):
     """Base of every error that Countermark raises on purpose.
@@ -86,3 +89,15 @@ class MissingExtraError(CountermarkError):
             f"This needs the package {package!r}, which is not installed.",
             hint=f"Install it with: pip install 'countermark[{extra}]'",
         )
+
+
+def known_names(word: str, known: Iterable[str]) -> str:
+    """The hint after a name that nobody knows: the nearest known one, if any is near, and all of them.
+
+    >>> known_names("colour", ["color", "size"])
+    "Did you mean 'color'? Known: color, size."
+    """
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    guess = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{guess}Known: {', '.join(names) or 'none'}."

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from countermark.app.adversaries.gradients import differentiable
+from countermark.app.adversaries.attacks import differentiable, pgd, square_attack, square_view
 from countermark.app.adversaries.hiding import KINDS, Comparison, measure_laundering
 from countermark.app.adversaries.search import EDITS
-from countermark.app.audit.checks.attacks import pgd, square_attack, square_view
 from countermark.app.audit.intervals import proportion
 from countermark.core.corpus import Corpus, CorpusRow, read_corpus
 from countermark.core.errors import CorpusError, ImageError

@@ -19,7 +19,7 @@ import numpy as np
 
 from countermark.app.adversaries.search import BlindSpot, blind_spots
 from countermark.app.audit import intervals
-from countermark.app.audit.rooms import Rooms
+from countermark.app.rooms import Rooms
 from countermark.core.corpus import read_corpus
 from countermark.core.errors import ConfigError
 from countermark.core.images import read_image

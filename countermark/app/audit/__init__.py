@@ -6,7 +6,7 @@
 (True, 0)
 
 A policy names its subject, its evidence and its checks; nothing in it is executed. Every check is a
-small registered class (``checks/``); ``explain`` documents it.
+small class (``checks/``), named by its id; ``explain`` documents it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from countermark.app.audit.checks import CHECKS
     from countermark.app.audit.explaining import explain
+    from countermark.app.audit.loading import load_policy
     from countermark.app.audit.runner import audit, audit_with_images, combine
-    from countermark.app.audit.schema import Policy, load_policy
+    from countermark.app.audit.schema import Policy
     from countermark.app.audit.starters import starter
 
 _HOMES = {
@@ -27,7 +28,7 @@ _HOMES = {
     "CHECKS": "checks",
     "explain": "explaining",
     "Policy": "schema",
-    "load_policy": "schema",
+    "load_policy": "loading",
     "starter": "starters",
 }
 __all__ = ["CHECKS", "Policy", "audit", "audit_with_images", "combine", "explain", "load_policy", "starter"]

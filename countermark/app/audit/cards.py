@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from countermark.app.audit.rooms import Rooms
+from countermark.app.rooms import Rooms
 from countermark.core.errors import ConfigError
 from countermark.core.weights import read_card
 from countermark.reports import model_card

@@ -1,4 +1,4 @@
-"""From an interval to PASS, FAIL or INCONCLUSIVE, and the number of images that would decide.
+"""From a measurement to PASS, FAIL or INCONCLUSIVE, and the number of images that would decide.
 
 PASS if the bound on the threshold's side clears it, FAIL if the other bound misses it, else
 INCONCLUSIVE. Over several slices (generators, sources, attacks) a check passes only if every slice
@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import beta
 
+from countermark.app.audit.checks.base import Measured
 from countermark.app.audit.intervals import Estimate
-from countermark.core.results import Interval, Outcome
+from countermark.app.audit.schema import Policy
+from countermark.core.results import CheckResult, Interval, Outcome
 
 MAX_NEEDED = 1_000_000
 
@@ -91,3 +94,76 @@ def holm(p_values: Sequence[float], level: float) -> list[bool]:
             break
         rejected[index] = True
     return rejected
+
+
+def judge(blank: CheckResult, measured: Measured, policy: Policy) -> CheckResult:
+    """Turns a measurement into a result: interval against threshold, slices by Holm."""
+    result = replace(blank, detail=dict(measured.detail))
+    if measured.slices:
+        return _judge_slices(result, measured, policy)
+    interval = measured.estimate.interval if measured.estimate else None
+    if measured.outcome is not None:
+        return replace(result, outcome=measured.outcome, sentence=measured.sentence, interval=interval)
+    if interval is None and measured.short:
+        return replace(result, outcome=Outcome.INCONCLUSIVE, sentence=measured.short)
+    if interval is None or result.threshold is None:
+        return replace(result, outcome=Outcome.ERROR, sentence="The check measured nothing.")
+    outcome = decide(interval, result.threshold, result.direction)
+    if measured.short:
+        outcome = Outcome.INCONCLUSIVE
+    sentence = measured.sentence or _sentence(outcome, interval, result.threshold, measured)
+    return replace(result, outcome=outcome, sentence=sentence, interval=interval)
+
+
+def _judge_slices(result: CheckResult, measured: Measured, policy: Policy) -> CheckResult:
+    threshold, direction = float(result.threshold or 0.0), result.direction
+    sign = 1 if direction == "at-least" else -1
+    slices = sorted(measured.slices, key=lambda s: sign * s.estimate.interval.value)
+    single = [decide(s.estimate.interval, threshold, direction) for s in slices]
+    outcomes = list(single)
+    if policy.statistics.correction == "holm" and len(slices) > 1:
+        level = (1 - policy.statistics.confidence) / 2
+        p_values = [
+            p_value(s.estimate, threshold, direction, missed=o == Outcome.FAIL)
+            for s, o in zip(slices, single, strict=True)
+        ]
+        for number, rejected in enumerate(holm(p_values, level)):
+            if single[number] == Outcome.FAIL and not rejected:
+                outcomes[number] = Outcome.INCONCLUSIVE
+    if Outcome.FAIL in outcomes:
+        outcome = Outcome.FAIL
+    else:
+        outcome = Outcome.PASS if set(outcomes) == {Outcome.PASS} else Outcome.INCONCLUSIVE
+    if measured.short:
+        outcome = Outcome.INCONCLUSIVE
+    shown = slices[outcomes.index(outcome)] if outcome in outcomes else slices[0]
+    interval = shown.estimate.interval
+    table = [
+        {"slice": s.name, "outcome": str(o), "interval": s.estimate.interval}
+        for s, o in zip(slices, outcomes, strict=True)
+    ]
+    sentence = f"{shown.name}: {_sentence(outcome, interval, threshold, measured)}"
+    return replace(
+        result,
+        outcome=outcome,
+        interval=interval,
+        sentence=sentence,
+        detail={**measured.detail, "slices": table, "worst": slices[0].name},
+    )
+
+
+def _sentence(outcome: Outcome, interval: Interval, threshold: float, measured: Measured) -> str:
+    if measured.short:
+        return measured.short
+    sample = measured.detail.get("sample")
+    end = f" Measured on {sample['used']:,} of {sample['of']:,} images." if sample else ""
+    if outcome == Outcome.PASS:
+        return f"The whole interval clears the threshold.{end}"
+    if outcome == Outcome.FAIL:
+        return f"The whole interval misses the threshold.{end}"
+    count = needed(interval, threshold)
+    if count is None:
+        text = "The interval holds the threshold; the estimate is too close to it for any sample to decide."
+    else:
+        text = f"The interval holds the threshold; about {count:,} images like these would decide."
+    return text + end

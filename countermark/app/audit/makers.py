@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from countermark.app.audit.rooms import Rooms
+from countermark.app.rooms import Rooms
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.images import Pixels, read_image, write_image
 from countermark.core.perturb import resize_to

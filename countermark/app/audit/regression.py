@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from countermark.app.audit.checks import CHECKS, Context, Measured
+from countermark.app.audit.checks import CHECKS
+from countermark.app.audit.checks.base import Context, Measured
 from countermark.app.audit.checks.detector import ScoreCheck
 from countermark.app.audit.intervals import Estimate, Weighted
+from countermark.app.audit.judging import judge
 from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.core.errors import ConfigError, CountermarkError
 from countermark.core.results import CheckResult, Outcome
@@ -28,8 +30,6 @@ def paired(before: Weighted, now: Weighted, direction: str) -> Weighted:
 
 def regressions(policy: Policy, context: Context) -> Iterator[CheckResult]:
     """One result for each check in ``baseline.allow``, with the id ``regression.CHECK``."""
-    from countermark.app.audit.runner import judge
-
     entries = {entry.key: entry for entry in policy.checks}
     for key, allowed in policy.baseline.allow.items():
         entry = entries[key]

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from countermark.app.audit.cache import ScoreCache
-from countermark.app.audit.checks import CHECKS, Context, Measured
+from countermark.app.audit.checks import CHECKS
+from countermark.app.audit.checks.base import Context
 from countermark.app.audit.exhibits import curves, worst_images, worst_pictures
-from countermark.app.audit.judging import decide, holm, needed, p_value
+from countermark.app.audit.judging import judge
+from countermark.app.audit.loading import load_policy
 from countermark.app.audit.regression import regressions
-from countermark.app.audit.rooms import Rooms
 from countermark.app.audit.samples import Library
-from countermark.app.audit.schema import CheckEntry, Policy, load_policy
+from countermark.app.audit.schema import CheckEntry, Policy
+from countermark.app.rooms import Rooms
 from countermark.core.errors import ConfigError, CountermarkError
-from countermark.core.results import AuditReport, CheckResult, Interval, Outcome
+from countermark.core.results import AuditReport, CheckResult, Outcome
 from countermark.core.version import VERSION
 from countermark.reports.thumbnails import Thumbnail
 
@@ -152,79 +154,6 @@ def _check(entry: CheckEntry, policy: Policy, context: Context) -> CheckResult:
         sentence = f"The check broke off: {type(error).__name__}: {error}."
         return replace(blank, sentence=sentence, detail={"code": "audit.broke-off"})
     return judge(blank, measured, policy)
-
-
-def judge(blank: CheckResult, measured: Measured, policy: Policy) -> CheckResult:
-    """Turns a measurement into a result: interval against threshold, slices by Holm."""
-    result = replace(blank, detail=dict(measured.detail))
-    if measured.slices:
-        return _judge_slices(result, measured, policy)
-    interval = measured.estimate.interval if measured.estimate else None
-    if measured.outcome is not None:
-        return replace(result, outcome=measured.outcome, sentence=measured.sentence, interval=interval)
-    if interval is None and measured.short:
-        return replace(result, outcome=Outcome.INCONCLUSIVE, sentence=measured.short)
-    if interval is None or result.threshold is None:
-        return replace(result, outcome=Outcome.ERROR, sentence="The check measured nothing.")
-    outcome = decide(interval, result.threshold, result.direction)
-    if measured.short:
-        outcome = Outcome.INCONCLUSIVE
-    sentence = measured.sentence or _sentence(outcome, interval, result.threshold, measured)
-    return replace(result, outcome=outcome, sentence=sentence, interval=interval)
-
-
-def _judge_slices(result: CheckResult, measured: Measured, policy: Policy) -> CheckResult:
-    threshold, direction = float(result.threshold or 0.0), result.direction
-    sign = 1 if direction == "at-least" else -1
-    slices = sorted(measured.slices, key=lambda s: sign * s.estimate.interval.value)
-    single = [decide(s.estimate.interval, threshold, direction) for s in slices]
-    outcomes = list(single)
-    if policy.statistics.correction == "holm" and len(slices) > 1:
-        level = (1 - policy.statistics.confidence) / 2
-        p_values = [
-            p_value(s.estimate, threshold, direction, missed=o == Outcome.FAIL)
-            for s, o in zip(slices, single, strict=True)
-        ]
-        for number, rejected in enumerate(holm(p_values, level)):
-            if single[number] == Outcome.FAIL and not rejected:
-                outcomes[number] = Outcome.INCONCLUSIVE
-    if Outcome.FAIL in outcomes:
-        outcome = Outcome.FAIL
-    else:
-        outcome = Outcome.PASS if set(outcomes) == {Outcome.PASS} else Outcome.INCONCLUSIVE
-    if measured.short:
-        outcome = Outcome.INCONCLUSIVE
-    shown = slices[outcomes.index(outcome)] if outcome in outcomes else slices[0]
-    interval = shown.estimate.interval
-    table = [
-        {"slice": s.name, "outcome": str(o), "interval": s.estimate.interval}
-        for s, o in zip(slices, outcomes, strict=True)
-    ]
-    sentence = f"{shown.name}: {_sentence(outcome, interval, threshold, measured)}"
-    return replace(
-        result,
-        outcome=outcome,
-        interval=interval,
-        sentence=sentence,
-        detail={**measured.detail, "slices": table, "worst": slices[0].name},
-    )
-
-
-def _sentence(outcome: Outcome, interval: Interval, threshold: float, measured: Measured) -> str:
-    if measured.short:
-        return measured.short
-    sample = measured.detail.get("sample")
-    end = f" Measured on {sample['used']:,} of {sample['of']:,} images." if sample else ""
-    if outcome == Outcome.PASS:
-        return f"The whole interval clears the threshold.{end}"
-    if outcome == Outcome.FAIL:
-        return f"The whole interval misses the threshold.{end}"
-    count = needed(interval, threshold)
-    if count is None:
-        text = "The interval holds the threshold; the estimate is too close to it for any sample to decide."
-    else:
-        text = f"The interval holds the threshold; about {count:,} images like these would decide."
-    return text + end
 
 
 def _waive(result: CheckResult, policy: Policy, today: date) -> CheckResult:

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from countermark.app.audit.cache import ScoreCache
-from countermark.app.audit.rooms import Detector, Rooms
 from countermark.app.audit.schema import Evidence, Policy
+from countermark.app.rooms import Detector, Rooms
 from countermark.core.corpus import read_corpus
 from countermark.core.errors import ConfigError, CountermarkError
 from countermark.core.files import sha256_bytes

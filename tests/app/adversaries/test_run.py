@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from countermark.app.adversaries.attacks import square_attack
 from countermark.app.adversaries.run import measure_adversaries
-from countermark.app.audit.checks.attacks import square_attack
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.errors import CorpusError
 from countermark.core.images import write_image

@@ -14,7 +14,7 @@ import yaml
 from countermark.app.adversaries.search import BlindSpot
 from countermark.app.adversaries.spotting import compared, spot
 from countermark.app.audit.cards import card_from_audit
-from countermark.app.audit.rooms import Rooms
+from countermark.app.rooms import Rooms
 from countermark.cli import run
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.errors import ConfigError

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from countermark.app.adversaries.gradients import differentiable
-from countermark.app.audit import CHECKS, audit, audit_with_images, explain
-from countermark.app.audit.checks.attacks import pgd, square_attack
+from countermark.app.adversaries.attacks import differentiable, pgd, square_attack
+from countermark.app.audit import CHECKS, audit, audit_with_images, checks, explain
+from countermark.app.audit.checks.base import Check
 from countermark.app.audit.explaining import overview
-from countermark.app.audit.rooms import Rooms
+from countermark.app.rooms import Rooms
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.errors import UnknownNameError
 from countermark.core.images import write_image
@@ -296,6 +300,29 @@ def test_two_identical_audits_give_identical_reports(folder: Path) -> None:
     assert runs[0] == runs[1]
     assert str(folder) not in runs[0][0]
     assert json.loads(runs[0][0])["detail"]["worst"] and "data:image/jpeg" in runs[0][1]
+
+
+@pytest.mark.parametrize("name", list(CHECKS))
+def test_every_check_stands_in_the_registry_under_its_own_id(name: str) -> None:
+    assert CHECKS.get(name).id == name
+
+
+def test_no_check_is_forgotten_in_the_registry() -> None:
+    listed = {CHECKS.get(name) for name in CHECKS}
+    for module in pkgutil.iter_modules(checks.__path__):
+        found = vars(importlib.import_module(f"{checks.__name__}.{module.name}")).values()
+        complete = {c for c in found if isinstance(c, type) and issubclass(c, Check) and hasattr(c, "id")}
+        assert complete <= listed
+
+
+def test_asking_for_a_check_imports_no_other_one() -> None:
+    code = (
+        "import sys; from countermark.app.audit.checks import CHECKS; CHECKS.get('weights.format');"
+        "sys.exit(', '.join(m for m in sys.modules if m.startswith('countermark.app.audit.checks.')"
+        " and m.rsplit('.')[-1] not in ('base', 'weights')) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", list(CHECKS))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from countermark.app.audit.makers import MAKERS, crops, photographs
-from countermark.app.audit.rooms import Rooms
+from countermark.app.rooms import Rooms
 from countermark.core.corpus import read_corpus
 from countermark.core.images import read_image
 

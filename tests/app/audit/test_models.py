@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from countermark.app.audit import audit
-from countermark.app.audit.rooms import Rooms
+from countermark.app.rooms import Rooms
 from countermark.core.images import write_image
 from countermark.core.results import AuditReport, Interval, Outcome, Verification, VerificationState
 from countermark.core.weights import WeightsCard, save_weights

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from countermark.app.audit import audit, load_policy, starter
-from countermark.app.audit.rooms import Rooms
-from countermark.app.audit.schema import parse_policy
+from countermark.app.audit.loading import parse_policy
+from countermark.app.rooms import Rooms
 from countermark.core.results import AuditReport, Outcome
 from countermark.core.weights import load_weights, save_weights
 

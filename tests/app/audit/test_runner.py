@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from countermark.app.audit import audit, combine
-from countermark.app.audit.rooms import Rooms
+from countermark.app.rooms import Rooms
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.errors import ConfigError, WeightsError
 from countermark.core.images import write_image

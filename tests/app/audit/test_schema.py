@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from countermark.app.audit.schema import load_policy, parse_policy
+from countermark.app.audit.loading import load_policy, parse_policy
 from countermark.app.audit.starters import NAMES, starter
 from countermark.core.errors import CountermarkError
 

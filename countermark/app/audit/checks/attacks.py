@@ -1,7 +1,7 @@
-"""Attacks within a small bound on every pixel: with gradients (PGD) and without (square attack).
+"""What stays found when somebody tries to hide it: by gradients, by queries, by everyday edits.
 
-Both start from synthetic images that the detector finds and try to bring their score below its
-threshold. What is reported is the share that stays found.
+The attacks are those of ``countermark.app.adversaries``; here they are run and counted. What is
+reported is the share of found synthetic images that stays found.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from countermark.app.adversaries.gradients import differentiable
-from countermark.app.audit.checks.base import Check, Context, Measured, register
+from countermark.app.adversaries.attacks import differentiable, pgd, square_attack, square_view
+from countermark.app.adversaries.search import blind_spots
+from countermark.app.audit.checks.base import Check, Context, Measured, Slice
 from countermark.app.audit.checks.robust import ROBUST
+from countermark.app.audit.intervals import Estimate
 from countermark.app.audit.samples import Item
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import Pixels, read_image
-from countermark.core.perturb import resize_to
 from countermark.core.results import Outcome
-from countermark.core.seeds import rng
 
 
 class AttackOptions(CheckEntry):
@@ -38,13 +38,6 @@ class AttackOptions(CheckEntry):
     images: int = Field(default=20, ge=5, le=10_000)
     max_fpr: float = Field(default=0.01, gt=0, le=0.5)
     side: int = Field(default=224, ge=32, le=1024)
-
-
-def square_view(pixels: Pixels, side: int) -> Pixels:
-    """The centre square, resized to ``side``: uint8 [side, side, 3]."""
-    short = min(pixels.shape[:2])
-    top, left = (pixels.shape[0] - short) // 2, (pixels.shape[1] - short) // 2
-    return np.ascontiguousarray(resize_to(pixels[top : top + short, left : left + short], side, side))
 
 
 class AttackCheck(Check):
@@ -88,7 +81,6 @@ class AttackCheck(Check):
         return Measured(context.proportion(after >= likely, clusters), detail=detail)
 
 
-@register
 class Pgd(AttackCheck):
     id = "detector.pgd"
     title = "Still finds synthetic images after an attack with its gradients"
@@ -102,28 +94,6 @@ class Pgd(AttackCheck):
         )
 
 
-def pgd(pictures: list[Pixels], logits: Any, epsilon: float, steps: int, batch: int = 8) -> list[Pixels]:
-    """Projected gradient descent on the logit; results are rounded to uint8 inside the bound."""
-    import torch
-
-    results: list[Pixels] = []
-    for start in range(0, len(pictures), batch):
-        clean = torch.from_numpy(np.stack(pictures[start : start + batch])).permute(0, 3, 1, 2).float() / 255
-        bound, current = epsilon / 255, clean.clone()
-        for _ in range(steps):
-            current.requires_grad_(True)
-            with torch.enable_grad():
-                (gradient,) = torch.autograd.grad(logits(current).sum(), current)
-            moved = current.detach() - 2.5 * bound / steps * gradient.sign()
-            current = (clean + (moved - clean).clamp(-bound, bound)).clamp(0, 1)
-        # Rounded towards the clean picture: levels are whole, so that the bound still holds.
-        offset = torch.trunc((current - clean) * 255)
-        levels = (clean * 255 + offset).round().clamp(0, 255).to(torch.uint8)
-        results += list(levels.permute(0, 2, 3, 1).numpy())
-    return results
-
-
-@register
 class Square(AttackCheck):
     id = "detector.square"
     title = "Still finds synthetic images after a black-box attack"
@@ -139,47 +109,48 @@ class Square(AttackCheck):
         return self.run(entry, context, attack, entry.side)
 
 
-def square_attack(
-    pictures: list[Pixels],
-    score: Any,
-    epsilon: float,
-    steps: int,
-    seed: int,
-    start: float = 0.8,
-    until: float = -np.inf,
-) -> list[Pixels]:
-    """Random search over squares of full-bound noise; a change is kept if the score goes down.
+class LaunderingOptions(CheckEntry):
+    """Options.
 
-    Args:
-        steps: Scores that may be asked for each picture.
-        until: Pictures below this score are left as they are: they are hidden.
+    Attributes:
+        images: Synthetic images; half are searched on, half are measured on.
+        budget: Edit sequences that each search tries.
+        length: Edits in a sequence.
     """
-    generators = [rng(seed, "square", number) for number in range(len(pictures))]
-    bound = int(epsilon)
-    best, values = [], []
-    for picture, generator in zip(pictures, generators, strict=True):
-        stripes = generator.choice([-bound, bound], size=(1, picture.shape[1], 3))
-        best.append(_shift(picture, np.broadcast_to(stripes, picture.shape)))
-    values = list(np.asarray(score(best)))
-    for step in range(steps - 1):
-        trial = []
-        share = start * 0.5 ** (8 * step / max(steps, 1))
-        live = [number for number, value in enumerate(values) if value >= until]
-        for number in live:
-            picture, current, generator = pictures[number], best[number], generators[number]
-            side = max(
-                1, min(picture.shape[:2]) if share >= 1 else round(np.sqrt(share) * min(picture.shape[:2]))
+
+    images: int = Field(default=40, ge=8, le=10_000)
+    budget: int = Field(default=40, ge=4, le=100_000)
+    length: int = Field(default=2, ge=1, le=6)
+    max_fpr: float = Field(default=0.01, gt=0, le=0.5)
+
+
+class Laundering(Check):
+    id = "detector.laundering"
+    title = "Still finds synthetic images after the best edits that a search finds"
+    formula = "smallest share of held-out synthetic images found under the edit sequences of two searches"
+    source = "random search and REINFORCE (Williams 1992) on one half, measured on the other; Holm 1979"
+    claims = ROBUST
+    Options = LaunderingOptions
+
+    def measure(self, entry: Any, context: Context) -> Measured:
+        library, statistics = context.library, context.policy.statistics
+        items = [i for i in library.images(entry.evidence).items if i.label == 1]
+        items = library.draw(items, entry.images, "laundering")
+        if len(items) < 8:
+            return Measured(
+                outcome=Outcome.INCONCLUSIVE, sentence=f"{len(items)} synthetic images are too few."
             )
-            top = int(generator.integers(picture.shape[0] - side + 1))
-            left = int(generator.integers(picture.shape[1] - side + 1))
-            offset = current.astype(np.int16) - picture
-            offset[top : top + side, left : left + side] = generator.choice([-bound, bound], size=3)
-            trial.append(_shift(picture, offset))
-        for number, changed, value in zip(live, trial, score(trial) if trial else (), strict=True):
-            if value < values[number]:
-                best[number], values[number] = changed, value
-    return best
-
-
-def _shift(picture: Pixels, offset: np.ndarray) -> Pixels:
-    return np.clip(picture.astype(np.int16) + offset, 0, 255).astype(np.uint8)
+        detector = library.detector()
+        spots = blind_spots(
+            [read_image(i.path).pixels for i in items],
+            detector.score,
+            float(detector.thresholds(entry.max_fpr).likely),
+            clusters=[i.cluster for i in items],
+            budget=entry.budget,
+            length=entry.length,
+            confidence=statistics.confidence,
+            seed=statistics.seed,
+        )
+        library.__dict__.setdefault("_blindspots", []).extend(spots)
+        slices = tuple(Slice(s.edits, Estimate(s.interval, np.array([]), s.binomial)) for s in spots)
+        return Measured(slices=slices, detail={"detected_before": spots[0].before if spots else None})

@@ -13,7 +13,6 @@ from countermark.app.audit import intervals
 from countermark.app.audit.intervals import Estimate, Weighted
 from countermark.app.audit.samples import Library, Request, Scored
 from countermark.app.audit.schema import CheckEntry, Policy
-from countermark.core.registry import Registry
 from countermark.core.results import Interval, Outcome
 
 
@@ -121,7 +120,7 @@ class Context:
 
 
 class Check(ABC):
-    """Base of every check. Subclasses are registered in ``CHECKS`` and need no further wiring."""
+    """Base of every check; ``checks.CHECKS`` names them by id."""
 
     id: ClassVar[str]
     title: ClassVar[str]
@@ -142,12 +141,3 @@ class Check(ABC):
     @abstractmethod
     def measure(self, entry: Any, context: Context) -> Measured:
         """Measures; CountermarkError when it cannot."""
-
-
-CHECKS: Registry[type[Check]] = Registry("check")
-
-
-def register(check: type[Check]) -> type[Check]:
-    """Class decorator: adds a check to ``CHECKS`` under its id."""
-    CHECKS.register(check.id, check)
-    return check

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from countermark.app.audit.checks.base import Check, Context, Measured, register
+from countermark.app.audit.checks.base import Check, Context, Measured
 from countermark.app.audit.intervals import Estimate
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import read_image
@@ -23,7 +23,6 @@ class LatencyOptions(CheckEntry):
     images: int = Field(default=30, ge=5, le=1000)
 
 
-@register
 class Latency(Check):
     id = "detector.latency"
     title = "Answers in time"
@@ -54,7 +53,6 @@ class Latency(Check):
         return Measured(Estimate(interval, draws), detail={"median_ms": float(np.median(values))})
 
 
-@register
 class Memory(Check):
     id = "detector.memory"
     title = "Fits into memory"

@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import Field
 
 from countermark.app.audit import intervals
-from countermark.app.audit.checks.base import Check, Context, Measured, register
-from countermark.app.audit.rooms import Detector
+from countermark.app.audit.checks.base import Check, Context, Measured
 from countermark.app.audit.samples import Request, Scored
 from countermark.app.audit.schema import CheckEntry, Policy
+from countermark.app.rooms import Detector
 from countermark.core.perturb import DELIVERIES
 
 DETECTABLE = ("eu-ai-act/50.2/detectable", "eu-ai-act/50.2/effective")
@@ -79,7 +79,6 @@ def share_at(scored: Scored, label: int, threshold: float) -> intervals.Weighted
     return lambda weights: intervals.mean(events, weights[:, chosen])
 
 
-@register
 class Auroc(ScoreCheck):
     id = "detector.auroc"
     title = "Ranks synthetic images above real ones"
@@ -92,7 +91,6 @@ class Auroc(ScoreCheck):
         return partial(intervals.auroc, scored.labels, scored.scores)
 
 
-@register
 class Tpr(ScoreCheck):
     id = "detector.tpr"
     title = "Finds synthetic images at a false-positive rate"
@@ -105,7 +103,6 @@ class Tpr(ScoreCheck):
         return partial(intervals.tpr_at_fpr, scored.labels, scored.scores, max_fpr=entry.max_fpr)
 
 
-@register
 class Fpr(ScoreCheck):
     id = "detector.fpr"
     title = "Leaves photographs alone"
@@ -125,7 +122,6 @@ class Fpr(ScoreCheck):
         return share_at(scored, 0, float(detector.thresholds(entry.max_fpr).likely))
 
 
-@register
 class Recall(ScoreCheck):
     id = "detector.recall"
     title = "Finds synthetic images at its own threshold"
@@ -144,7 +140,6 @@ class Recall(ScoreCheck):
         return share_at(scored, 1, float(detector.thresholds(entry.max_fpr).likely))
 
 
-@register
 class Calibration(ScoreCheck):
     id = "detector.ece"
     title = "Probabilities mean what they say"
@@ -158,7 +153,6 @@ class Calibration(ScoreCheck):
         return partial(intervals.calibration_error, scored.labels, scored.scores)
 
 
-@register
 class Brier(ScoreCheck):
     id = "detector.brier"
     title = "Probabilities are close to the truth"
@@ -172,7 +166,6 @@ class Brier(ScoreCheck):
         return partial(intervals.mean, (scored.scores - scored.labels) ** 2)
 
 
-@register
 class Abstention(ScoreCheck):
     id = "detector.abstention"
     title = "Decides most images"

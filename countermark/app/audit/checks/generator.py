@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 from scipy.stats import t as student
 
-from countermark.app.audit.checks.base import Check, Context, Measured, register
+from countermark.app.audit.checks.base import Check, Context, Measured
 from countermark.app.audit.intervals import Estimate
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.results import Interval, Outcome
@@ -103,7 +103,6 @@ def evaluation(entry: Any, context: Context, number: int = 0) -> Any:
     return store[key]
 
 
-@register
 class Kid(QualityCheck):
     id = "generator.kid"
     title = "Generated images are close to real ones"
@@ -113,7 +112,6 @@ class Kid(QualityCheck):
     figure = staticmethod(lambda report: report.kid)
 
 
-@register
 class Fid(QualityCheck):
     id = "generator.fid"
     title = "Generated images have the distribution of real ones"
@@ -124,7 +122,6 @@ class Fid(QualityCheck):
     figure = staticmethod(lambda report: report.frechet)
 
 
-@register
 class Precision(QualityCheck):
     id = "generator.precision"
     title = "Generated images lie among real ones"
@@ -134,7 +131,6 @@ class Precision(QualityCheck):
     figure = staticmethod(lambda report: report.precision)
 
 
-@register
 class Recall(QualityCheck):
     id = "generator.recall"
     title = "Real images lie among generated ones"
@@ -144,7 +140,6 @@ class Recall(QualityCheck):
     figure = staticmethod(lambda report: report.recall)
 
 
-@register
 class Density(QualityCheck):
     id = "generator.density"
     title = "Generated images lie where real ones are dense"
@@ -154,7 +149,6 @@ class Density(QualityCheck):
     figure = staticmethod(lambda report: report.density)
 
 
-@register
 class Coverage(QualityCheck):
     id = "generator.coverage"
     title = "Generated images cover the real ones"
@@ -165,7 +159,6 @@ class Coverage(QualityCheck):
     figure = staticmethod(lambda report: report.coverage)
 
 
-@register
 class CopyScore(QualityCheck):
     id = "generator.c-t"
     title = "Does not copy its training images"
@@ -176,7 +169,6 @@ class CopyScore(QualityCheck):
     figure = staticmethod(lambda report: report.copying and report.copying.c_t)
 
 
-@register
 class Authentic(QualityCheck):
     id = "generator.authentic"
     title = "Generated images are no copies with noise"
@@ -187,7 +179,6 @@ class Authentic(QualityCheck):
     figure = staticmethod(lambda report: report.copying and report.copying.authentic)
 
 
-@register
 class NearDuplicates(QualityCheck):
     id = "generator.near-duplicates"
     title = "Few generated images are nearer to a training image than held-out images are"

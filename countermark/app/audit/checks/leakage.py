@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from countermark.app.audit.checks.base import Check, Context, Measured, register
+from countermark.app.audit.checks.base import Check, Context, Measured
 from countermark.app.audit.samples import Item
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import read_image
@@ -44,7 +44,6 @@ class LeakageOptions(CheckEntry):
     distance: int = Field(default=24, ge=0, le=100)
 
 
-@register
 class Leakage(Check):
     id = "detector.leakage"
     title = "Test images are not in the training set"
@@ -83,7 +82,6 @@ def _skipped() -> Any:
     return Outcome.SKIPPED
 
 
-@register
 class Packaging(Check):
     id = "evidence.packaging"
     title = "The evidence does not give itself away by size, format or JPEG tables"

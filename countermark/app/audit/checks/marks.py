@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from countermark.app.audit.checks.base import Check, Context, Measured, Slice, register
+from countermark.app.audit.checks.base import Check, Context, Measured, Slice
 from countermark.app.audit.checks.pipeline import MARKED, SIGNED, census
 from countermark.app.audit.schema import CheckEntry
-from countermark.core.errors import CountermarkError
 from countermark.core.images import Pixels, encode_image, read_image, write_image
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.results import Verification, VerificationState
@@ -61,7 +60,6 @@ def _reads(context: Context, picture: Pixels, payload: bytes, max_p: float) -> b
     return reading.payload == payload and reading.p_value <= max_p
 
 
-@register
 class MarkRecovery(Check):
     id = "generator.mark-recovery"
     title = "Watermarks of generated images are read after handling"
@@ -89,7 +87,6 @@ class MarkRecovery(Check):
         return Measured(slices=tuple(slices), detail={"max_p": entry.max_p})
 
 
-@register
 class MarkFpr(Check):
     id = "generator.mark-fpr"
     title = "Unmarked images are not read as marked"
@@ -115,7 +112,6 @@ class SampleOptions(CheckEntry):
     count: int = Field(default=8, ge=1, le=1000)
 
 
-@register
 class GeneratorSigned(Check):
     id = "generator.signed"
     title = "Every generated image leaves with an intact credential that says what it is"
@@ -150,7 +146,6 @@ class FileMarkOptions(CheckEntry):
     max_p: float = Field(default=1e-6, gt=0, lt=1)
 
 
-@register
 class Marked(Check):
     id = "pipeline.marked"
     title = "Every file carries a readable watermark"
@@ -176,7 +171,6 @@ class HandledOptions(CheckEntry):
     handling: str = "jpeg:85"
 
 
-@register
 class Recoverable(Check):
     id = "pipeline.recoverable"
     title = "Stripped credentials are found again after handling"
@@ -203,35 +197,3 @@ class Recoverable(Check):
             rows.append((item.name, found.state == VerificationState.RECOVERED, str(found.state)))
             target.unlink()
         return census(context, entry, rows)
-
-
-class Everything(CheckEntry):
-    """Options: how many files are looked at least."""
-
-    least: int = Field(default=1, ge=1)
-
-
-@register
-class Readable(Check):
-    id = "pipeline.readable"
-    title = "Every file is an image that can be read, and there are enough of them"
-    kinds = ("pipeline", "generator", "detector")
-    default_threshold = 1.0
-    formula = "share of files of the folder that pass the image gate"
-    source = "Countermark's image gate"
-    Options = Everything
-
-    def measure(self, entry: Any, context: Context) -> Measured:
-        images = context.library.images(entry.evidence)
-        rows = [(skipped["file"], False, skipped["code"]) for skipped in images.skipped]
-        for item in images.items:
-            try:
-                read_image(item.path)
-                rows.append((item.name, True, ""))
-            except CountermarkError as error:
-                rows.append((item.name, False, error.code))
-        measured = census(context, entry, rows)
-        if len(rows) < entry.least:
-            short = f"{len(rows)} files are fewer than the {entry.least} that the policy asks for."
-            return Measured(measured.estimate, short=short, detail=measured.detail)
-        return measured

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
-from countermark.app.audit.checks.base import Check, Context, Measured, register
+from countermark.app.audit.checks.base import Check, Context, Measured
 from countermark.app.audit.schema import CheckEntry
+from countermark.core.errors import CountermarkError
+from countermark.core.images import read_image
 from countermark.core.results import Outcome, Verification, VerificationState
 
 MARKED = ("eu-ai-act/50.2/marked",)
@@ -57,7 +60,6 @@ def _why(found: Verification) -> str:
     return f"{found.state}{', ' + code if code else ''}"
 
 
-@register
 class Signed(FileCheck):
     id = "pipeline.signed"
     title = "Every file carries an intact credential"
@@ -69,7 +71,6 @@ class Signed(FileCheck):
         return found.state in SIGNED
 
 
-@register
 class Trusted(FileCheck):
     id = "pipeline.trusted"
     title = "Every file is signed by someone on the trust list"
@@ -87,7 +88,6 @@ class SourceTypes(CheckEntry):
     allowed: tuple[str, ...] = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 
 
-@register
 class SourceType(FileCheck):
     id = "pipeline.source-type"
     title = "Every credential says that the image is synthetic"
@@ -99,3 +99,34 @@ class SourceType(FileCheck):
     def holds(self, found: Verification, entry: Any) -> bool:
         term = (found.digital_source_type or "").rstrip("/").rsplit("/", 1)[-1]
         return found.state in SIGNED and term in entry.allowed
+
+
+class Everything(CheckEntry):
+    """Options: how many files are looked at least."""
+
+    least: int = Field(default=1, ge=1)
+
+
+class Readable(Check):
+    id = "pipeline.readable"
+    title = "Every file is an image that can be read, and there are enough of them"
+    kinds = ("pipeline", "generator", "detector")
+    default_threshold = 1.0
+    formula = "share of files of the folder that pass the image gate"
+    source = "Countermark's image gate"
+    Options = Everything
+
+    def measure(self, entry: Any, context: Context) -> Measured:
+        images = context.library.images(entry.evidence)
+        rows = [(skipped["file"], False, skipped["code"]) for skipped in images.skipped]
+        for item in images.items:
+            try:
+                read_image(item.path)
+                rows.append((item.name, True, ""))
+            except CountermarkError as error:
+                rows.append((item.name, False, error.code))
+        measured = census(context, entry, rows)
+        if len(rows) < entry.least:
+            short = f"{len(rows)} files are fewer than the {entry.least} that the policy asks for."
+            return Measured(measured.estimate, short=short, detail=measured.detail)
+        return measured

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from countermark.app.audit import intervals
-from countermark.app.audit.checks.base import Check, Context, Measured, Slice, register
+from countermark.app.audit.checks.base import Check, Context, Measured, Slice
 from countermark.app.audit.checks.detector import DETECTABLE, RELIABLE, AtRate, Delivered
 from countermark.app.audit.samples import Request, Scored
 from countermark.app.audit.schema import CheckEntry, Policy
@@ -94,7 +94,6 @@ class SliceCheck(Check):
         raise TypeError(f"{self.id} measures no slices.")
 
 
-@register
 class WorstGenerator(SliceCheck):
     id = "detector.worst-generator"
     title = "Ranks the images of every generator above real ones"
@@ -112,7 +111,6 @@ class WorstGenerator(SliceCheck):
         return context.estimate(part, partial(intervals.auroc, part.labels, part.scores))
 
 
-@register
 class WorstSource(SliceCheck):
     id = "detector.worst-source"
     title = "Leaves photographs of every source alone"
@@ -134,7 +132,6 @@ class WorstSource(SliceCheck):
         return context.proportion(scored.scores[keep] >= likely, None if single else clusters)
 
 
-@register
 class HeldOut(WorstGenerator):
     id = "detector.held-out-generator"
     title = "Ranks images of generators that it was not trained on above real ones"
@@ -180,7 +177,6 @@ class PerturbedCheck(Check):
         raise TypeError(f"{self.id} measures nothing.")
 
 
-@register
 class WorstDelivery(PerturbedCheck):
     id = "detector.worst-delivery"
     title = "Ranks synthetic images above real ones under every delivery and perturbation"
@@ -192,7 +188,6 @@ class WorstDelivery(PerturbedCheck):
         return context.estimate(after, partial(intervals.auroc, after.labels, after.scores))
 
 
-@register
 class Drop(PerturbedCheck):
     id = "detector.drop"
     title = "Loses little when images are delivered in another way"
@@ -213,7 +208,6 @@ class Drop(PerturbedCheck):
         return context.estimate(after, drop, bounds=(-1.0, 1.0), before=before)
 
 
-@register
 class Flips(PerturbedCheck):
     id = "detector.flips"
     title = "Keeps its verdict on real images when they are delivered in another way"

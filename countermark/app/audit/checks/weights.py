@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from countermark.app.audit.checks.base import Check, Context, Measured, register
+from countermark.app.audit.checks.base import Check, Context, Measured
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.errors import WeightsError
 from countermark.core.results import Outcome
@@ -62,7 +62,6 @@ class WeightsCheck(Check):
         return Measured(outcome=Outcome.PASS, sentence=f"Holds for {weights_path(context).name}.")
 
 
-@register
 class Format(WeightsCheck):
     id = "weights.format"
     title = "Weights are safetensors and run no code"
@@ -106,7 +105,6 @@ def _header_problem(path: Path) -> str:
     return ""
 
 
-@register
 class Checksum(WeightsCheck):
     id = "weights.checksum"
     title = "Weights are the file that the card and the policy name"
@@ -143,7 +141,6 @@ class CardOptions(CheckEntry):
     )
 
 
-@register
 class Card(WeightsCheck):
     id = "weights.card"
     title = "The model card is complete"
@@ -163,7 +160,6 @@ class Card(WeightsCheck):
         ]
 
 
-@register
 class Licence(WeightsCheck):
     id = "weights.licence"
     title = "The licence is on the allow-list"
