@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os.path
 from typing import TYPE_CHECKING, Any
 
 from countermark.core.version import VERSION as __version__
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from countermark.app.sign import sign
     from countermark.app.train import train
     from countermark.app.verify import verify
+
+# A checkout without symbolic links has a small text file where the link to a room would be: the rooms
+# are then found at the repository's top. A wheel and a checkout with links have folders here.
+_HERE = os.path.dirname(os.path.abspath(__file__))
+if not os.path.isdir(os.path.join(_HERE, "reports")):
+    __path__.append(os.path.dirname(_HERE))
 
 __all__ = ["__version__", "audit", "generate", "scan", "sign", "train", "verify"]
 
