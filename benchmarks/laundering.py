@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=400)
     parser.add_argument("--queries", type=int, nargs="+", default=[96, 192, 384])
     parser.add_argument("--scores", type=Path, default=None, help=".npz with the table; made if missing")
-    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--out", type=Path, default=Path("runs"))
     options = parser.parse_args()
     model = load_detector(options.detector)
     likely = float(model.thresholds(0.01).likely)
@@ -127,6 +127,7 @@ def main() -> None:
         document["budgets"][str(queries)] = entry
         for name, line in entry.items():
             print(f"{queries} {name:46} {line['value']:+.3f} ({line['low']:+.3f} to {line['high']:+.3f})")
+    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "laundering-searches.json").write_text(json.dumps(document, indent=1) + "\n")
 
 

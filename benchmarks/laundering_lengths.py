@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[2, 3, 4])
     parser.add_argument("--queries", type=int, nargs="+", default=[96, 192])
     parser.add_argument("--max-fpr", type=float, default=0.05, help="sets the threshold")
-    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--out", type=Path, default=Path("runs"))
     options = parser.parse_args()
     model = load_detector("gan")
     likely = float(model.thresholds(options.max_fpr).likely)
@@ -100,6 +100,7 @@ def main() -> None:
                 f"{name} {v['value']:+.3f} ({v['low']:+.3f} to {v['high']:+.3f})"
                 for name, v in row.items() if isinstance(v, dict)
             ), flush=True)  # fmt: skip
+    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "laundering-lengths.json").write_text(json.dumps(document, indent=1) + "\n")
 
 

@@ -338,7 +338,7 @@ def main() -> None:
     parser.add_argument("--partial", type=Path, help="file that is kept up to date, and gone on from")
     parser.add_argument("--schemes", nargs="+", choices=list(MAKERS), default=list(MAKERS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--out", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     paths = choose(arguments.folders, arguments.count, arguments.seed)
     rows = json.loads(arguments.partial.read_text()) if _exists(arguments.partial) else []
@@ -355,6 +355,7 @@ def main() -> None:
                 if arguments.partial:
                     arguments.partial.write_text(json.dumps(rows))
     table = summarise(rows)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     stem = arguments.out / "watermark-benchmark"
     stem.with_suffix(".json").write_text(json.dumps({"summary": table, "rows": rows}, indent=1) + "\n")
     stem.with_suffix(".md").write_text(markdown(table))

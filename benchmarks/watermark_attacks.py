@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=30, help="pictures for copying and regeneration")
     parser.add_argument("--tested", type=int, default=14, help="pictures from which the mean is subtracted")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--out", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     pictures = squares(arguments.folders, TRAIN + arguments.tested, arguments.seed)
@@ -168,6 +168,7 @@ def main() -> None:
     if arguments.autoencoder:
         some = pictures[: arguments.copies]
         result["regeneration"] = regeneration(some, arguments.autoencoder, arguments.seed)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "watermark-attacks.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=20_000)
     parser.add_argument("--searched", type=int, default=3_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--out", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     random = rng(arguments.seed, "watermark-null")
@@ -99,6 +99,7 @@ def main() -> None:
     random.shuffle(paths)
     fast: tuple[list[float], list[int], list[bool]] = ([], [], [])
     full: tuple[list[float], list[int], list[bool]] = ([], [], [])
+    arguments.out.mkdir(parents=True, exist_ok=True)
     target = arguments.out / "watermark-null.json"
     for index, image in enumerate(unmarked(paths, arguments.crops, random)):
         for kind, search in ((fast, False), (full, True)):

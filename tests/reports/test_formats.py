@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree as tree
 
 import jsonschema
 import pytest
@@ -86,8 +87,6 @@ def test_junit_follows_the_published_schema(kind: str, documents, junit_schema: 
 
 
 def test_junit_keeps_errors_failures_and_skips_apart(documents) -> None:
-    import defusedxml.ElementTree as tree
-
     suite = tree.fromstring(render(documents["audit"], "junit")).find("testsuite")
     assert {k: suite.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
         "tests": "6", "failures": "1", "errors": "1", "skipped": "3",
@@ -99,8 +98,6 @@ def test_junit_keeps_errors_failures_and_skips_apart(documents) -> None:
 @settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_name_gives_valid_xml_and_json(name: str, sentence: str) -> None:
-    import defusedxml.ElementTree as tree
-
     from countermark.core.results import Failure
 
     result = ScanResult(name, None, None, None, error=Failure("image.unreadable", sentence))
