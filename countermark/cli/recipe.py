@@ -1,4 +1,4 @@
-"""``countermark recipe``: makes a detector from folders of images by a recipe, in steps."""
+"""``countermark recipe`` makes a detector from folders of images; ``countermark corpus`` lays them out."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from countermark.cli.output import JSON, NOTHING, PASS, show_record
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
     app.command("recipe")(recipe)
+    app.command("corpus")(corpus)
 
 
 def recipe(
-    name: str = typer.Argument(..., help="A shipped recipe (default, lite, cnn), or a TOML file."),
+    name: str = typer.Argument(..., help="A shipped recipe (default, lite), or a TOML file."),
     corpora: list[Path] = typer.Option(..., "--corpus", help="Labelled folder; may be given repeatedly."),
     out: Path = typer.Option(..., "--out", "-o", help="Folder for weights and card."),
     work: Path = typer.Option(..., "--work", help="Folder for views and features, kept between calls."),
@@ -33,3 +34,39 @@ def recipe(
     text = f"Wrote {path} and its card." if path else "Not done yet: call again with the same folders."
     show_record({"weights": str(path) if path else None}, as_json=as_json, text=text)
     return PASS if path else NOTHING
+
+
+def corpus(
+    mirrors: Path = typer.Argument(..., help="Folder of bare clones (git clone --mirror), OWNER+NAME each."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder for the labelled corpus."),
+    listed: Path | None = typer.Option(
+        None,
+        "--list",
+        help="Pictures by repository and blob id; what the shipped weights learnt from if none.",
+    ),
+    excluded: Path | None = typer.Option(
+        None, "--excluded", help="Repositories and blobs that must never be learnt from, as SHA-256 prefixes."
+    ),
+    as_json: bool = JSON,
+) -> int:
+    """Lay out the pictures that the shipped weights have learnt from, out of clones of their repositories."""
+    from countermark.detectors.recipes.corpora import LIST, lay_out, read_excluded, read_list
+
+    rows = read_list(listed or LIST)
+    never = read_excluded(excluded) if excluded else frozenset()
+    found = lay_out(rows, mirrors, out, excluded=never)
+    record = {
+        "laid_out": len(found.corpus),
+        "sources": found.laid,
+        "missing": found.missing,
+        "refused": found.refused,
+        "duplicates": found.duplicates,
+        "damaged": found.damaged,
+    }
+    text = (
+        f"Laid out {len(found.corpus)} of {len(rows)} pictures of {len(found.laid)} sources in {out}; "
+        f"{sum(found.missing.values())} are missing, {found.refused} refused, {found.duplicates} look like "
+        f"another, {found.damaged} cannot be read."
+    )
+    show_record(record, as_json=as_json, text=text)
+    return PASS if len(found.corpus) else NOTHING

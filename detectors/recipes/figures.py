@@ -9,11 +9,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from countermark.core.stats import auroc, bootstrap, expected_calibration_error, tpr_at_fpr
+from countermark.core.intervals import bootstrap
+from countermark.core.results import Interval
+from countermark.core.stats import auroc, expected_calibration_error, tpr_at_fpr, weighted_auroc
 from countermark.detectors.recipes.folds import HeldOut
 
 RESAMPLES = 200
@@ -104,7 +107,7 @@ def figures(
     Ranks come from ``logits``: the calibrators of different folds differ.
     """
     ranks = probabilities if logits is None else logits
-    interval = bootstrap(auroc, labels, ranks, clusters=sources, resamples=RESAMPLES)
+    interval = _area(labels, ranks, sources)
     flagged = probabilities >= likely
     return {
         "images": len(labels),
@@ -123,13 +126,18 @@ def _ranking(labels: np.ndarray, logits: np.ndarray, sources: np.ndarray) -> dic
     """How well logits rank, without thresholds or probabilities; only the count where a class is missing."""
     if len(np.unique(labels)) < 2:
         return {"images": len(labels)}
-    interval = bootstrap(auroc, labels, logits, clusters=sources, resamples=RESAMPLES)
+    interval = _area(labels, logits, sources)
     return {
         "images": len(labels),
         "auroc": round(auroc(labels, logits), 3),
         "auroc_interval": [round(interval.low, 3), round(interval.high, 3)],
         "tpr_at_5_fpr": round(tpr_at_fpr(labels, logits, 0.05), 3),
     }
+
+
+def _area(labels: np.ndarray, ranks: np.ndarray, sources: np.ndarray) -> Interval:
+    statistic = partial(weighted_auroc, labels, ranks)
+    return bootstrap(statistic, labels, sources, resamples=RESAMPLES, bounds=(0.0, 1.0))
 
 
 def even_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> float:
