@@ -78,7 +78,8 @@ def speed(rounds: int = 9, count: int = 40) -> dict[str, Any]:
     from countermark.provenance.credentials.signing import sign_bytes, sign_image
     from countermark.provenance.credentials.softbinding import SoftBinding
     from countermark.provenance.credentials.verification import verify_image
-    from countermark.provenance.identities.store import authority_pem, get_identity
+    from countermark.provenance.identities.authority import authority_pem
+    from countermark.provenance.identities.store import get_identity
 
     folder = Path(tempfile.mkdtemp())
     signer = get_identity().native_signer()

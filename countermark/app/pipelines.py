@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from countermark.app.sign import sign
+from countermark.app.sign import OPTIONS, sign
+from countermark.core.arguments import refuse_unknown
 from countermark.core.files import atomic_write
 from countermark.core.images import encode_image
 from countermark.core.results import SignedImage
@@ -45,7 +46,11 @@ def sign_outputs(
         record: Keep it in the manifest repository.
         private: Leave prompt and seed out of the credential.
         options: For ``countermark.sign``: ``identity``, ``generator``, ``model``, ``repository`` …
+
+    Raises:
+        TypeError: An option is not known.
     """
+    refuse_unknown("sign_outputs", options, OPTIONS)
 
     def sign_pixels(pixels: np.ndarray, destination: Path, **facts: Any) -> SignedImage:
         return _sign_pixels(pixels, destination, watermark=watermark, record=record, **facts)

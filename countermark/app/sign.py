@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from countermark.app.marking import ALGORITHM, Marked, encode_like, mark
 from countermark.core.errors import CountermarkError, OutputError
@@ -23,9 +24,11 @@ from countermark.core.images import (
     sniff_format,
 )
 from countermark.core.results import SignedImage
+from countermark.provenance.credentials.options import FURTHER, FurtherOptions, check_options
 
 if TYPE_CHECKING:
     from countermark.provenance.credentials.ingredients import Ingredient, Source
+    from countermark.provenance.identities.identity import Identity
     from countermark.provenance.repository import Repository
 
 SIGNABLE = ("jpeg", "png", "webp", "avif", "tiff", "gif", "heif")
@@ -36,7 +39,7 @@ def sign(
     source: Path | str,
     destination: Path | str,
     *,
-    identity: str = "default",
+    identity: str | Identity = "default",
     generator: str | None = None,
     parents: Sequence[Source | Ingredient] = (),
     watermark: bool = True,
@@ -47,15 +50,15 @@ def sign(
     prompt: str | None = None,
     repository: Repository | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    **options: Any,
+    **options: Unpack[FurtherOptions],
 ) -> SignedImage:
     """Signs one generated image.
 
     Args:
         source: The image; never changed.
         destination: Where the signed image goes; must not exist. Its extension says the format.
-        identity: Name of a stored key and certificate chain; ``default`` is a development identity
-            that is made on first use and that nobody else trusts.
+        identity: Name of a stored key and certificate chain, or one itself; ``default`` is a
+            development identity that is made on first use and that nobody else trusts.
         generator: What made the image, such as ``my-model/1.2``.
         parents: Images it was made from, see ``sign_bytes``; their credentials stay in the history.
         watermark: Embed an identifier into the pixels (which encodes the image again). An image
@@ -69,18 +72,21 @@ def sign(
             generated.
         model, seed, prompt: Go into the credential, where they can be redacted later.
         repository: Where the record goes; None for the user's own.
+        limits: Bounds of the source, its picture and every ingredient. The source is read once.
         options: Passed to ``countermark.provenance.credentials.signing.sign_image``.
 
     Raises:
         OutputError: ``output.exists``: nothing is overwritten, least of all the source.
         ImageError: the source is not an image.
         ProvenanceError: the identity cannot sign; the certificate doctor's findings are in the text.
+        TypeError: an option is not known; nothing was done.
     """
     from countermark.provenance import fingerprint
     from countermark.provenance.credentials.jumbf import carries_store
     from countermark.provenance.credentials.signing import sign_file
     from countermark.provenance.credentials.softbinding import SoftBinding
 
+    check_options("sign", options, known=OPTIONS)
     source, destination = Path(source), Path(destination)
     if destination.exists():
         raise OutputError(
@@ -91,7 +97,7 @@ def sign(
     data = read_bytes(source, limits)
     bindings: list[SoftBinding] = []
     if watermark or record or not _as_it_is(data, destination):
-        image = read_image(data, limits)
+        image = read_image(data, limits, name=str(source))
         format = _output_format(destination, image.format)
         resigned = digital_source_type is None and generator is None and carries_store(data)
         marked = _prepare(image, format, watermark and not resigned)
@@ -108,6 +114,8 @@ def sign(
         destination,
         identity=identity,
         data=None if marked.data is data else marked.data,
+        original=data,
+        limits=limits,
         generator=generator,
         digital_source_type=digital_source_type,
         model=model,
@@ -188,3 +196,9 @@ def _record(
         generator=generator,
     )
     (shared_repository() if repository is None else repository).add(row)
+
+
+#: Names of all arguments that ``sign`` takes by name.
+OPTIONS = FURTHER | {
+    name for name, each in inspect.signature(sign).parameters.items() if each.kind is each.KEYWORD_ONLY
+}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from countermark.app.scan.gather import MAX_CHANCE_MATCH
 from countermark.core.errors import CountermarkError
-from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, read_image
+from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, read_bytes, read_image
 from countermark.core.results import ChainLink, MarkReading, Problem, Verification, VerificationState
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def verify(
         recover: When there is no credential, or a broken one, read the watermark and look the
             image up in the repository.
         repository: Where to look; None for the user's own.
+        limits: Bounds of the file and of its picture. The file is read once.
         digest: Also give the file's own SHA-256, which takes one more pass over it.
 
     Returns:
@@ -56,12 +57,13 @@ def verify(
     """
     from countermark.provenance.credentials.verification import verify_image
 
-    result = verify_image(path, trust=trust, digest=digest)
+    data = read_bytes(path, limits)
+    result = verify_image(path, data=data, trust=trust, digest=digest, limits=limits)
     broken = result.state in (VerificationState.ABSENT, VerificationState.INVALID)
     if not (recover and broken):
         return result
     try:
-        image = read_image(path, limits)
+        image = read_image(data, limits, name=str(path))
     except CountermarkError as error:
         return replace(result, problems=(*result.problems, _notice("recovery.unreadable", str(error))))
     reading, notes = read_mark(image.pixels)
@@ -74,7 +76,7 @@ def verify(
     if result.state is VerificationState.INVALID:
         note = _notice("recovery.found", f"{found.sentence} {found.meaning}")
         return replace(result, problems=(*result.problems, note))
-    return _recovered(result, found, image.data, trust)
+    return _recovered(result, found, image.data, trust, limits)
 
 
 def read_mark(pixels: Pixels) -> tuple[MarkReading | None, list[Problem]]:
@@ -108,7 +110,11 @@ def _find(
 
 
 def _recovered(
-    result: Verification, found: Recovered, data: bytes, trust: Trust | Sequence[Trust] | None
+    result: Verification,
+    found: Recovered,
+    data: bytes,
+    trust: Trust | Sequence[Trust] | None,
+    limits: Limits,
 ) -> Verification:
     """The stored manifest takes the place of the missing one, its own findings included."""
     from countermark.provenance.credentials.verification import verify_image
@@ -116,7 +122,7 @@ def _recovered(
     problems = [_notice("recovery.found", found.meaning), *result.problems]
     stored = None
     try:
-        stored = verify_image(data, trust=trust, manifest=found.record.store)
+        stored = verify_image(data, trust=trust, manifest=found.record.store, limits=limits)
     except CountermarkError as error:
         problems.append(Problem("recovery.manifest", f"The stored manifest cannot be read: {error}"))
     if stored is not None:

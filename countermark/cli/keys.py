@@ -9,15 +9,13 @@ from pathlib import Path
 import typer
 
 from countermark.cli.output import FAIL, JSON, PASS, show_record
+from countermark.cli.secrets import PASSPHRASE, PASSPHRASE_FILE, passphrase_of
 from countermark.core.errors import ConfigError
 from countermark.core.files import atomic_write
 from countermark.core.images import read_bytes
 
 app = typer.Typer(
     help="Signing identities: create, request, import, rotate, revoke, examine.", no_args_is_help=True
-)
-PASSPHRASE = typer.Option(
-    None, "--passphrase", envvar="COUNTERMARK_PASSPHRASE", help="Protects the private key."
 )
 ALGORITHM = typer.Option("es256", "--algorithm", help="es256, es384, ps256, ed25519 …")
 
@@ -39,14 +37,16 @@ def create(
     algorithm: str = ALGORITHM,
     days: int = typer.Option(365, "--days", min=1, max=3650),
     passphrase: str | None = PASSPHRASE,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
     timestamp_url: str | None = typer.Option(None, "--timestamp-url", help="RFC 3161 authority."),
     as_json: bool = JSON,
 ) -> int:
     """Create a development identity. Only you will trust it."""
     from countermark.provenance.identities.store import create_identity
 
+    secret = passphrase_of(passphrase, passphrase_file)
     record = create_identity(
-        name, algorithm=algorithm, days=days, passphrase=passphrase, timestamp_url=timestamp_url
+        name, algorithm=algorithm, days=days, passphrase=secret, timestamp_url=timestamp_url
     )
     show_record(
         record, as_json=as_json, text=f"Created {record.name} ({record.algorithm}), until {record.not_after}."
@@ -63,6 +63,7 @@ def request(
     country: str | None = typer.Option(None, "--country"),
     algorithm: str = ALGORITHM,
     passphrase: str | None = PASSPHRASE,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
 ) -> int:
     """Make a key and the request that a certificate authority answers with a certificate."""
     from countermark.provenance.identities.store import request_csr
@@ -73,7 +74,7 @@ def request(
         common_name=common_name,
         country=country,
         algorithm=algorithm,
-        passphrase=passphrase,
+        passphrase=passphrase_of(passphrase, passphrase_file),
     )
     atomic_write(out, csr)
     typer.echo(f"Wrote {out}. Import the answer with: countermark keys import {name} --chain FILE")
@@ -87,6 +88,7 @@ def import_keys(
     key: Path | None = typer.Option(None, "--key", help="PEM private key."),
     pkcs12: Path | None = typer.Option(None, "--pkcs12", help="PKCS#12 file instead."),
     passphrase: str | None = PASSPHRASE,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
     timestamp_url: str | None = typer.Option(None, "--timestamp-url", help="RFC 3161 authority."),
     as_json: bool = JSON,
 ) -> int:
@@ -95,13 +97,14 @@ def import_keys(
 
     if pkcs12 is None and chain is None:
         raise ConfigError("There is nothing to import.", hint="Give --chain (and --key), or --pkcs12.")
+    secret = passphrase_of(passphrase, passphrase_file)
     record = import_identity(
         name,
         chain=None if chain is None else read_bytes(chain),
         key=None if key is None else read_bytes(key),
         pkcs12=None if pkcs12 is None else read_bytes(pkcs12),
-        passphrase=passphrase,
-        keep_passphrase=passphrase,
+        passphrase=secret,
+        keep_passphrase=secret,
         timestamp_url=timestamp_url,
     )
     show_record(record, as_json=as_json, text=f"Imported {record.name} ({record.algorithm}).")
@@ -110,12 +113,15 @@ def import_keys(
 
 @app.command("rotate")
 def rotate(
-    name: str, passphrase: str | None = PASSPHRASE, days: int = typer.Option(365, "--days", min=1)
+    name: str,
+    passphrase: str | None = PASSPHRASE,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
+    days: int = typer.Option(365, "--days", min=1),
 ) -> int:
     """Give an identity a new key and certificate."""
     from countermark.provenance.identities.lifecycle import rotate_identity
 
-    record = rotate_identity(name, passphrase=passphrase, days=days)
+    record = rotate_identity(name, passphrase=passphrase_of(passphrase, passphrase_file), days=days)
     typer.echo(f"{record.name} has a new key, until {record.not_after}.")
     return PASS
 

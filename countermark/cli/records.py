@@ -28,9 +28,9 @@ def list_records(
     limit: int = typer.Option(50, "--limit", min=1), repository: str | None = REPOSITORY, as_json: bool = JSON
 ) -> int:
     """List records, oldest first."""
-    with _opened(repository) as opened:
-        total = len(opened)
-        rows = [_facts(record) for record, _ in zip(opened, range(limit), strict=False)]
+    with opened(repository) as records:
+        total = len(records)
+        rows = [_facts(record) for record, _ in zip(records, range(limit), strict=False)]
     lines = [f"{r['manifest_id']}  {r['created']}  {r['signer']}  mark {r['payload'] or '-'}" for r in rows]
     _print(rows, "\n".join([*lines, f"{len(rows)} of {total} records."]), as_json)
     return PASS
@@ -44,9 +44,9 @@ def show(
     as_json: bool = JSON,
 ) -> int:
     """Show one record, or the trace of its deletion; exit 1 if there is neither."""
-    with _opened(repository) as opened:
-        record = opened.by_manifest_id(manifest_id)
-        traces = opened.deleted(manifest_id)
+    with opened(repository) as records:
+        record = records.by_manifest_id(manifest_id)
+        traces = records.deleted(manifest_id)
     if record is None:
         rows = [asdict(trace) for trace in traces]
         lines = [f"Deleted {trace.deleted}: {trace.reason}" for trace in traces]
@@ -62,8 +62,10 @@ def show(
 @app.command("export")
 def export(out: Path, repository: str | None = REPOSITORY) -> int:
     """Write all records and traces to a JSON-lines file (0600)."""
-    with _opened(repository) as opened:
-        typer.echo(f"Wrote {opened.export(out)} records to {out}.")
+    from countermark.provenance.repository.exchange import export as write
+
+    with opened(repository) as records:
+        typer.echo(f"Wrote {write(records, out)} records to {out}.")
     return PASS
 
 
@@ -74,8 +76,10 @@ def import_records(
     repository: str | None = REPOSITORY,
 ) -> int:
     """Add the records of an export that are not there yet."""
-    with _opened(repository) as opened:
-        added, skipped = opened.import_(source, restore_deleted=restore_deleted)
+    from countermark.provenance.repository.exchange import import_
+
+    with opened(repository) as records:
+        added, skipped = import_(records, source, restore_deleted=restore_deleted)
     typer.echo(f"Added {added} records, skipped {skipped}.")
     return PASS
 
@@ -87,23 +91,24 @@ def delete(
     repository: str | None = REPOSITORY,
 ) -> int:
     """Delete a record; its id, digest, time and reason stay as a trace."""
-    with _opened(repository) as opened:
-        typer.echo(f"Deleted {opened.delete(manifest_id, reason).manifest_id}.")
+    with opened(repository) as records:
+        typer.echo(f"Deleted {records.delete(manifest_id, reason).manifest_id}.")
     return PASS
 
 
 @app.command("deleted")
 def deleted(repository: str | None = REPOSITORY, as_json: bool = JSON) -> int:
     """List the traces of deletions."""
-    with _opened(repository) as opened:
-        traces = opened.deleted()
+    with opened(repository) as records:
+        traces = records.deleted()
     lines = [f"{trace.manifest_id}  {trace.deleted}  {trace.reason}" for trace in traces]
     _print([asdict(trace) for trace in traces], "\n".join(lines) or "Nothing was deleted.", as_json)
     return PASS
 
 
 @contextmanager
-def _opened(url: str | None) -> Iterator[Repository]:
+def opened(url: str | None) -> Iterator[Repository]:
+    """The repository of a ``--repository`` option, closed afterwards."""
     from countermark.provenance.repository import open_repository
 
     with open_repository(url) as repository:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import typer
 
 from countermark.cli.output import ERROR, JSON, PASS, progress, show_record
+from countermark.cli.records import REPOSITORY, opened
+from countermark.cli.secrets import PASSPHRASE_FILE, passphrase_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,6 +50,8 @@ def sign(
     ),
     watermark: bool = typer.Option(True, "--watermark/--no-watermark", help="Embed an identifier."),
     record: bool = typer.Option(True, "--record/--no-record", help="Keep it in the manifest repository."),
+    repository: str | None = REPOSITORY,
+    passphrase_file: Path | None = PASSPHRASE_FILE,
     watch: bool = typer.Option(False, "--watch", help="Go on signing what appears in the folder."),
     workers: int = typer.Option(1, "--workers", min=1, max=64, help="Threads, for folders."),
     as_json: bool = JSON,
@@ -56,12 +61,16 @@ def sign(
     from countermark.core.files import sha256_file
     from countermark.provenance.credentials.claims import model_facts
     from countermark.provenance.credentials.ingredients import Ingredient
+    from countermark.provenance.identities.store import get_identity
 
+    who: Any = identity
+    if passphrase_file is not None:
+        who = get_identity(identity, passphrase=passphrase_of(None, passphrase_file))
     facts: Any = model
     if weights is not None:
         facts = {**model_facts(model or weights.stem), "sha256": sha256_file(weights)}
     options: dict[str, Any] = {
-        "identity": identity,
+        "identity": who,
         "generator": generator,
         "model": facts,
         "seed": seed,
@@ -76,9 +85,10 @@ def sign(
         "watermark": watermark,
         "record": record,
     }
-    if source.is_dir():
-        return _folder(source, destination, options, watch, workers, as_json)
-    signed = sign_one(source, destination, **options)
+    with opened(repository) if repository else nullcontext() as options["repository"]:
+        if source.is_dir():
+            return _folder(source, destination, options, watch, workers, as_json)
+        signed = sign_one(source, destination, **options)
     text = [f"Signed {signed.path}", f"  manifest {signed.manifest_id}"]
     if signed.payload:
         text.append(f"  watermark {signed.payload} at {signed.psnr:.1f} dB")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import typer
 
 from countermark.cli.output import ERROR, FAIL, FORMAT, JSON, NOTHING, OUTPUT, PASS, explain, show, write_all
+from countermark.cli.records import REPOSITORY, opened
 
 ORDER = ("trusted", "intact", "recovered", "absent", "invalid")
 
@@ -20,6 +22,7 @@ def verify(
     paths: list[Path] = typer.Argument(..., help="Images and folders."),
     trust: list[Path] = typer.Option([], "--trust", help="PEM bundle or trust list; instead of your own."),
     recover: bool = typer.Option(True, "--recover/--no-recover", help="Look stripped credentials up."),
+    repository: str | None = REPOSITORY,
     require: str | None = typer.Option(
         None, "--require", help="Exit 1 if an image is below this state: trusted, intact, recovered."
     ),
@@ -41,13 +44,16 @@ def verify(
         typer.echo("No images found.", err=True)
         return NOTHING
     found = []
-    for path in files:
-        try:
-            found.append(verify_one(path, trust=trust or None, recover=recover, digest=True))
-        except CountermarkError as error:
-            if error.code.startswith("trust"):
-                raise
-            explain(error)
+    with opened(repository) if repository else nullcontext() as place:
+        for path in files:
+            try:
+                found.append(
+                    verify_one(path, trust=trust or None, recover=recover, repository=place, digest=True)
+                )
+            except CountermarkError as error:
+                if error.code.startswith("trust"):
+                    raise
+                explain(error)
     if not found:
         return ERROR
     document = verify_document(found, settings={"recover": recover, "trust": [str(t) for t in trust]})

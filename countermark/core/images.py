@@ -89,15 +89,17 @@ class LoadedImage:
         return int(self.pixels.shape[0])
 
 
-def read_image(source: Path | str | bytes, limits: Limits = DEFAULT_LIMITS) -> LoadedImage:
-    """Reads one image from a path or from bytes.
+def read_image(
+    source: Path | str | bytes, limits: Limits = DEFAULT_LIMITS, *, name: str | None = None
+) -> LoadedImage:
+    """Reads one image from a path or from bytes; ``name`` is what errors call bytes.
 
     Raises:
         ImageError: with code ``image.missing``, ``image.not-a-file``, ``image.empty``,
             ``image.too-large``, ``image.unsupported``, ``image.too-many-pixels``,
             ``image.truncated`` or ``image.unreadable``.
     """
-    name = "image" if isinstance(source, bytes) else str(source)
+    name = name or ("image" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, limits)
     if not data:
         raise ImageError(f"{name} is empty.", code="image.empty", hint="Check how it was copied.")

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from countermark.core.errors import CountermarkError, OutputError
 from countermark.core.images import iter_image_paths
 from countermark.core.results import Failure, SignedImage
+from countermark.provenance.credentials.options import SIGNING, SignOptions, check_options
 from countermark.provenance.credentials.signing import sign_image
 
 JOURNAL = "signed.jsonl"
@@ -68,7 +69,7 @@ def sign_folder(
     sign: SignFile | None = None,
     workers: int = 1,
     on_item: Callable[[BatchItem], None] | None = None,
-    **options: Any,
+    **options: Unpack[SignOptions],
 ) -> BatchReport:
     """Signs every image below ``source`` into the same places below ``destination``.
 
@@ -82,7 +83,9 @@ def sign_folder(
 
     Raises:
         OutputError: ``output.failed`` when ``source`` is no folder.
+        TypeError: An option is not known.
     """
+    check_options("sign_folder", options, "identity", "limits", known=SIGNING)
     source, destination = Path(source), Path(destination)
     if not source.is_dir():
         raise OutputError(f"{source} is not a folder.", hint="Name the folder that holds the images.")
@@ -104,15 +107,22 @@ def watch_folder(
     sign: SignFile | None = None,
     interval: float = 1.0,
     stop: threading.Event | None = None,
-    **options: Any,
+    **options: Unpack[SignOptions],
 ) -> Iterator[BatchItem]:
     """Signs images as they appear in a generator's output folder, until ``stop`` is set.
 
     A file is taken once its size and time are the same in two looks, ``interval`` seconds apart,
     so that none is read half-written. A file that failed is tried again only when it changes.
+    ``options`` as for ``sign_image``; an unknown one is a TypeError at once.
     """
-    source, destination = Path(source), Path(destination)
-    journal, work = Journal(destination), sign or _default(options)
+    check_options("watch_folder", options, "identity", "limits", known=SIGNING)
+    return _watch(Path(source), Path(destination), sign or _default(options), interval, stop)
+
+
+def _watch(
+    source: Path, destination: Path, work: SignFile, interval: float, stop: threading.Event | None
+) -> Iterator[BatchItem]:
+    journal = Journal(destination)
     stop = stop or threading.Event()
     seen: dict[Path, tuple[int, int]] = {}
     settled: dict[Path, tuple[int, int]] = {}
@@ -224,7 +234,7 @@ def _mark(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _default(options: dict[str, Any]) -> SignFile:
+def _default(options: SignOptions) -> SignFile:
     def sign(path: Path, target: Path) -> SignedImage:
         return sign_image(path, target, **options)
 

@@ -25,6 +25,7 @@ from countermark.core.errors import ProvenanceError
 from countermark.core.files import atomic_path, sha256_bytes
 from countermark.core.images import encode_image
 from countermark.core.results import SignedImage
+from countermark.provenance.credentials.options import SIGNING, check_options
 from countermark.provenance.credentials.signing import sign_bytes
 
 SignPixels = Callable[..., SignedImage]
@@ -46,6 +47,8 @@ class SignedPipeline:
         private: bool = False,
         **options: Any,
     ) -> None:
+        if sign is None:  # before the pipeline has run for an hour
+            check_options("sign_outputs", options, "identity", "limits", known=SIGNING - {"sidecar", "title"})
         self._pipeline = pipeline
         self._out = Path(out)
         self._sign = sign or sign_pixels

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from countermark.core.errors import ProvenanceError
-from countermark.core.images import read_bytes
+from countermark.core.images import DEFAULT_LIMITS, Limits, read_bytes
 from countermark.provenance.credentials import codes
 from countermark.provenance.credentials.bounds import out_of_bounds
 from countermark.provenance.credentials.claims import COMPONENT_ID, INPUT_ID, PARENT_ID
@@ -64,7 +64,11 @@ def add_ingredient(builder: Any, facts: dict[str, Any], mime: str, content: byte
 
 
 def collect(
-    history: bytes, parents: Sequence[Source | Ingredient], keep_history: bool, name: str
+    history: bytes,
+    parents: Sequence[Source | Ingredient],
+    keep_history: bool,
+    name: str,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> list[tuple[dict[str, Any], str, bytes]]:
     """Ingredient facts, media type and bytes; the parent, if there is one, first."""
     given = [each if isinstance(each, Ingredient) else Ingredient(each) for each in parents]
@@ -82,7 +86,7 @@ def collect(
     result: list[tuple[dict[str, Any], str, bytes]] = []
     counts = {COMPONENT_ID: 0, INPUT_ID: 0}
     for each in given:
-        content = each.source if isinstance(each.source, bytes) else read_bytes(each.source)
+        content = each.source if isinstance(each.source, bytes) else read_bytes(each.source, limits)
         title = each.title or ("ingredient" if isinstance(each.source, bytes) else Path(each.source).name)
         relationship = each.relationship or "componentOf"
         label = PARENT_ID

@@ -14,16 +14,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from countermark.core.errors import OutputError
 from countermark.core.files import atomic_stream, atomic_write, write_all
-from countermark.core.images import read_bytes
+from countermark.core.images import DEFAULT_LIMITS, Limits, read_bytes
 from countermark.core.results import SignedImage
 from countermark.provenance.credentials.builder import build
 from countermark.provenance.credentials.claims import Claim, definition
 from countermark.provenance.credentials.contexts import mime_of, require_mime
 from countermark.provenance.credentials.ingredients import Ingredient, Source, collect
+from countermark.provenance.credentials.options import SIGNING, SignOptions, check_options
 from countermark.provenance.credentials.softbinding import SoftBinding
 from countermark.provenance.identities.identity import Identity
 from countermark.provenance.identities.store import get_identity
@@ -49,9 +50,8 @@ def sign_image(
     *,
     identity: str | Identity = "default",
     data: bytes | None = None,
-    sidecar: bool = False,
-    title: str | None = None,
-    **options: Any,
+    limits: Limits = DEFAULT_LIMITS,
+    **options: Unpack[SignOptions],
 ) -> SignedImage:
     """Signs an image file.
 
@@ -60,20 +60,20 @@ def sign_image(
         destination: Where the signed image goes; must not exist, same format as what is signed.
         identity: Name of a stored identity, or one.
         data: What to sign instead of the source's own bytes, such as its watermarked copy.
-        sidecar: Leave the bytes as they are and write the credential beside them (``.c2pa``).
-        title: Shown to people; the destination's name by default.
-        options: As for ``sign_bytes``: ``generator``, ``digital_source_type``, ``model``,
-            ``seed``, ``prompt``, ``parents``, ``soft_bindings``, ``actions``, ``training``,
-            ``thumbnail``, ``timestamp_url``, ``keep_history`` …
+        limits: ``max_bytes`` bounds the source and every ingredient.
+        options: ``sidecar`` leaves the bytes as they are and writes the credential beside them
+            (``.c2pa``); ``title`` is the destination's name by default; the others as for
+            ``sign_bytes``: ``generator``, ``digital_source_type``, ``model``, ``seed``,
+            ``prompt``, ``parents``, ``soft_bindings``, ``actions``, ``training``, ``thumbnail``,
+            ``timestamp_url``, ``keep_history`` …
 
     Raises:
         OutputError: ``output.exists``, ``output.format`` or ``output.failed``.
         ImageError: The source is missing or too large.
         ProvenanceError: See ``sign_bytes``.
+        TypeError: An option is not known; nothing was done.
     """
-    return sign_file(
-        source, destination, identity=identity, data=data, sidecar=sidecar, title=title, **options
-    )[0]
+    return sign_file(source, destination, identity=identity, data=data, limits=limits, **options)[0]
 
 
 def sign_file(
@@ -82,11 +82,15 @@ def sign_file(
     *,
     identity: str | Identity = "default",
     data: bytes | None = None,
-    sidecar: bool = False,
-    title: str | None = None,
-    **options: Any,
+    original: bytes | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    **options: Unpack[SignOptions],
 ) -> tuple[SignedImage, bytes]:
-    """``sign_image``, and the manifest store that was written, for the repository."""
+    """``sign_image``, and the manifest store that was written, for the repository.
+
+    ``original`` is the source's bytes, when they were read already.
+    """
+    check_options("sign_image", options, known=SIGNING)
     destination = Path(destination)
     if os.path.exists(destination):
         raise OutputError(
@@ -94,16 +98,19 @@ def sign_file(
             code="output.exists",
             hint="Choose another name or remove it first.",
         )
-    original = read_bytes(source)
+    if original is None:
+        original = read_bytes(source, limits)
     content = original if data is None else data
     _check_suffix(content, destination)
+    sidecar = options.pop("sidecar", False)
+    options["title"] = options.get("title") or destination.name
     signed = sign_bytes(
         content,
         identity=identity,
-        title=title or destination.name,
         history=original,
         name=str(source),
         embed=not sidecar,
+        limits=limits,
         **options,
     )
     # Signed in memory and written in one go: the library writes a file in hundreds of small pieces.
@@ -127,7 +134,7 @@ def sign_bytes(
     data: bytes,
     *,
     identity: str | Identity = "default",
-    title: str = "image",
+    title: str | None = None,
     history: bytes | None = None,
     name: str = "image",
     embed: bool = True,
@@ -146,13 +153,14 @@ def sign_bytes(
     actions: Sequence[str | Mapping[str, Any]] = (),
     training: str | None = "notAllowed",
     assertions: Sequence[Mapping[str, Any]] = (),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Signed:
     """Signs an encoded image in memory.
 
     Args:
         data: The encoded image.
         identity: Name of a stored identity, or one.
-        title: Shown to people.
+        title: Shown to people; ``image`` by default.
         history: Bytes whose credentials come before; ``data`` by default.
         name: What to call the image in errors.
         embed: Write the manifest into the image; else only return it.
@@ -165,6 +173,7 @@ def sign_bytes(
         remote_url: Written into the image as the manifest's address; nothing is uploaded.
         generator, digital_source_type, model, seed, prompt, parameters, soft_bindings, actions,
             training, assertions: See ``Claim``.
+        limits: ``max_bytes`` bounds every ingredient.
 
     Raises:
         ProvenanceError: ``credential.format``, ``source-type.unknown``, ``history.unreadable``,
@@ -174,10 +183,10 @@ def sign_bytes(
     if timestamp_url:
         signer_identity = replace(signer_identity, timestamp_url=timestamp_url, _signers={})
     mime = require_mime(data, name)
-    ingredients = collect(data if history is None else history, parents, keep_history, name)
+    ingredients = collect(data if history is None else history, parents, keep_history, name, limits)
     relations = [each[0]["relationship"] for each in ingredients]
     claim = Claim(
-        title=title,
+        title=title or "image",
         generator=generator,
         digital_source_type=digital_source_type,
         model=model,

@@ -14,6 +14,7 @@ from pathlib import Path
 from countermark.core.errors import ProvenanceError
 from countermark.core.files import atomic_write, private_dir
 from countermark.provenance.identities import certificates as certs
+from countermark.provenance.identities.authority import development_authority
 from countermark.provenance.identities.records import (
     IdentityRecord,
     folder_of,
@@ -23,7 +24,6 @@ from countermark.provenance.identities.records import (
     save_identity,
     write_record,
 )
-from countermark.provenance.identities.store import development_authority
 
 
 def rotate_identity(name: str, *, passphrase: str | None = None, days: int = 365) -> IdentityRecord:
@@ -38,7 +38,7 @@ def rotate_identity(name: str, *, passphrase: str | None = None, days: int = 365
         raise ProvenanceError(
             f"{name!r} was issued by {record.issuer or 'another authority'} and cannot be rotated here.",
             code="identity.rotate",
-            hint="Request a new certificate (keys csr) and import it under a new name.",
+            hint="Ask for a new certificate under a new name: countermark keys request NAME",
         )
     if record.protected and not passphrase:
         raise ProvenanceError(

@@ -24,19 +24,19 @@ from cryptography import x509
 from countermark.core.errors import ProvenanceError
 from countermark.core.files import atomic_write, config_dir
 from countermark.provenance.identities import certificates as certs
+from countermark.provenance.identities.authority import development_authority
 from countermark.provenance.identities.identity import (
     Identity,
     SignCallback,
     check_matches,
     external_identity,
 )
+from countermark.provenance.identities.lifecycle import rotate_identity
 from countermark.provenance.identities.records import (
     IdentityRecord,
     folder_of,
-    prepare,
     read_record,
     records,
-    root_dir,
     save_identity,
     stamp_of,
     until,
@@ -46,7 +46,6 @@ __all__ = [
     "Identity",
     "IdentityRecord",
     "SignCallback",
-    "authority_pem",
     "create_identity",
     "external_identity",
     "get_identity",
@@ -57,7 +56,6 @@ __all__ = [
 ]
 
 PASSPHRASE_VARIABLE = "COUNTERMARK_PASSPHRASE"
-_AUTHORITY = "_authority"
 #: Unprotected identities that were read, by configuration folder and name: what their files looked
 #: like, valid until (seconds since 1970), the identity, its folder.
 _loaded: dict[tuple[Path, str], tuple[tuple[int, ...], float, Identity, str]] = {}
@@ -91,8 +89,6 @@ def get_identity(name: str = "default", *, passphrase: str | None = None) -> Ide
         and record.status == "expired"
         and not record.reason
     ):
-        from countermark.provenance.identities.lifecycle import rotate_identity
-
         record = rotate_identity(name)
     if record.status != "active":
         raise ProvenanceError(
@@ -231,29 +227,6 @@ def import_identity(
         name, chosen, "imported", chain_pem, private,
         passphrase=keep_passphrase, replace=waiting, timestamp_url=timestamp_url,
     )  # fmt: skip
-
-
-def authority_pem() -> str:
-    """The certificate of this user's development authority, or an empty text if none was made."""
-    path = authority_path()
-    return path.read_text() if path.is_file() else ""
-
-
-def authority_path() -> Path:
-    """Where the certificate of this user's development authority lies."""
-    return root_dir() / _AUTHORITY / "ca.pem"
-
-
-def development_authority() -> tuple[certs.PrivateKey, x509.Certificate]:
-    """The development authority's key and certificate, made on first use."""
-    folder = root_dir() / _AUTHORITY
-    if not folder.is_dir():
-        key, ca = certs.make_authority("Countermark development authority")
-        with contextlib.suppress(ProvenanceError), prepare(folder) as draft:  # who is first, wins
-            atomic_write(draft / "ca.pem", certs.to_pem(ca), mode=0o600)
-            atomic_write(draft / "ca-key.pem", certs.key_to_pem(key), mode=0o600)
-    stored = certs.load_key((folder / "ca-key.pem").read_bytes())
-    return stored, certs.load_chain((folder / "ca.pem").read_bytes())[0]
 
 
 def _open_pkcs12(data: bytes, passphrase: str | None) -> tuple[certs.PrivateKey, str]:

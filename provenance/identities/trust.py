@@ -25,8 +25,8 @@ from typing import Any
 
 from countermark.core.errors import ProvenanceError
 from countermark.core.files import config_dir
+from countermark.provenance.identities.authority import authority_path, authority_pem
 from countermark.provenance.identities.certificates import load_chain, to_pem
-from countermark.provenance.identities.store import authority_path, authority_pem
 
 SCHEMA = "countermark/trust-list/1"
 _OID = re.compile(r"\d+(\.\d+){2,20}")

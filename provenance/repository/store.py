@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -234,18 +233,6 @@ class Repository:
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
         return [Deletion(r.manifest_id, r.sha256, r.deleted, r.reason) for r in rows]
-
-    def export(self, path: Path | str, *, overwrite: bool = False) -> int:
-        """See ``countermark.provenance.repository.exchange.export``."""
-        from countermark.provenance.repository.exchange import export
-
-        return export(self, path, overwrite=overwrite)
-
-    def import_(self, path: Path | str, *, restore_deleted: bool = False) -> tuple[int, int]:
-        """See ``countermark.provenance.repository.exchange.import_``."""
-        from countermark.provenance.repository.exchange import import_
-
-        return import_(self, path, restore_deleted=restore_deleted)
 
     def __iter__(self) -> Iterator[ManifestRecord]:
         """All records in the order in which they were added, read in pages."""

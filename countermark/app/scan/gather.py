@@ -10,20 +10,7 @@ from dataclasses import dataclass
 from countermark.core.errors import CountermarkError, ImageError
 from countermark.core.images import DEFAULT_LIMITS, Limits, LoadedImage, read_image
 from countermark.core.results import Evidence, Strength, Verification, VerificationState
-
-#: IPTC digital source types that say an image was made or changed by a trained model
-#: (https://cv.iptc.org/newscodes/digitalsourcetype/).
-SYNTHETIC_SOURCE_TYPES = frozenset(
-    {
-        "trainedAlgorithmicMedia",
-        "compositeWithTrainedAlgorithmicMedia",
-        "compositeSynthetic",
-        "algorithmicMedia",
-        "virtualRecording",
-        "trainedAlgorithmicData",
-    }
-)
-CAPTURE_SOURCE_TYPES = frozenset({"digitalCapture", "computationalCapture"})
+from countermark.provenance.source_types import CAPTURED, SYNTHETIC
 
 #: A mark is believed when a chance match on an unmarked image is rarer than this.
 MAX_CHANCE_MATCH = 1e-9
@@ -60,7 +47,7 @@ def gather(
     ]
     verification = None
     try:
-        verification = _verify(path, image)
+        verification = _verify(path, image, limits)
         evidence.extend(credential_evidence(verification))
     except ImageError:
         raise
@@ -105,10 +92,10 @@ def credential_evidence(verification: Verification) -> list[Evidence]:
     trusted = state is VerificationState.TRUSTED
     strength = Strength.CERTAIN if trusted else Strength.STRONG
     by = f"a {'trusted' if trusted else 'valid (signer not on your trust list)'} content credential"
-    if source_type in SYNTHETIC_SOURCE_TYPES:
+    if source_type in SYNTHETIC:
         sentence = f"Declared as {source_type} by {by}."
         return [Evidence("credential", "synthetic", strength, sentence, detail)]
-    if source_type in CAPTURE_SOURCE_TYPES:
+    if source_type in CAPTURED:
         sentence = f"Declared as {source_type} by {by}."
         points = "captured" if trusted else "neither"
         return [Evidence("credential", points, strength if trusted else Strength.WEAK, sentence, detail)]
@@ -158,17 +145,17 @@ def mark_evidence(image: LoadedImage, seconds: float = MARK_SECONDS) -> list[Evi
     return found
 
 
-def _verify(path: str, image: LoadedImage) -> Verification:
+def _verify(path: str, image: LoadedImage, limits: Limits) -> Verification:
     from countermark.provenance.credentials.verification import verify_image
 
-    return verify_image(path)
+    return verify_image(path, data=image.data, limits=limits)
 
 
 def _synthetic_ingredient(verification: Verification) -> str | None:
     for link in verification.chain[1:]:
         for action in link.actions:
             term = str(action.get("digitalSourceType", "")).rsplit("/", 1)[-1]
-            if term in SYNTHETIC_SOURCE_TYPES and link.state != "invalid":
+            if term in SYNTHETIC and link.state != "invalid":
                 return term
     return None
 

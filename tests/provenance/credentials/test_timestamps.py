@@ -22,9 +22,10 @@ from countermark.provenance.credentials.signing import sign_bytes
 from countermark.provenance.credentials.softbinding import SoftBinding
 from countermark.provenance.credentials.verification import verify_image
 from countermark.provenance.identities import certificates as certs
+from countermark.provenance.identities.authority import authority_pem
 from countermark.provenance.identities.identity import Identity
 from countermark.provenance.identities.lifecycle import revoke_identity
-from countermark.provenance.identities.store import authority_pem, create_identity
+from countermark.provenance.identities.store import create_identity
 from countermark.provenance.source_types import expand
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")

@@ -28,6 +28,7 @@ from countermark.provenance.repository import (
     open_repository,
     shared_repository,
 )
+from countermark.provenance.repository.exchange import export, import_
 from countermark.provenance.repository.index import HammingIndex
 from countermark.provenance.repository.records import MAX_STORE_BYTES
 from countermark.provenance.repository.schema import HEAD, metadata
@@ -162,17 +163,17 @@ def test_export_and_import_keep_everything(repository: Repository, tmp_path: Pat
     bare = repository.add(record(9, payload=None, fingerprint=None, regions=None, sketch=None))
     repository.delete(records[0].manifest_id, "test")
     path = tmp_path / "export.jsonl"
-    assert repository.export(path) == 5
+    assert export(repository, path) == 5
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(OutputError):
-        repository.export(path)
+        export(repository, path)
     other = open_repository("sqlite://")
-    assert other.import_(path) == (5, 0)
+    assert import_(other, path) == (5, 0)
     assert list(other) == [*records[1:], bare]
-    assert other.import_(path) == (0, 5)
+    assert import_(other, path) == (0, 5)
     other.delete(records[1].manifest_id, "stays away")
-    assert other.import_(path) == (0, 5)
-    assert other.import_(path, restore_deleted=True) == (1, 4)
+    assert import_(other, path) == (0, 5)
+    assert import_(other, path, restore_deleted=True) == (1, 4)
 
 
 @pytest.mark.parametrize(
@@ -197,10 +198,10 @@ def test_a_damaged_export_is_refused_with_its_line(
     path = tmp_path / "damaged.jsonl"
     path.write_text(content)
     if line is None:
-        assert repository.import_(path) == (0, 0)
+        assert import_(repository, path) == (0, 0)
         return
     with pytest.raises(ProvenanceError, match=f"Line {line} ") as caught:
-        repository.import_(path)
+        import_(repository, path)
     assert caught.value.code == "repository.import" and len(repository) == 0
 
 
@@ -399,7 +400,7 @@ def test_the_index_finds_over_many_blocks() -> None:
 
 def test_exports_are_plain_json_lines(repository: Repository, tmp_path: Path) -> None:
     repository.add(record(1))
-    repository.export(tmp_path / "e.jsonl")
+    export(repository, tmp_path / "e.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert lines[0] == {"schema": "countermark.manifests/1"}
     assert lines[1]["record"]["manifest_id"] == "urn:c2pa:1"
@@ -450,7 +451,7 @@ def test_imports_of_anything_are_refused_with_a_typed_error(
         stream.write((b'{"schema": "countermark.manifests/1"}\n' if headed else b"") + content)
         stream.flush()
         try:
-            repository.import_(stream.name)
+            import_(repository, stream.name)
         except ProvenanceError as error:
             assert error.code == "repository.import"
     assert len(repository) == 0

@@ -22,6 +22,7 @@ from countermark.core.errors import ConfigError, ProvenanceError
 from countermark.core.seeds import rng
 from countermark.provenance.fingerprint.regions import REGION_BYTES
 from countermark.provenance.repository import ManifestRecord, open_repository
+from countermark.provenance.repository.exchange import export, import_
 from countermark.provenance.repository.schema import fingerprints, manifests, metadata
 
 
@@ -115,9 +116,9 @@ def test_records_are_found_deleted_and_moved(url: str, tmp_path: Path) -> None:
         assert caught.value.code == "repository.exists" and len(repository) == 6
         trace = repository.delete(wanted.manifest_id, "asked for")
         assert repository.by_fingerprint(wanted.fingerprint or b"") == [] and repository.deleted() == [trace]
-        assert repository.export(tmp_path / "export.jsonl") == 5
+        assert export(repository, tmp_path / "export.jsonl") == 5
     with open_repository("sqlite://") as other:
-        assert other.import_(tmp_path / "export.jsonl") == (5, 0)
+        assert import_(other, tmp_path / "export.jsonl") == (5, 0)
         assert list(other) == [one for one in records if one != wanted]
 
 

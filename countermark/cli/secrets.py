@@ -1,0 +1,35 @@
+"""Passphrases on the command line: in an option, in the environment, or, seen by nobody, in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from countermark.core.errors import ConfigError
+from countermark.core.images import Limits, read_bytes
+
+PASSPHRASE = typer.Option(
+    None, "--passphrase", envvar="COUNTERMARK_PASSPHRASE", help="Protects the private key."
+)
+PASSPHRASE_FILE = typer.Option(
+    None, "--passphrase-file", help="File whose first line is the passphrase; no list of processes shows it."
+)
+_LIMITS = Limits(max_bytes=65_536)
+
+
+def passphrase_of(passphrase: str | None, file: Path | None) -> str | None:
+    """The passphrase that was given, from the file when there is one.
+
+    Raises:
+        ConfigError: The file holds none.
+    """
+    if file is None:
+        return passphrase
+    try:
+        line = (read_bytes(file, _LIMITS).splitlines() or [b""])[0].decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 text.", code="key.passphrase") from error
+    if not line:
+        raise ConfigError(f"The first line of {file} is empty.", code="key.passphrase")
+    return line
