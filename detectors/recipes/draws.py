@@ -202,9 +202,10 @@ def _pair(plan: Plan, entry: CorpusRow, picture: Pixels, name: str, reconstruct:
 
 
 def _companions(plan: Plan, row: int, picture: Pixels, generator: np.random.Generator) -> list[Pixels]:
-    """The picture and up to three more of its class and corpus, for collages."""
+    """The picture and three of its class and source, for collages: so that corpora can be split and joined."""
     corpus, entry = plan.rows[row]
-    others = [r for r in corpus.rows if r.label == entry.label and r.split != "test"]
+    own = (entry.label, entry.source)
+    others = [r for r in corpus.rows if (r.label, r.source) == own and r.split != "test"]
     chosen = [others[int(i)] for i in generator.integers(len(others), size=3)]
     return [picture, *(_load(corpus, other) for other in chosen)]
 
