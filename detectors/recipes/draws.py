@@ -202,7 +202,7 @@ def _pair(plan: Plan, entry: CorpusRow, picture: Pixels, name: str, reconstruct:
 
 
 def _companions(plan: Plan, row: int, picture: Pixels, generator: np.random.Generator) -> list[Pixels]:
-    """The picture and three of its class and source, for collages: so that corpora can be split and joined."""
+    """The picture and three of its class and source, for collages: corpora can be split and joined."""
     corpus, entry = plan.rows[row]
     own = (entry.label, entry.source)
     others = [r for r in corpus.rows if (r.label, r.source) == own and r.split != "test"]
