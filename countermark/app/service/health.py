@@ -28,8 +28,10 @@ async def health() -> Health:
 
 @router.get("/readyz", operation_id="ready", responses=responses(503))
 async def ready(context: Shared) -> Health:
-    """The repository answers too."""
-    if not await context.work(context.alive):
+    """The repository answers too, and what the first picture needs is loaded."""
+    if context.warming:
+        raise refuse(503, "The service is starting.", code="service.starting", Retry_After="2")
+    if not await context.ready():
         raise refuse(503, "The manifest repository does not answer.", code="repository.unavailable")
     return Health(status="ok", version=VERSION)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,6 +17,7 @@ from typing import Any
 from countermark.app.service.errors import refuse
 from countermark.app.service.settings import Settings
 from countermark.app.service.tokens import TokenStore
+from countermark.core.errors import ConfigError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,8 +29,16 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_JSON_BYTES = 64 * 1024
 #: Routes that take an image.
 IMAGE_ROUTES = frozenset({"/v1/matches/byContent", "/v1/sign", "/v1/verify", "/v1/scan"})
+#: Routes of the page that take pictures, several at once or a ZIP.
+UPLOAD_ROUTES = frozenset({"/look", "/sign", "/compare"})
+#: So many times the largest picture may come in one upload of the page.
+UPLOAD_FACTOR = 4
 #: Never limited: whoever watches over the service must always get an answer.
 FREE_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
+#: Nor are what a page is made of and results that are read again while they grow.
+FREE_PREFIXES = ("/static/", "/r/", "/b/")
+
+LOG = logging.getLogger("countermark.service")
 
 _MAX_CLIENTS = 10_000
 
@@ -75,9 +85,16 @@ class Limited:
             return
         headers = {name: value for name, value in scope["headers"]}
         state = scope.setdefault("state", {})
-        state["token"] = self._token(headers.get(b"authorization", b""))
+        try:
+            state["token"] = self._token(headers.get(b"authorization", b""))
+        except ConfigError as broken:  # the file was good at the start and is not now: nobody gets in
+            LOG.error("token-file", extra={"facts": {"problem": broken.message}})
+            refusal = refuse(503, "The service cannot read its tokens.", code=broken.code, Retry_After="30")
+            await _answer(send, refusal)
+            return
         path = scope["path"]
-        if path not in FREE_ROUTES:
+        free = path in FREE_ROUTES or (scope["method"] == "GET" and path.startswith(FREE_PREFIXES))
+        if not free:
             token = state["token"]
             host = scope["client"][0] if scope.get("client") else "unknown"
             pause = self.limiter.wait(f"token {token.name}" if token else f"host {host}")
@@ -86,12 +103,18 @@ class Limited:
                 error = refuse(429, "Too many requests.", hint=f"Wait {seconds} s.", Retry_After=seconds)
                 await _answer(send, error)
                 return
-        limit = self.settings.max_bytes if path in IMAGE_ROUTES else MAX_JSON_BYTES
+        limit = self._limit(path)
         announced = headers.get(b"content-length", b"0")
         if not announced.isdigit() or int(announced[:20]) > limit:
             await _answer(send, _too_large(limit))
             return
-        await self.app(scope, _Counted(receive, limit, self.settings.body_seconds), send)
+        settings = self.settings
+        await self.app(scope, _Counted(receive, limit, settings.body_seconds, settings.body_rate), send)
+
+    def _limit(self, path: str) -> int:
+        if path in UPLOAD_ROUTES:
+            return UPLOAD_FACTOR * self.settings.max_bytes
+        return self.settings.max_bytes if path in IMAGE_ROUTES else MAX_JSON_BYTES
 
     def _token(self, header: bytes) -> Any:
         kind, _, secret = header.partition(b" ")
@@ -101,20 +124,27 @@ class Limited:
 
 
 class _Counted:
-    """Passes a body on, part by part, until it is larger or slower than allowed."""
+    """Passes a body on, part by part, until it is larger or slower than allowed.
 
-    def __init__(self, receive: Receive, limit: int, seconds: float) -> None:
+    No pause may last longer than ``seconds``, and the whole may take so long and as long as its bytes
+    take at ``rate`` bytes a second: a byte now and then keeps nothing open.
+    """
+
+    def __init__(self, receive: Receive, limit: int, seconds: float, rate: float) -> None:
         self.receive = receive
         self.limit = limit
         self.seconds = seconds
+        self.rate = rate
         self.seen = 0
         self.done = False
+        self.started = time.monotonic()
 
     async def __call__(self) -> Message:
         if self.done:  # only a disconnect can follow, and that may take as long as it likes
             return await self.receive()
+        left = self.started + self.seconds + self.seen / self.rate - time.monotonic()
         try:
-            message = await asyncio.wait_for(self.receive(), self.seconds)
+            message = await asyncio.wait_for(self.receive(), max(0.0, min(self.seconds, left)))
         except TimeoutError:
             raise refuse(408, "The request body came too slowly.", Connection="close") from None
         if message["type"] == "http.request":

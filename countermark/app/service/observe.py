@@ -5,6 +5,7 @@ Neither holds query strings, bodies, addresses of images or tokens: only the tok
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -15,10 +16,13 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.requests import ClientDisconnect
 
 from countermark.app.service.limits import Application, Message, Receive, Scope, Send
 
 LOGGER = "countermark.service"
+#: What the log and the metrics say of a client that did not wait for its answer; it is never sent.
+HUNG_UP = 499
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -67,8 +71,8 @@ class Observed:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        name = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        asked = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        name = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = name
         seen = {"status": 0, "bytes": 0}
         started = time.perf_counter()
@@ -81,17 +85,23 @@ class Observed:
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seen["status"] = message["status"]
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"x-request-id", name.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"cache-control", b"no-store"),
-                ]
+                given = message.get("headers", [])
+                added = [(b"x-request-id", name.encode()), (b"x-content-type-options", b"nosniff")]
+                if not any(key == b"cache-control" for key, _ in given):
+                    added.append((b"cache-control", b"no-store"))
+                message["headers"] = [*given, *added]
             await send(message)
 
         self.metrics.running.inc()
         try:
             await self.app(scope, counted, noted)
+        except ClientDisconnect:
+            seen["status"] = HUNG_UP
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():  # the server stops
+                raise
+            seen["status"] = HUNG_UP  # only the work was: nobody waited for it any more
         except Exception:
             self.logger.exception("failure", extra={"facts": {"request": name}})
             if seen["status"]:  # the answer has begun: all that is left is to break it off

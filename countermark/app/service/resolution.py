@@ -15,7 +15,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, JsonValue
 
 from countermark.app import marking
-from countermark.app.service.context import Context, Shared, image_body, read_body, require
+from countermark.app.service.context import Context, Shared, image_body, require
 from countermark.app.service.errors import refuse, responses
 from countermark.app.verify import read_mark
 from countermark.core.images import read_image
@@ -35,7 +35,7 @@ router = APIRouter(tags=["soft binding resolution"])
 
 _ALGORITHMS: list[JsonValue] = [WATERMARK_ALGORITHM, FINGERPRINT_ALGORITHM]
 _FETCH = require("fetch:manifests")
-_REFUSALS = (400, 401, 403, 408, 413, 429)
+_REFUSALS = (400, 401, 403, 408, 413, 429, 503)
 
 
 class Algorithm(BaseModel):
@@ -113,7 +113,7 @@ async def query_by_binding(
     """Manifests that carry this soft binding."""
     if len(value) > MAX_QUERY_VALUE:
         raise refuse(414, "The value is too long for a query.", hint="Send it with POST.")
-    return await context.work(_by_binding, context, alg, value, maxResults)
+    return await context.look_up(_by_binding, context, alg, value, maxResults)
 
 
 @router.post(
@@ -124,14 +124,14 @@ async def query_by_binding(
 )
 async def query_by_large_binding(context: Shared, query: Binding, maxResults: MaxResults = 10) -> Matches:
     """Manifests that carry this soft binding, for values that are too long for an address."""
-    return await context.work(_by_binding, context, query.alg, query.value, maxResults)
+    return await context.look_up(_by_binding, context, query.alg, query.value, maxResults)
 
 
 @router.post(
     "/v1/matches/byContent",
     operation_id="uploadFile",
     dependencies=[_FETCH],
-    responses=responses(*_REFUSALS, 415, 503),
+    responses=responses(*_REFUSALS, 415),
     openapi_extra=image_body("The image whose manifest is looked for."),
 )
 async def query_by_content(
@@ -149,8 +149,8 @@ async def query_by_content(
     if (hintAlg is None) != (hintValue is None):
         raise refuse(400, "hintAlg and hintValue belong together.")
     hint = None if hintAlg is None else (hintAlg, _decode(hintAlg, hintValue or ""))
-    body = await read_body(request)
-    return await context.work(_by_content, context, body, alg, hint, maxResults)
+    async with context.body(request) as body:
+        return await context.work(request, _by_content, context, body, alg, hint, maxResults)
 
 
 @router.get(
@@ -172,7 +172,7 @@ async def get_manifest(
     returnActiveManifest: bool = False,
 ) -> Response:
     """A manifest store, or only the manifest of this id out of it."""
-    record = await context.work(context.repository.by_manifest_id, manifestId)
+    record = await context.look_up(context.repository.by_manifest_id, manifestId)
     if record is None:
         raise refuse(404, "There is no manifest of this id.", code="manifest.unknown")
     store = extract_manifest(record.store, manifestId) if returnActiveManifest else record.store
@@ -196,7 +196,7 @@ async def get_capabilities() -> Capabilities:
 @router.get("/v1/services/status", operation_id="getServiceStatus", responses=responses(429, 503))
 async def get_status(context: Shared) -> Status:
     """Whether the service can answer queries."""
-    state = "ok" if await context.work(context.alive) else "down"
+    state = "ok" if await context.ready() else "down"
     return Status(status=state, timestamp=datetime.now(UTC))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from countermark.core.errors import ConfigError
 from countermark.core.images import Limits
@@ -21,6 +22,12 @@ SCOPES = {
     "scan": "scan images",
     "metrics": "read the Prometheus metrics",
 }
+
+
+_ABOVE_ZERO = (
+    "max_bytes max_pixels rate burst workers waiting_bytes connections head_seconds body_seconds body_rate "
+    "send_seconds keep_seconds keep_bytes grace_seconds"
+).split()
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,17 @@ class Settings:
         burst: Requests that one client may make at once.
         workers: Images that are worked on at the same time.
         queue: Images that may wait for a worker; more are turned away with 503.
+        waiting_bytes: Bytes of request bodies that may be held at once; one client gets half.
+        connections: Connections at once; beyond it, one that waits for a request is closed.
+        head_seconds: Longest time that the head of a request may take.
         body_seconds: Longest pause between two parts of a request body.
+        body_rate: Bytes a second that a body must keep up after its first ``body_seconds``.
+        send_seconds: Longest time that a client may read nothing of its answer.
+        warm: Load and try everything at the start; until then ``/readyz`` says so.
+        page: ``open``: the page for people needs no token on this machine; ``token``: it always
+            does, for services behind a proxy; ``off``: there is none.
+        keep_seconds: How long the page keeps a picture and its result, in memory only.
+        keep_bytes: Bytes of pictures and results that the page keeps; the oldest go first.
         grace_seconds: Time that running requests get when the service is stopped.
         public_url: Address under which clients reach the service, for the discovery document;
             None: as they called it.
@@ -54,7 +71,16 @@ class Settings:
     burst: int = 40
     workers: int = os.cpu_count() or 1
     queue: int = 64
+    waiting_bytes: int = 256 * 1024 * 1024
+    connections: int = 512
+    head_seconds: float = 10.0
     body_seconds: float = 30.0
+    body_rate: float = 64 * 1024
+    send_seconds: float = 30.0
+    warm: bool = True
+    page: Literal["open", "token", "off"] = "open"
+    keep_seconds: float = 900.0
+    keep_bytes: int = 384 * 1024 * 1024
     grace_seconds: float = 30.0
     public_url: str | None = None
 
@@ -66,7 +92,9 @@ class Settings:
                 code="service.scope",
                 hint=f"Known: {', '.join(SCOPES)}.",
             )
-        for name in ("max_bytes", "max_pixels", "rate", "burst", "workers", "body_seconds", "grace_seconds"):
+        if self.page not in ("open", "token", "off"):
+            raise ConfigError("The page is open, token or off.", code="service.setting")
+        for name in _ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"The setting {name} must be above zero.", code="service.setting")
 

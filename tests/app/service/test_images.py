@@ -56,7 +56,7 @@ def client(home: Path) -> Iterator[TestClient]:
     scopes = ["fetch:manifests", "sign", "verify", "scan", "metrics"]
     secret = create_token("tests", scopes, path=tokens)
     url = f"sqlite:///{home / 'service.db'}"
-    app = create_app(Settings(repository=url, tokens=tokens, rate=1e6, burst=10**6))
+    app = create_app(Settings(repository=url, tokens=tokens, rate=1e6, burst=10**6, warm=False))
     with TestClient(app, headers={"Authorization": f"Bearer {secret}"}) as client:
         yield client
 

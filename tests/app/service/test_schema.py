@@ -28,7 +28,7 @@ def _application() -> tuple[Any, str]:
     folder = Path(tempfile.mkdtemp(prefix="countermark-test-"))
     tokens = folder / "tokens.json"
     secret = create_token("schema", SCOPES, path=tokens)
-    limits = {"max_bytes": 1_000_000, "max_pixels": 1_000_000, "rate": 1e6, "burst": 10**6}
+    limits = {"max_bytes": 1_000_000, "max_pixels": 1_000_000, "rate": 1e6, "burst": 10**6, "warm": False}
     app = create_app(Settings(repository=f"sqlite:///{folder}/manifests.db", tokens=tokens, **limits))
     record = ManifestRecord(
         "urn:c2pa:1", b"jumbf", payload=b"8 bytes!", fingerprint=bytes(32), sha256="0" * 64

@@ -376,9 +376,12 @@ def test_clients_that_ask_too_often_wait(make: Make, tokens: Path) -> None:
 
 def test_a_full_queue_turns_requests_away(make: Make) -> None:
     client = make(workers=1, queue=0)
-    client.app.state.context._waiting = 1
-    answer = client.get(f"/v1/manifests/{ACTIVE}")
+    client.app.state.context.lane.running = 1
+    answer = client.post("/v1/verify", content=b"x")
     assert answer.status_code == 503 and answer.headers["retry-after"]
+    # Look-ups do not stand behind pictures, and nor does whoever watches over the service.
+    assert client.get(f"/v1/manifests/{ACTIVE}").status_code == 200
+    assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -425,6 +428,8 @@ def test_health_tells_when_the_repository_is_gone(make: Make, monkeypatch: pytes
     assert client.get("/healthz").json()["status"] == "ok"
     assert client.get("/readyz").status_code == 200
     monkeypatch.setattr(type(client.app.state.context), "alive", lambda self: False)
+    assert client.get("/readyz").status_code == 200, "an answer stands for a second"
+    client.app.state.context._alive = None
     assert client.get("/readyz").status_code == 503
     assert client.get("/v1/services/status").json()["status"] == "down"
     assert client.get("/healthz").status_code == 200
