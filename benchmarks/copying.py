@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 
 from countermark.core.features import Extractor, load_extractor
-from countermark.generators.data.pictures import load_pictures
-from countermark.generators.gan.recipe import DataConfig
+from countermark.generators.data.pictures import DataConfig, load_pictures
 from countermark.generators.measuring.copying import copying
 
 SIZES = ((300, 100), (600, 200), (1000, 300), (2000, 500))

@@ -43,14 +43,14 @@ import torch
 from torch import Tensor, nn
 
 from countermark.core.errors import MissingExtraError, TrainingError
-from countermark.generators.data.pictures import load_pictures
+from countermark.generators.base import to_pixels
+from countermark.generators.data.pictures import DataConfig, load_pictures
 from countermark.generators.families import FAMILIES
 from countermark.generators.gan.diffaugment import augment
-from countermark.generators.gan.loop import fit
-from countermark.generators.gan.recipe import DataConfig, Recipe, load_recipe, parse_recipe
-from countermark.generators.gan.train import finish
-from countermark.generators.library import to_pixels
+from countermark.generators.gan.fitting import fit
+from countermark.generators.gan.training import finish
 from countermark.generators.measuring.evaluation import evaluate_images
+from countermark.generators.recipes.schema import Recipe, load_recipe, parse_recipe
 from countermark.generators.training.checkpoints import FILE
 
 OURS, LABELLED = "countermark dcgan", "countermark dcgan, told the classes"

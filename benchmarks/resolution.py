@@ -29,13 +29,13 @@ from countermark.core.images import Pixels, iter_image_paths, read_image
 from countermark.core.results import Interval
 from countermark.core.seeds import derive
 from countermark.generators import LoadedGenerator, load_generator
+from countermark.generators.base import to_pixels, to_tensor
 from countermark.generators.data.textures import EACH, seam_ratio, texture
 from countermark.generators.families import FAMILIES
-from countermark.generators.library import to_pixels, to_tensor
 from countermark.generators.measuring.quality import kid
 from countermark.generators.style.encoder import load_encoder
-from countermark.generators.superres.enlarge import bicubic_pixels, enlarge
-from countermark.generators.superres.measure import EnlargingFigures, compare_with_bicubic
+from countermark.generators.superres.enlarge import enlarge
+from countermark.generators.superres.measure import EnlargingFigures, bicubic_pixels, compare_with_bicubic
 
 CROP = 256
 

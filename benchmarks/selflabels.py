@@ -20,12 +20,12 @@ import numpy as np
 import torch
 
 from countermark.generators.data.pictures import load_pictures
-from countermark.generators.gan.recipe import load_recipe
-from countermark.generators.gan.selflabels import purity
-from countermark.generators.gan.train import train_generator
+from countermark.generators.data.selflabels import purity
+from countermark.generators.gan.training import train_generator
 from countermark.generators.library import load_generator
 from countermark.generators.measuring.classifier import train_classifier
 from countermark.generators.measuring.evaluation import evaluate_images
+from countermark.generators.recipes.schema import load_recipe
 from countermark.generators.training.checkpoints import FILE
 
 KINDS = {"true classes": {}, "self-labels": {"classes": False}, "no classes": {"classes": False}}

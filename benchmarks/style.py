@@ -23,12 +23,12 @@ import torch
 from countermark.core.files import atomic_write
 from countermark.core.images import Pixels, iter_image_paths, read_image
 from countermark.generators import load_generator
-from countermark.generators.conditional import ForwardStyle
-from countermark.generators.library import to_pixels, to_tensor
+from countermark.generators.base import to_pixels, to_tensor
 from countermark.generators.style.adain import adapt, measure
 from countermark.generators.style.encoder import Encoder, load_encoder
 from countermark.generators.style.feedforward import ForwardSettings, stylise_forward
 from countermark.generators.style.gatys import StyleSettings, style_distance, stylise
+from countermark.generators.style.generator import ForwardStyle
 from countermark.generators.style.measure import at_content, content_distance, moments_distance
 from countermark.generators.style.tiles import fit_within
 

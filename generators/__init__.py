@@ -14,19 +14,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from countermark.generators.base import LoadedGenerator
     from countermark.generators.data.corpora import write_corpus
     from countermark.generators.families import FAMILIES
-    from countermark.generators.gan.train import train_generator
+    from countermark.generators.gan.training import train_generator
     from countermark.generators.grids import sample_grid
-    from countermark.generators.library import LoadedGenerator, list_generators, load_generator
+    from countermark.generators.library import list_generators, load_generator
 
 _WHERE = {
     "FAMILIES": "families",
-    "LoadedGenerator": "library",
+    "LoadedGenerator": "base",
     "list_generators": "library",
     "load_generator": "library",
     "sample_grid": "grids",
-    "train_generator": "gan.train",
+    "train_generator": "gan.training",
     "write_corpus": "data.corpora",
 }
 

@@ -17,7 +17,7 @@ from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels, write_image
 
 if TYPE_CHECKING:
-    from countermark.generators.library import LoadedGenerator
+    from countermark.generators.base import LoadedGenerator
 
 
 def sheet(

@@ -24,7 +24,7 @@ from countermark.core.files import atomic_write
 if TYPE_CHECKING:
     from countermark.core.results import Interval
     from countermark.generators.augmentation import AugmentationReport
-    from countermark.generators.gan.recipe import Recipe
+    from countermark.generators.recipes.schema import Recipe
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def augment(
     """
     from countermark.generators import load_generator
     from countermark.generators.augmentation import MeasureSettings, allot, fill_classes, fill_up, measure
+    from countermark.generators.augmentation.benefit import split
     from countermark.generators.augmentation.filling import load_labelled
-    from countermark.generators.augmentation.measure import split
-    from countermark.generators.gan.train import train_pictures
+    from countermark.generators.gan.training import train_pictures
     from countermark.generators.measuring.classifier import train_classifier
 
     root = Path(out)
@@ -183,7 +183,7 @@ def _cell(text: str) -> str:
 
 
 def _recipe(recipe: str | Path, size: int | None, channels: int | None, images: int | None) -> Recipe:
-    from countermark.generators.gan.recipe import load_recipe, parse_recipe
+    from countermark.generators.recipes.schema import load_recipe, parse_recipe
 
     values = load_recipe(recipe).model_dump()
     given = {"size": size, "channels": channels}

@@ -52,7 +52,7 @@ def train(kind: str, data: Path | str, *, out: Path | str, preset: str | None = 
 
 def _with_data_options(options: dict[str, Any]) -> dict[str, Any]:
     """``self_labels`` and ``download`` become settings of the recipe, which the card then tells."""
-    from countermark.generators.gan.recipe import load_recipe, parse_recipe
+    from countermark.generators.recipes.schema import load_recipe, parse_recipe
 
     changes = {key: options.pop(key) for key in ("self_labels", "download") if key in options}
     changes = {key: value for key, value in changes.items() if value}

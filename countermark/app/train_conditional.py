@@ -85,7 +85,7 @@ def train_growth(
     Raises:
         ConfigError, CorpusError, OutputError, TrainingError, UnknownNameError, WeightsError.
     """
-    from countermark.generators.superres.growth import GrowthSettings, grow_generator
+    from countermark.generators.gan.growth import GrowthSettings, grow_generator
 
     settings = GrowthSettings(seed=seed, width=width, blocks=blocks)
     return grow_generator(base, data, out, factor=factor, settings=settings, **options)

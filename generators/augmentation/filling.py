@@ -17,10 +17,10 @@ from countermark.core.corpus import METADATA, Corpus, CorpusRow, write_metadata
 from countermark.core.errors import CorpusError, OutputError
 from countermark.core.files import atomic_write, sha256_bytes
 from countermark.core.images import encode_image
-from countermark.generators.data.pictures import Pictures, load_pictures
-from countermark.generators.gan.recipe import DataConfig, Recipe
-from countermark.generators.library import LoadedGenerator
+from countermark.generators.base import LoadedGenerator
+from countermark.generators.data.pictures import DataConfig, Pictures, load_pictures
 from countermark.generators.measuring.classifier import Classifier
+from countermark.generators.recipes.schema import Recipe
 
 #: Generated images of one class have seeds of their own, so that classes can be filled up separately.
 SEEDS_EACH = 1_000_000

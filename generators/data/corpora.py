@@ -13,7 +13,7 @@ from countermark.core.corpus import METADATA, Corpus, CorpusRow, write_metadata
 from countermark.core.errors import OutputError
 from countermark.core.files import atomic_write, sha256_bytes
 from countermark.core.images import encode_image
-from countermark.generators.library import LoadedGenerator
+from countermark.generators.base import LoadedGenerator
 
 CHUNK = 256
 

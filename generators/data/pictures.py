@@ -20,20 +20,53 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import cv2
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from countermark.core.errors import CorpusError, ImageError, MissingExtraError, UnknownNameError
 from countermark.core.files import data_dir
 from countermark.core.images import EXTENSIONS, Pixels, iter_image_paths, read_image
 from countermark.core.seeds import derive, rng
-from countermark.generators.gan.recipe import DataConfig
 
 MAX_MEMBER_BYTES = 64 * 1024**2
 MAX_MEMBERS = 2_000_000
 #: Names of the procedural source and the side of its pictures.
 TEXTURES = {"textures": 64, "textures:128": 128, "textures:256": 256}
+
+
+class DataConfig(BaseModel):
+    """How images become training pictures.
+
+    Attributes:
+        crop: ``centre`` square, ``random`` squares (``crops`` per image, each ``crop_share`` of the
+            short side), or ``stretch`` to a square.
+        mirror: Also train on left-right mirrored images.
+        classes: Use the names of first-level folders as classes.
+        class_pattern: Regular expression whose first group, found in a file's name, is its class.
+        holdout: Share of images kept out of training, for figures.
+        max_images: Most images (after crops) held in memory.
+        self_labels: Make so many classes from clusters of features (``data.selflabels``); names
+            of folders are then only used to measure the clusters.
+        self_label_features: Extractor for them: ``auto``, ``lite0``, ``dct`` or ``pixels``.
+        download: Fetch ``medmnist:NAME`` if it is not there; nothing is fetched otherwise.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crop: Literal["centre", "random", "stretch"] = "centre"
+    crops: int = Field(default=1, ge=1, le=1000)
+    crop_share: float = Field(default=1.0, gt=0.02, le=1.0)
+    mirror: bool = True
+    classes: bool = False
+    class_pattern: str = Field(default="", max_length=200)
+    holdout: float = Field(default=0.1, ge=0, le=0.5)
+    max_images: int = Field(default=100_000, ge=2)
+    self_labels: int = Field(default=0, ge=0, le=1000)
+    self_label_features: str = Field(default="auto", max_length=40)
+    download: bool = False
 
 
 @dataclass(frozen=True)

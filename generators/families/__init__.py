@@ -1,6 +1,19 @@
-"""Families of networks behind one registry: ``FAMILIES.get(name)`` gives config and builders."""
+"""Families of networks that start from noise, by name; each is imported when it is asked for.
 
-from countermark.generators.families import dcgan, fastgan, grown, residual, stylegan, tuned  # noqa: F401
-from countermark.generators.families.base import FAMILIES, Family, NetworkConfig
+>>> FAMILIES.get("dcgan").parse({"size": 32}).size
+32
+"""
 
-__all__ = ["FAMILIES", "Family", "NetworkConfig"]
+from countermark.core.registry import Registry
+from countermark.generators.families.base import GanFamily, NetworkConfig
+
+__all__ = ["FAMILIES", "GanFamily", "NetworkConfig"]
+
+FAMILIES: Registry[GanFamily] = Registry("generator family")
+FAMILIES.place("dcgan", "countermark.generators.families.dcgan:FAMILY")
+FAMILIES.place("fastgan", "countermark.generators.families.fastgan:FAMILY")
+FAMILIES.place("grown", "countermark.generators.families.grown:FAMILY")
+FAMILIES.place("r3gan", "countermark.generators.families.residual:R3GAN")
+FAMILIES.place("stylegan-lite", "countermark.generators.families.stylegan:FAMILY")
+FAMILIES.place("tuned", "countermark.generators.families.tuned:FAMILY")
+FAMILIES.place("wgan-gp", "countermark.generators.families.residual:WGAN")

@@ -21,14 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from countermark.core.networks import initialise
-from countermark.generators.families.base import (
-    FAMILIES,
-    ConditionalBatchNorm,
-    ConvCritic,
-    Family,
-    NetworkConfig,
-    PixelNorm,
-)
+from countermark.generators.families.base import GanFamily, NetworkConfig
+from countermark.generators.families.layers import ConditionalBatchNorm, ConvCritic, PixelNorm
 from countermark.generators.families.upsampling import convolution, double, double_transposed
 
 
@@ -111,14 +105,10 @@ def build_critic(config: DCGANConfig) -> nn.Module:
     return initialise(ConvCritic(config, spectral=config.spectral))
 
 
-FAMILIES.register(
-    "dcgan",
-    Family(
-        name="dcgan",
-        summary="Upsampling convolutions against a spectrally normalised critic; fast on a CPU.",
-        config=DCGANConfig,
-        build_generator=Generator,
-        build_critic=build_critic,
-        defaults={"loss": "hinge"},
-    ),
+FAMILY = GanFamily(
+    name="dcgan",
+    summary="Upsampling convolutions against a spectrally normalised critic; fast on a CPU.",
+    config=DCGANConfig,
+    build_generator=Generator,
+    build_critic=build_critic,
 )

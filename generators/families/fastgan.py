@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from countermark.core.networks import CriticTrunk, initialise, maybe_spectral
-from countermark.generators.families.base import FAMILIES, Family, NetworkConfig, ProjectionHead
+from countermark.generators.families.base import GanFamily, NetworkConfig
+from countermark.generators.families.layers import ProjectionHead
 
 
 class FastGANConfig(NetworkConfig):
@@ -137,14 +138,10 @@ def build_critic(config: FastGANConfig) -> nn.Module:
     return initialise(Critic(config))
 
 
-FAMILIES.register(
-    "fastgan",
-    Family(
-        name="fastgan",
-        summary="Skip-layer excitation and a critic that rebuilds its input; for a few hundred images.",
-        config=FastGANConfig,
-        build_generator=Generator,
-        build_critic=build_critic,
-        defaults={"loss": "hinge"},
-    ),
+FAMILY = GanFamily(
+    name="fastgan",
+    summary="Skip-layer excitation and a critic that rebuilds its input; for a few hundred images.",
+    config=FastGANConfig,
+    build_generator=Generator,
+    build_critic=build_critic,
 )

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from countermark.core.errors import ConfigError
 from countermark.core.networks import initialise, maybe_spectral
-from countermark.generators.families.base import FAMILIES, Family, NetworkConfig
+from countermark.generators.families import FAMILIES
+from countermark.generators.families.base import GanFamily, NetworkConfig
 from countermark.generators.families.fastgan import Excitation
 
 #: Families that are wrappers themselves.
@@ -168,14 +169,10 @@ def build_critic(config: GrownConfig) -> nn.Module:
     return initialise(TextureCritic(config))
 
 
-FAMILIES.register(
-    "grown",
-    Family(
-        name="grown",
-        summary="A trained generator and a stage on top that doubles its side once or twice.",
-        config=GrownConfig,
-        build_generator=GrownGenerator,
-        build_critic=build_critic,
-        defaults={"loss": "hinge"},
-    ),
+FAMILY = GanFamily(
+    name="grown",
+    summary="A trained generator and a stage on top that doubles its side once or twice.",
+    config=GrownConfig,
+    build_generator=GrownGenerator,
+    build_critic=build_critic,
 )

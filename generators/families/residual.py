@@ -20,13 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from countermark.core.networks import initialise
-from countermark.generators.families.base import (
-    FAMILIES,
-    ConditionalBatchNorm,
-    Family,
-    NetworkConfig,
-    ProjectionHead,
-)
+from countermark.generators.families.base import GanFamily, NetworkConfig
+from countermark.generators.families.layers import ConditionalBatchNorm, ProjectionHead
 from countermark.generators.families.upsampling import double
 
 
@@ -211,25 +206,17 @@ class R3Critic(nn.Module):
         return self.head(x, labels)
 
 
-FAMILIES.register(
-    "wgan-gp",
-    Family(
-        name="wgan-gp",
-        summary="Residual networks with Wasserstein loss and gradient penalty; steady and slow.",
-        config=WGANConfig,
-        build_generator=WGANGenerator,
-        build_critic=WGANCritic,
-        defaults={"loss": "wasserstein"},
-    ),
+WGAN = GanFamily(
+    name="wgan-gp",
+    summary="Residual networks with Wasserstein loss and gradient penalty; steady and slow.",
+    config=WGANConfig,
+    build_generator=WGANGenerator,
+    build_critic=WGANCritic,
 )
-FAMILIES.register(
-    "r3gan",
-    Family(
-        name="r3gan",
-        summary="Grouped residual networks without normalisation, paired relativistic loss, R1 and R2.",
-        config=R3GANConfig,
-        build_generator=R3Generator,
-        build_critic=R3Critic,
-        defaults={"loss": "relativistic"},
-    ),
+R3GAN = GanFamily(
+    name="r3gan",
+    summary="Grouped residual networks without normalisation, paired relativistic loss, R1 and R2.",
+    config=R3GANConfig,
+    build_generator=R3Generator,
+    build_critic=R3Critic,
 )

@@ -17,13 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from countermark.core.networks import initialise
-from countermark.generators.families.base import (
-    FAMILIES,
-    ConvCritic,
-    Family,
-    NetworkConfig,
-    PixelNorm,
-)
+from countermark.generators.families.base import GanFamily, NetworkConfig
+from countermark.generators.families.layers import ConvCritic, PixelNorm
 from countermark.generators.families.upsampling import double
 
 
@@ -142,14 +137,10 @@ def build_critic(config: StyleGANConfig) -> nn.Module:
     return initialise(ConvCritic(config, spectral=config.spectral))
 
 
-FAMILIES.register(
-    "stylegan-lite",
-    Family(
-        name="stylegan-lite",
-        summary="Mapping network, modulated convolutions, noise and style mixing.",
-        config=StyleGANConfig,
-        build_generator=Generator,
-        build_critic=build_critic,
-        defaults={"loss": "non-saturating"},
-    ),
+FAMILY = GanFamily(
+    name="stylegan-lite",
+    summary="Mapping network, modulated convolutions, noise and style mixing.",
+    config=StyleGANConfig,
+    build_generator=Generator,
+    build_critic=build_critic,
 )

@@ -18,7 +18,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from countermark.core.errors import ConfigError
-from countermark.generators.families.base import FAMILIES, Family, NetworkConfig
+from countermark.generators.families import FAMILIES
+from countermark.generators.families.base import GanFamily, NetworkConfig
 
 
 class TunedConfig(NetworkConfig):
@@ -101,13 +102,10 @@ def build_critic(config: TunedConfig) -> nn.Module:
     return FAMILIES.get(config.base_family).build_critic(config.base_config())
 
 
-FAMILIES.register(
-    "tuned",
-    Family(
-        name="tuned",
-        summary="A frozen generator behind a latent policy that was tuned on a reward.",
-        config=TunedConfig,
-        build_generator=TunedGenerator,
-        build_critic=build_critic,
-    ),
+FAMILY = GanFamily(
+    name="tuned",
+    summary="A frozen generator behind a latent policy that was tuned on a reward.",
+    config=TunedConfig,
+    build_generator=TunedGenerator,
+    build_critic=build_critic,
 )

@@ -28,12 +28,12 @@ from countermark.core.errors import ConfigError, OutputError, TrainingError
 from countermark.core.files import atomic_write, sha256_bytes
 from countermark.core.images import encode_image
 from countermark.core.seeds import derive, rng, torch_rng
+from countermark.generators.base import to_pixels
 from countermark.generators.data.pictures import Pictures, load_pictures
 from countermark.generators.families import FAMILIES
-from countermark.generators.gan.loop import fit, make_fabric
-from countermark.generators.gan.recipe import OptimiserConfig, Recipe, RegulariserConfig
-from countermark.generators.gan.train import finish
-from countermark.generators.library import to_pixels
+from countermark.generators.gan.fitting import fit, make_fabric
+from countermark.generators.gan.training import finish
+from countermark.generators.recipes.schema import OptimiserConfig, Recipe, RegulariserConfig
 
 #: What is drawn, and from what.
 CHOICES: dict[str, tuple[Any, ...]] = {

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.networks import CriticTrunk, initialise
 from countermark.core.seeds import derive, torch_rng
-from countermark.generators.library import to_tensor
+from countermark.generators.base import to_tensor
 
 FEATURES = 128
 

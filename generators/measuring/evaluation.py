@@ -21,12 +21,13 @@ from countermark.core.features import Extractor, load_extractor
 from countermark.core.images import write_image
 from countermark.core.results import Interval
 from countermark.core.weights import WeightsCard
-from countermark.generators.data.pictures import Pictures, load_pictures
-from countermark.generators.gan.recipe import DataConfig, parse_recipe
+from countermark.generators.base import LoadedGenerator
+from countermark.generators.data.pictures import DataConfig, Pictures, load_pictures
 from countermark.generators.grids import sheet
-from countermark.generators.library import LoadedGenerator, load_generator
+from countermark.generators.library import load_generator
 from countermark.generators.measuring.copying import CopyingReport, copying
 from countermark.generators.measuring.quality import frechet, half_sampled, kid, neighbourhood
+from countermark.generators.recipes.schema import parse_recipe
 
 MINIMUM_HELDOUT = 50
 

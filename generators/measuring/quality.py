@@ -19,6 +19,7 @@ from scipy import linalg
 from sklearn.metrics import pairwise_distances
 
 from countermark.core.errors import ConfigError
+from countermark.core.intervals import widened
 from countermark.core.results import Interval
 
 
@@ -111,6 +112,8 @@ def half_sampled(
         draws.append(statistic(real[i], fake[j]))
     spread = np.asarray(draws) - np.mean(draws)
     low, high = np.clip(value + np.quantile(spread, [0.025, 0.975]), *limits)
+    if np.isfinite(limits).all():  # a share, which is never certain
+        low, high = widened(low, high, min(len(real), len(fake)), bounds=limits)
     return Interval(value, float(low), float(high), len(fake))
 
 

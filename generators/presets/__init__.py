@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from countermark.core.errors import ConfigError, UnknownNameError
-from countermark.generators.gan.recipe import Recipe, load_recipe, parse_recipe
+from countermark.generators.recipes.schema import Recipe, load_recipe, parse_recipe
 
 FOLDER = Path(__file__).parent
 MAX_BYTES = 64 * 1024

@@ -24,9 +24,10 @@ from torch import Tensor
 from countermark.core.errors import ConfigError, CorpusError, TrainingError
 from countermark.core.features import load_extractor
 from countermark.core.seeds import derive, rng, torch_rng
+from countermark.generators.base import LoadedGenerator
 from countermark.generators.data.pictures import Pictures, load_pictures
 from countermark.generators.families.tuned import LatentPolicy
-from countermark.generators.library import LoadedGenerator, load_generator
+from countermark.generators.library import load_generator
 from countermark.generators.measuring.classifier import train_classifier
 from countermark.generators.measuring.evaluation import card_options
 from countermark.generators.reward.guard import Guard, GuardLimits, GuardReading

@@ -12,20 +12,19 @@ Dark lines on light paper and light ones on dark both work, as does ink on a tra
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
 from countermark.core.errors import ConfigError
-from countermark.core.images import Pixels, read_image
+from countermark.core.images import Pixels
+from countermark.generators.base import ImageSource, as_pixels
 from countermark.generators.sketch.edges import assemble
 
 #: Doodles of fewer pixels a side hold no drawing.
 LEAST_SIDE = 8
 
 
-def read_doodle(source: Path | str | bytes | Pixels | None, size: int) -> np.ndarray:
+def read_doodle(source: ImageSource, size: int) -> np.ndarray:
     """The condition for a doodle: float32 [size, size, 5], see ``edges``.
 
     Args:
@@ -33,17 +32,10 @@ def read_doodle(source: Path | str | bytes | Pixels | None, size: int) -> np.nda
         size: Side that the network works at.
 
     Raises:
-        ConfigError: ``generator.condition-missing``, ``generator.condition-small`` or
-            ``generator.condition-empty`` (nothing is drawn).
+        ConfigError: ``generator.condition-small`` or ``generator.condition-empty`` (nothing is drawn).
         ImageError: the file is missing, damaged, or too large.
     """
-    if source is None:
-        raise ConfigError(
-            "A doodle is needed.",
-            code="generator.condition-missing",
-            hint="Give one with --condition doodle.png.",
-        )
-    pixels = source if isinstance(source, np.ndarray) else read_image(source).pixels
+    pixels = as_pixels(source)
     if min(pixels.shape[:2]) < LEAST_SIDE:
         raise ConfigError(
             f"A doodle of {pixels.shape[1]} x {pixels.shape[0]} pixels holds no drawing.",

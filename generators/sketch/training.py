@@ -21,17 +21,17 @@ from torch.nn import functional as F
 
 from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng, torch_rng
-from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.data.pictures import Pictures, load_pictures
+from countermark.core.weights import WeightsCard
+from countermark.generators.base import to_tensor
+from countermark.generators.data.pictures import DataConfig, Pictures, load_pictures
 from countermark.generators.gan.losses import LOSSES
-from countermark.generators.gan.recipe import DataConfig
-from countermark.generators.library import to_tensor
+from countermark.generators.library import save_generator
 from countermark.generators.sketch.edges import doodle
 from countermark.generators.sketch.hed import hed_is_installed, load_hed
 from countermark.generators.sketch.network import PatchCritic, SketchConfig, build_generator
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
-from countermark.generators.training.steps import StepLoop, half, set_rates
+from countermark.generators.training.steps import StepLoop, set_rates
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def train_sketch(
         "critic_optimiser": run.opt_d,
     }
     progress = loop.run(run.step, modules, optimisers, identity)
-    return save_weights(
-        out, half(run.average.network), _card(name, config, settings, pictures, progress, run, holdout)
+    return save_generator(
+        out, run.average.network, _card(name, config, settings, pictures, progress, run, holdout)
     )
 
 

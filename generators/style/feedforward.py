@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
-from countermark.generators.library import to_pixels, to_tensor
+from countermark.generators.base import to_pixels, to_tensor
 from countermark.generators.style.adain import (
     SIDES,
     STEP,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.images import Pixels
-from countermark.generators.library import to_pixels, to_tensor
+from countermark.generators.base import to_pixels, to_tensor
 from countermark.generators.style.encoder import Encoder
 from countermark.generators.style.tiles import blend_tiles, fit_within
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from countermark.core.images import Pixels
-from countermark.generators.library import to_tensor
+from countermark.generators.base import to_tensor
 from countermark.generators.style.adain import measure
 from countermark.generators.style.encoder import Encoder
 

@@ -24,14 +24,15 @@ from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
 from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng
-from countermark.core.weights import WeightsCard, save_weights
+from countermark.core.weights import WeightsCard
+from countermark.generators.base import to_tensor
 from countermark.generators.data.photographs import Photographs, read_photographs
-from countermark.generators.library import to_tensor
+from countermark.generators.library import save_generator
 from countermark.generators.style.adain import STEP, AdainConfig, AdainDecoder, adapt, distance, measure
 from countermark.generators.style.encoder import Encoder, load_encoder
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
-from countermark.generators.training.steps import StepLoop, half, set_rates
+from countermark.generators.training.steps import StepLoop, set_rates
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def train_style(
         },
         limits=["The result shows the content image: a composite, not a new picture."],
     )
-    return save_weights(out, half(run.average.network), card)
+    return save_generator(out, run.average.network, card)
 
 
 def _read(folder: Path | str, settings: StyleTraining) -> Photographs:

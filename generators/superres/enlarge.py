@@ -1,4 +1,4 @@
-"""Enlarging images of any size, and what it is measured by.
+"""Enlarging images of any size.
 
 >>> enlarge(network, pixels, 4).shape                                      # doctest: +SKIP
 (256, 256, 3)
@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
 import torch
 from torch import nn
 
 from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
-from countermark.generators.library import to_pixels, to_tensor
+from countermark.generators.base import to_pixels, to_tensor
 from countermark.generators.superres.network import enlarge_once
 
 SCALES = (2, 4)
@@ -42,15 +40,3 @@ def enlarge(
     for _ in range(scale.bit_length() - 1):
         x = enlarge_once(network, x, tile=tile).clamp(-1, 1)  # type: ignore[arg-type]
     return to_pixels(x)[0]
-
-
-def bicubic_pixels(pixels: Pixels, scale: int) -> Pixels:
-    """The baseline: OpenCV's bicubic, uint8 [scale * H, scale * W, 3]."""
-    height, width = pixels.shape[:2]
-    return cv2.resize(pixels, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
-
-
-def psnr(one: Pixels, two: Pixels) -> float:
-    """Peak signal-to-noise ratio of two uint8 images in dB; infinite for equal ones."""
-    error = float(np.mean((one.astype(np.float64) - two.astype(np.float64)) ** 2))
-    return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))

@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from countermark.core.images import Pixels
+from countermark.core.intervals import bootstrap
 from countermark.core.perturb import perturb
 from countermark.core.results import Interval
-from countermark.generators.library import to_tensor
+from countermark.core.stats import weighted_mean
+from countermark.generators.base import to_tensor
 from countermark.generators.style.encoder import Encoder
-from countermark.generators.superres.enlarge import bicubic_pixels, psnr
 
 #: Takes a small image and its number among those that are measured.
 Enlarger = Callable[[Pixels, int], Pixels]
@@ -46,6 +47,18 @@ class EnlargingFigures:
     distance: tuple[float, float]
     nearer: Interval
     better: float
+
+
+def bicubic_pixels(pixels: Pixels, scale: int) -> Pixels:
+    """The baseline: OpenCV's bicubic, uint8 [scale * H, scale * W, 3]."""
+    height, width = pixels.shape[:2]
+    return cv2.resize(pixels, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
+
+
+def psnr(one: Pixels, two: Pixels) -> float:
+    """Peak signal-to-noise ratio of two uint8 images in dB; infinite for equal ones."""
+    error = float(np.mean((one.astype(np.float64) - two.astype(np.float64)) ** 2))
+    return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
 
 def perceptual_distance(one: Pixels, two: Pixels, encoder: Encoder) -> float:
@@ -105,7 +118,4 @@ def compare_with_bicubic(
 
 
 def _interval(values: np.ndarray, resamples: int) -> Interval:
-    draws = np.random.default_rng(0)
-    means = [draws.choice(values, len(values)).mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high), len(values))
+    return bootstrap(lambda w: weighted_mean(values, w), np.ones(len(values)), resamples=resamples)

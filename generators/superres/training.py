@@ -24,14 +24,15 @@ from countermark.core.images import Pixels
 from countermark.core.networks import count_parameters
 from countermark.core.perturb import perturb
 from countermark.core.seeds import rng
-from countermark.core.weights import WeightsCard, save_weights
+from countermark.core.weights import WeightsCard
+from countermark.generators.base import to_tensor
 from countermark.generators.data.photographs import read_photographs
 from countermark.generators.gan.losses import LOSSES
-from countermark.generators.library import to_tensor
+from countermark.generators.library import save_generator
 from countermark.generators.superres.network import DetailCritic, SuperresConfig, SuperResolver
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
-from countermark.generators.training.steps import StepLoop, half, set_rates
+from countermark.generators.training.steps import StepLoop, set_rates
 
 FILTERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 
@@ -122,7 +123,7 @@ def train_superres(
         },
         limits=["Fine detail is invented, not recovered: not for evidence, faces or text."],
     )
-    return save_weights(out, half(run.average.network), card)
+    return save_generator(out, run.average.network, card)
 
 
 class _Run:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from countermark.core.errors import ConfigError, TrainingError
 from countermark.generators.training.checkpoints import (
@@ -153,8 +153,3 @@ def set_rates(rates: Iterable[tuple[torch.optim.Optimizer, float]], share: float
     for optimiser, rate in rates:
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (1 - share) / last + FLOOR)
-
-
-def half(network: nn.Module) -> dict[str, Tensor]:
-    """The network's tensors for storage, floating-point ones as float16."""
-    return {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}

@@ -18,7 +18,7 @@ from countermark.core.errors import ConfigError, CorpusError, OutputError, Unkno
 from countermark.core.images import read_image, write_image
 from countermark.core.weights import read_card
 from countermark.generators import load_generator
-from countermark.generators.gan.recipe import load_recipe
+from countermark.generators.recipes.schema import load_recipe
 from countermark.generators.reward import TuningSettings
 
 QUICK = TuningSettings(steps=4, every=2, readings=40, classifier_steps=20, extractor="dct", batch=16)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from countermark.core.images import write_image
-from countermark.generators.gan.recipe import Recipe, parse_recipe
+from countermark.generators.recipes.schema import Recipe, parse_recipe
 
 torch.set_num_threads(1)
 NETWORK = {"width": 4, "max_width": 8}

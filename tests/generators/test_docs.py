@@ -9,7 +9,7 @@ import pytest
 import torch
 
 MODULES = [
-    "gan.recipe",
+    "recipes.schema",
     "measuring.copying",
     "data.pictures",
     "gan.diffaugment",
@@ -27,7 +27,7 @@ MODULES = [
     "library",
     "presets",
     "measuring.quality",
-    "gan.selflabels",
+    "data.selflabels",
     "data.textures",
     "gan.zoo",
 ]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from countermark.core.errors import ConfigError, CorpusError, OutputError, TrainingError
 from countermark.core.images import read_image, write_image
 from countermark.generators.augmentation import MeasureSettings, allot, fill_classes, fill_up, measure
+from countermark.generators.augmentation.benefit import AugmentationReport, Row, paired, split
 from countermark.generators.augmentation.filling import folder_name, load_labelled
-from countermark.generators.augmentation.measure import AugmentationReport, Row, paired, split
 from countermark.generators.data.pictures import Pictures
 from countermark.generators.library import load_generator
 from countermark.generators.measuring.classifier import classical, train_classifier

@@ -10,8 +10,7 @@ from PIL import Image
 
 from countermark.core.errors import CorpusError, UnknownNameError
 from countermark.core.images import write_image
-from countermark.generators.data.pictures import load_pictures
-from countermark.generators.gan.recipe import DataConfig
+from countermark.generators.data.pictures import DataConfig, load_pictures
 
 ALL = DataConfig(holdout=0)
 

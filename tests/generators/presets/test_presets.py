@@ -7,11 +7,11 @@ import pytest
 
 from countermark.core.errors import ConfigError, CorpusError, MissingExtraError, UnknownNameError
 from countermark.core.files import HOME_VARIABLE
-from countermark.generators.data.pictures import load_pictures
+from countermark.generators.data.pictures import DataConfig, load_pictures
 from countermark.generators.families import FAMILIES
-from countermark.generators.gan.recipe import DataConfig, list_recipes
 from countermark.generators.library import WEIGHTS, list_generators
 from countermark.generators.presets import FOLDER, list_presets, load_preset, merged, read_preset
+from countermark.generators.recipes.schema import list_recipes
 
 
 @pytest.mark.parametrize("name", ["medical", "product", "texture"])

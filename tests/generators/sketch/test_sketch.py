@@ -29,8 +29,7 @@ from countermark.core.images import write_image
 from countermark.generators import load_generator
 from countermark.generators.sketch import edges, hed, training
 from countermark.generators.sketch.doodles import read_doodle
-from countermark.generators.sketch.evaluation import evaluate_sketch
-from countermark.generators.sketch.measure import diversity, edge_f1
+from countermark.generators.sketch.measure import distance, edge_f1, evaluate_sketch
 from countermark.generators.sketch.network import PatchCritic, SketchConfig, build_generator
 from countermark.generators.sketch.training import SketchSettings, train_sketch
 from countermark.generators.training.checkpoints import FILE
@@ -169,7 +168,7 @@ def test_a_coloured_stroke_is_a_hint_and_not_a_line() -> None:
 
 def test_doodles_that_hold_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as missing:
-        read_doodle(None, 96)
+        load_generator("sketch2image").sample(1)
     assert missing.value.code == "generator.condition-missing"
     with pytest.raises(ConfigError) as small:
         read_doodle(np.zeros((1, 1, 3), np.uint8), 96)
@@ -280,8 +279,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
 
 
 def test_training_learns_the_colours_of_a_simple_world(photographs: Path, tmp_path: Path) -> None:
-    from countermark.generators.data.pictures import load_pictures
-    from countermark.generators.gan.recipe import DataConfig
+    from countermark.generators.data.pictures import DataConfig, load_pictures
     from countermark.generators.sketch.training import _Run
     from countermark.generators.training.checkpoints import Progress
 
@@ -348,12 +346,7 @@ def test_edge_f1_is_one_for_the_same_picture_and_low_for_another() -> None:
     assert edge_f1(edges.canny_edges(square()), other) < 0.2
 
 
-def test_diversity_is_zero_when_the_noise_is_ignored() -> None:
-    same = np.stack([square(32)] * 3)
-    assert (
-        diversity(same, same, lambda images: np.asarray(images).reshape(len(images), -1).astype(float)) == 0
-    )
-    other = 255 - same
-    assert (
-        diversity(same, other, lambda images: np.asarray(images).reshape(len(images), -1).astype(float)) > 0
-    )
+def test_the_distance_of_two_images_is_zero_when_the_noise_is_ignored() -> None:
+    same = np.stack([square(32)] * 3).reshape(3, -1).astype(float)
+    assert distance(same, same) == 0
+    assert distance(same, 255 - same) > 0

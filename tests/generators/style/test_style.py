@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from countermark.core.errors import ConfigError, ImageError, MissingExtraError, UnknownNameError
 from countermark.generators import list_generators, load_generator
-from countermark.generators.conditional import load_style
 from countermark.generators.style import encoder as encoders
 from countermark.generators.style.gatys import StyleSettings, gram, style_distance, stylise, with_colours_of
+from countermark.generators.style.generator import load_style
 from countermark.generators.style.tiles import blend_tiles, fit_within, spans
 
 FILTERS = encoders.load_encoder("filters")

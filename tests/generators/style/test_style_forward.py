@@ -24,7 +24,8 @@ from countermark.core.errors import (
 from countermark.core.images import write_image
 from countermark.core.weights import WeightsCard, read_card, save_weights
 from countermark.generators import load_generator
-from countermark.generators.library import WEIGHTS, to_tensor
+from countermark.generators.base import to_tensor
+from countermark.generators.library import WEIGHTS
 from countermark.generators.style import encoder as encoders
 from countermark.generators.style import training
 from countermark.generators.style.adain import AdainConfig, AdainDecoder, adapt, distance, measure, mix

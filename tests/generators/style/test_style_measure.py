@@ -12,8 +12,7 @@ import torch
 
 from countermark.generators.style.encoder import load_encoder
 from countermark.generators.style.measure import at_content, content_distance, moments_distance
-from countermark.generators.superres.enlarge import bicubic_pixels
-from countermark.generators.superres.measure import compare_with_bicubic, perceptual_distance
+from countermark.generators.superres.measure import bicubic_pixels, compare_with_bicubic, perceptual_distance
 
 FILTERS = load_encoder("filters")
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from countermark.core.errors import ConfigError, CorpusError, ImageError, OutputError, UnknownNameError
 from countermark.core.images import write_image
 from countermark.generators import list_generators, load_generator
-from countermark.generators.superres.enlarge import bicubic_pixels, enlarge, psnr
+from countermark.generators.superres.enlarge import enlarge
+from countermark.generators.superres.measure import bicubic_pixels, psnr
 from countermark.generators.superres.network import SuperresConfig, SuperResolver, bicubic, enlarge_once
 from countermark.generators.superres.training import SuperresSettings, degrade, train_superres
 

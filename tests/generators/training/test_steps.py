@@ -13,7 +13,7 @@ import torch
 from countermark.core.errors import ConfigError, OutputError, TrainingError, WeightsError
 from countermark.core.files import sha256_file
 from countermark.generators.training.checkpoints import FILE, Progress
-from countermark.generators.training.steps import StepLoop, half, set_rates
+from countermark.generators.training.steps import StepLoop, set_rates
 
 
 class Line:
@@ -126,8 +126,3 @@ def test_rates_are_full_and_fall_at_the_end() -> None:
         set_rates([(optimiser, 2.0)], share, last=0.5)
         rates.append(optimiser.param_groups[0]["lr"])
     assert rates == pytest.approx([2.0, 2.0, 0.84, 0.04])
-
-
-def test_only_floating_point_is_halved() -> None:
-    kept = half(torch.nn.BatchNorm1d(2))
-    assert kept["weight"].dtype == torch.float16 and kept["num_batches_tracked"].dtype == torch.int64

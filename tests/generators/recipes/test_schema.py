@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from countermark.core.errors import ConfigError, CountermarkError, UnknownNameError
 from countermark.generators.families import FAMILIES
 from countermark.generators.gan.losses import LOSSES
-from countermark.generators.gan.recipe import list_recipes, load_recipe, parse_recipe
+from countermark.generators.recipes.schema import list_recipes, load_recipe, parse_recipe
 
 
 @pytest.mark.parametrize("name", list_recipes())

@@ -1,9 +1,10 @@
-"""Training recipes: TOML files with a typed schema; unknown keys are refused, nothing is executed.
+"""What a recipe for adversarial training may say: TOML with a typed schema; unknown keys are refused.
 
 >>> load_recipe("dcgan-64").network["size"]
 64
 
-A recipe is given by the name of one in ``generators/recipes`` or by a path to a ``.toml`` file.
+A recipe is given by the name of one in this folder or by a path to a ``.toml`` file; nothing in it is
+executed.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from countermark.core.errors import ConfigError, UnknownNameError
+from countermark.generators.data.pictures import DataConfig
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+RECIPES = Path(__file__).parent
 MAX_RECIPE_BYTES = 256 * 1024
 
 Augmentation = Literal["colour", "translation", "cutout", "flip"]
@@ -24,36 +26,6 @@ Augmentation = Literal["colour", "translation", "cutout", "flip"]
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataConfig(_Part):
-    """How images become training pictures.
-
-    Attributes:
-        crop: ``centre`` square, ``random`` squares (``crops`` per image, each ``crop_share`` of the
-            short side), or ``stretch`` to a square.
-        mirror: Also train on left-right mirrored images.
-        classes: Use the names of first-level folders as classes.
-        class_pattern: Regular expression whose first group, found in a file's name, is its class.
-        holdout: Share of images kept out of training, for figures.
-        max_images: Most images (after crops) held in memory.
-        self_labels: Make so many classes from clusters of features (``generators.selflabels``); names
-            of folders are then only used to measure the clusters.
-        self_label_features: Extractor for them: ``auto``, ``lite0``, ``dct`` or ``pixels``.
-        download: Fetch ``medmnist:NAME`` if it is not there; nothing is fetched otherwise.
-    """
-
-    crop: Literal["centre", "random", "stretch"] = "centre"
-    crops: int = Field(default=1, ge=1, le=1000)
-    crop_share: float = Field(default=1.0, gt=0.02, le=1.0)
-    mirror: bool = True
-    classes: bool = False
-    class_pattern: str = Field(default="", max_length=200)
-    holdout: float = Field(default=0.1, ge=0, le=0.5)
-    max_images: int = Field(default=100_000, ge=2)
-    self_labels: int = Field(default=0, ge=0, le=1000)
-    self_label_features: str = Field(default="auto", max_length=40)
-    download: bool = False
 
 
 class OptimiserConfig(_Part):

@@ -23,11 +23,12 @@ from countermark.core.results import Interval
 from countermark.core.seeds import derive, rng
 from countermark.generators.augmentation.filling import check_classes, pick
 from countermark.generators.augmentation.plan import allot
+from countermark.generators.base import LoadedGenerator
 from countermark.generators.data.pictures import Pictures
-from countermark.generators.gan.recipe import Recipe
-from countermark.generators.gan.train import train_pictures
-from countermark.generators.library import LoadedGenerator, load_generator
+from countermark.generators.gan.training import train_pictures
+from countermark.generators.library import load_generator
 from countermark.generators.measuring.classifier import Classifier, train_classifier
+from countermark.generators.recipes.schema import Recipe
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from countermark.core.errors import ConfigError
 from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng, torch_rng
-from countermark.core.weights import WeightsCard, save_weights
-from countermark.generators.data.pictures import Pictures, load_pictures
+from countermark.core.weights import WeightsCard
+from countermark.generators.base import LoadedGenerator, to_tensor
+from countermark.generators.data.pictures import DataConfig, Pictures, load_pictures
 from countermark.generators.families.grown import (
     WRAPPERS,
     GrownConfig,
@@ -33,11 +34,10 @@ from countermark.generators.families.grown import (
     build_critic,
 )
 from countermark.generators.gan.losses import LOSSES
-from countermark.generators.gan.recipe import DataConfig
-from countermark.generators.library import LoadedGenerator, load_generator, to_tensor
+from countermark.generators.library import load_generator, save_generator
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
-from countermark.generators.training.steps import StepLoop, half, set_rates
+from countermark.generators.training.steps import StepLoop, set_rates
 
 #: Small pixels cut off around a crop, where the padding of the network is seen.
 TRIM = 4
@@ -123,7 +123,7 @@ def grow_generator(
     network = GrownGenerator(config)
     network.base.load_state_dict(small.network.state_dict())
     network.stage.load_state_dict(run.average.network.state_dict())
-    return save_weights(out, half(network), _card(name, config, settings, small, pictures, progress, run))
+    return save_generator(out, network, _card(name, config, settings, small, pictures, progress, run))
 
 
 def grown_config(small: LoadedGenerator, factor: int, settings: GrowthSettings) -> GrownConfig:

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from countermark.core.files import atomic_write
 from countermark.core.seeds import derive, torch_rng
-from countermark.core.weights import WeightsCard, save_weights
+from countermark.core.weights import WeightsCard
 from countermark.generators.data.pictures import Pictures, load_pictures
+from countermark.generators.data.selflabels import label_pictures
 from countermark.generators.families import FAMILIES
-from countermark.generators.gan.loop import fit, make_fabric
+from countermark.generators.gan.fitting import fit, make_fabric
 from countermark.generators.gan.losses import LOSSES
-from countermark.generators.gan.recipe import Recipe, load_recipe
-from countermark.generators.gan.selflabels import label_pictures
+from countermark.generators.library import save_generator
+from countermark.generators.recipes.schema import Recipe, load_recipe
 from countermark.generators.training.checkpoints import Progress, refuse_used_folder
 from countermark.generators.training.ema import refresh_batch_norm
-from countermark.generators.training.steps import half
 
 
 def train_generator(
@@ -110,7 +110,7 @@ def train_pictures(
     )  # fmt: skip
     card = card.model_copy(update={"trained": {**card.trained, **more}})
     if fabric.is_global_zero:
-        save_weights(folder, half(fitted.average), card)
+        save_generator(folder, fitted.average, card)
     fabric.barrier()
     return folder / f"{card.name}.safetensors"
 

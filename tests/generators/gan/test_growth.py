@@ -18,9 +18,9 @@ from countermark.generators.data.pictures import load_pictures
 from countermark.generators.data.textures import MATERIALS, texture
 from countermark.generators.families import FAMILIES
 from countermark.generators.families.grown import GrowthStage, smooth
-from countermark.generators.gan.train import train_generator
-from countermark.generators.superres import growth
-from countermark.generators.superres.growth import GrowthSettings, grow_generator
+from countermark.generators.gan import growth
+from countermark.generators.gan.growth import GrowthSettings, grow_generator
+from countermark.generators.gan.training import train_generator
 
 FAST = GrowthSettings(batch=4, crop=8, width=8, blocks=1, critic_width=4, bf16=False)
 

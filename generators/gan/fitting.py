@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from countermark.core.errors import OutputError, TrainingError
 from countermark.core.images import write_image
 from countermark.core.seeds import derive, torch_rng
+from countermark.generators.base import to_pixels, to_tensor
 from countermark.generators.data.pictures import Pictures
 from countermark.generators.families.base import SelfSupervised
 from countermark.generators.gan.diffaugment import augment, roll
 from countermark.generators.gan.losses import LOSSES
-from countermark.generators.gan.recipe import Recipe
 from countermark.generators.gan.regularisers import gradient_penalty, zero_centred
 from countermark.generators.grids import sheet
-from countermark.generators.library import to_pixels, to_tensor
+from countermark.generators.recipes.schema import Recipe
 from countermark.generators.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from countermark.generators.training.ema import Ema
 from countermark.generators.training.progress import StopSignal, TrainingBar

@@ -17,10 +17,10 @@ from safetensors import safe_open
 from countermark.core.errors import ConfigError, CorpusError, OutputError, TrainingError, WeightsError
 from countermark.core.files import sha256_file
 from countermark.core.weights import read_card
-from countermark.generators.gan import loop as training
-from countermark.generators.gan.recipe import parse_recipe
-from countermark.generators.gan.train import train_generator
+from countermark.generators.gan import fitting
+from countermark.generators.gan.training import train_generator
 from countermark.generators.library import load_generator
+from countermark.generators.recipes.schema import parse_recipe
 from countermark.generators.training import checkpoints
 from countermark.generators.training.checkpoints import FILE
 
@@ -98,8 +98,8 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
     train_generator(photos, out, recipe=tiny_recipe(), progress=False)
     before = sha256_file(out / FILE)
     wild = tiny_recipe(images=10_000, checkpoint_minutes=1e-9)
-    real = training.zero_centred
-    monkeypatch.setattr(training, "zero_centred", lambda *a: real(*a) * float("nan"))
+    real = fitting.zero_centred
+    monkeypatch.setattr(fitting, "zero_centred", lambda *a: real(*a) * float("nan"))
     wild = wild.model_copy(update={"regulariser": wild.regulariser.model_copy(update={"r1": 1.0})})
     with pytest.raises(TrainingError, match=r"Lower the learning rates") as caught:
         train_generator(photos, out, recipe=wild, resume=True, progress=False)
@@ -111,7 +111,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
 def test_weights_that_are_not_numbers_never_replace_a_good_checkpoint(
     photos, tmp_path, monkeypatch, tiny_recipe
 ):
-    out, real, calls = tmp_path / "run", training._step, []
+    out, real, calls = tmp_path / "run", fitting._step, []
     train_generator(photos, out, recipe=tiny_recipe(), progress=False)
     before = sha256_file(out / FILE)
 
@@ -122,7 +122,7 @@ def test_weights_that_are_not_numbers_never_replace_a_good_checkpoint(
             with torch.no_grad():
                 next(network.parameters()).fill_(float("inf"))
 
-    monkeypatch.setattr(training, "_step", poisoned)
+    monkeypatch.setattr(fitting, "_step", poisoned)
     recipe = tiny_recipe(images=72)
     with pytest.raises(TrainingError, match="weight is not a number") as caught:
         train_generator(photos, out, recipe=recipe, resume=True, progress=False)
@@ -133,7 +133,7 @@ def test_weights_that_are_not_numbers_never_replace_a_good_checkpoint(
 
 def test_a_killed_run_loses_at_most_one_checkpoint_interval(photos, tmp_path, monkeypatch, tiny_recipe):
     """A kill that no handler hears: nothing after the last checkpoint is left, and the run goes on."""
-    seconds, steps, real, save = [0.0], [], training.Ema.update, training.save_checkpoint
+    seconds, steps, real, save = [0.0], [], fitting.Ema.update, fitting.save_checkpoint
 
     def update(self, *args):
         real(self, *args)
@@ -150,10 +150,10 @@ def test_a_killed_run_loses_at_most_one_checkpoint_interval(photos, tmp_path, mo
     recipe = tiny_recipe(images=8 * 20, checkpoint_minutes=0.5, optimiser={"batch": 8, "decay_after": 1})
     whole = train_generator(photos, tmp_path / "whole", recipe=recipe, progress=False)
     out = tmp_path / "run"
-    monkeypatch.setattr(training.Ema, "update", update)
-    monkeypatch.setattr(training, "save_checkpoint", recorded)
+    monkeypatch.setattr(fitting.Ema, "update", update)
+    monkeypatch.setattr(fitting, "save_checkpoint", recorded)
     monkeypatch.setattr(
-        training.fit, "__kwdefaults__", {**training.fit.__kwdefaults__, "clock": lambda: seconds[0]}
+        fitting.fit, "__kwdefaults__", {**fitting.fit.__kwdefaults__, "clock": lambda: seconds[0]}
     )
     child = os.fork()
     if child == 0:  # pragma: no cover
@@ -197,7 +197,7 @@ def test_a_full_disk_stops_and_keeps_the_checkpoint(photos, tmp_path, monkeypatc
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(photos, tmp_path, monkeypatch, number, tiny_recipe):
     recipe = tiny_recipe()
     whole = train_generator(photos, tmp_path / "whole", recipe=recipe, progress=False)
-    out, steps, real = tmp_path / "run", [], training.Ema.update
+    out, steps, real = tmp_path / "run", [], fitting.Ema.update
 
     def interrupt(self, *args):
         steps.append(1)
@@ -205,7 +205,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(photos, tmp_path, monkeypat
             os.kill(os.getpid(), number)
         real(self, *args)
 
-    monkeypatch.setattr(training.Ema, "update", interrupt)
+    monkeypatch.setattr(fitting.Ema, "update", interrupt)
     with pytest.raises(TrainingError, match="resume") as caught:
         train_generator(photos, out, recipe=recipe, progress=False)
     assert caught.value.code == "training.stopped" and len(steps) == 3
@@ -254,7 +254,8 @@ TWO = """
 import sys
 import torch
 torch.set_num_threads(1)
-from countermark.generators.gan.train import train_generator
+from countermark.generators.gan import fitting
+from countermark.generators.gan.training import train_generator
 train_generator(sys.argv[1], sys.argv[2], recipe=sys.argv[3], name="pair", progress=False, devices=2)
 """
 

@@ -11,8 +11,8 @@ from countermark.core.errors import ConfigError, CorpusError, UnknownNameError
 from countermark.core.images import write_image
 from countermark.core.weights import read_card
 from countermark.generators.data.pictures import load_pictures
-from countermark.generators.gan.selflabels import label_pictures, purity, self_labels, unit_components
-from countermark.generators.gan.train import train_generator
+from countermark.generators.data.selflabels import label_pictures, purity, self_labels, unit_components
+from countermark.generators.gan.training import train_generator
 from countermark.generators.library import load_generator
 
 
