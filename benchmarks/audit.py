@@ -15,14 +15,16 @@ from types import SimpleNamespace
 import numpy as np
 from scipy.stats import norm
 
-from countermark.app.audit import audit, intervals
+from countermark.app.audit import audit
 from countermark.app.audit.cache import ScoreCache
 from countermark.app.audit.judging import decide
 from countermark.app.rooms import Rooms
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.images import write_image
+from countermark.core.intervals import Resamples, estimate
 from countermark.core.results import Outcome
 from countermark.core.seeds import rng
+from countermark.core.stats import weighted_auroc
 
 IMAGES = 2000
 SPECS = ("native", "q96", "320q90", "q75", "blur:1", "noise:6", "resize:0.5", "crop:0.75", "screenshot:0.7")
@@ -41,10 +43,8 @@ def false_failures(
         noise = generator.normal(size=2 * count)
         mixed = 0.6 * shared + 0.8 * noise if clusters > 1 else noise
         scores = mixed + norm.ppf(true) * np.sqrt(2) * labels
-        weights = intervals.bootstrap_weights(labels, groups if clusters > 1 else None, 1000, number)
-        found = intervals.estimate(
-            partial(intervals.auroc, labels, scores), weights, confidence=0.95, effective=count
-        )
+        draws = Resamples.draw(labels, groups if clusters > 1 else None, 1000, number)
+        found = estimate(partial(weighted_auroc, labels, scores), draws, effective=count)
         outcomes.append(decide(found.interval, threshold, "at-least"))
     return {o: outcomes.count(o) / repeats for o in (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.FAIL)}
 

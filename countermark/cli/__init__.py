@@ -18,7 +18,6 @@ from countermark.cli import (
     evaluate,
     generate,
     keys,
-    leave_out,
     models,
     recipe,
     records,
@@ -60,7 +59,6 @@ for module in (
     demo,
 ):
     module.add_to(app)
-leave_out.add_to(evaluate.app)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(keys.app, name="keys")
 app.add_typer(records.app, name="records")

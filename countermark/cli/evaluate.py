@@ -22,7 +22,7 @@ def detector(
     as_json: bool = JSON,
 ) -> int:
     """AUROC, error rates and calibration in four delivery conditions, by generator and source."""
-    from countermark.app.evaluate import evaluate_detector
+    from countermark.app.evaluate.detector import evaluate_detector
 
     with progress("Evaluating", None, quiet=as_json) as advance:
         document = evaluate_detector(
@@ -46,7 +46,7 @@ def leave_out(
     as_json: bool = JSON,
 ) -> int:
     """Train a family again for every generator (or source) and measure it on the one left out."""
-    from countermark.app.evaluate import evaluate_leave_out
+    from countermark.app.evaluate.leave_out import evaluate_leave_out
 
     with progress("Left out", None, quiet=as_json) as advance:
         document = evaluate_leave_out(
@@ -56,6 +56,36 @@ def leave_out(
             limit=limit,
             seed=seed,
             steps=steps,
+            report=lambda done, total, part: advance(1),
+        )
+    show(document, format=format, as_json=as_json)
+    write_all(document, output)
+    return PASS
+
+
+@app.command("leave-out-recipe")
+def leave_out_recipe(
+    name: str = typer.Argument("default", help="A shipped recipe, or a TOML file."),
+    corpora: list[Path] = typer.Option(..., "--corpus", help="As for countermark recipe, same order."),
+    work: Path = typer.Option(..., "--work", help="The folder of views and features of that run."),
+    by: str = typer.Option("source", "--by", help="generator or source."),
+    limit: int = typer.Option(100, "--limit", min=1, help="Parts that are left out, the largest first."),
+    seed: int = typer.Option(0, "--seed", min=0),
+    format: str = FORMAT,
+    output: list[str] = OUTPUT,
+    as_json: bool = JSON,
+) -> int:
+    """Fit a recipe's head again for every source (or generator) and measure it on the one left out."""
+    from countermark.app.evaluate.leave_out import leave_out_recipe as run
+
+    with progress("Left out", None, quiet=as_json) as advance:
+        document = run(
+            name,
+            corpora,
+            work,
+            by=by,
+            limit=limit,
+            seed=seed,
             report=lambda done, total, part: advance(1),
         )
     show(document, format=format, as_json=as_json)
@@ -77,7 +107,7 @@ def localisation(
     as_json: bool = JSON,
 ) -> int:
     """Heatmaps against known masks: pixel AUROC and IoU on blends made of real pictures."""
-    from countermark.app.evaluate import evaluate_localisation
+    from countermark.app.evaluate.detector import evaluate_localisation
 
     with progress("Localising", images, quiet=as_json) as advance:
         document = evaluate_localisation(
@@ -142,7 +172,7 @@ def generator(
     as_json: bool = JSON,
 ) -> int:
     """Quality (KID, FID, precision, recall) and copying; for doodle to image: edge-F1, KID and variety."""
-    from countermark.app.evaluate_generator import evaluate_generator
+    from countermark.app.evaluate.generator import evaluate_generator
 
     check_outputs("evaluation", format, as_json, output)
     document, images = evaluate_generator(

@@ -1,104 +1,115 @@
-"""Intervals for figures: bootstrap over images or over whole clusters (sources), seeded.
+"""Statistics of labelled scores, plain and weighted; ``core.intervals`` gives them their intervals.
+
+A weighted statistic takes a matrix of weights, [draws, images], and gives one value a draw: one sorting
+then serves every draw of a bootstrap. The plain one is the same with all weights 1.
 
 >>> import numpy as np
 >>> labels = np.array([0, 0, 0, 1, 1, 1] * 20)
 >>> scores = labels + np.linspace(0, 1.2, 120)
 >>> round(auroc(labels, scores), 3)
-0.992
+0.99
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
-from sklearn.metrics import roc_auc_score
-
-from countermark.core.results import Interval
-
-Statistic = Callable[..., float]
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve in [0, 1]; NaN if only one class is there. Positive: label 1."""
     labels = np.asarray(labels)
-    if len(np.unique(labels)) < 2:
-        return float("nan")
-    return float(roc_auc_score(labels, scores))
+    return float(weighted_auroc(labels, np.asarray(scores), _once(labels))[0]) if len(labels) else np.nan
 
 
 def tpr_at_fpr(labels: np.ndarray, scores: np.ndarray, max_fpr: float) -> float:
     """Share of positives above the lowest threshold that at most ``max_fpr`` of the negatives reach."""
-    labels, scores = np.asarray(labels), np.asarray(scores)
-    negatives, positives = scores[labels == 0], scores[labels == 1]
-    if not len(negatives) or not len(positives):
-        return float("nan")
-    return float(np.mean(positives > threshold_at_fpr(negatives, max_fpr)))
+    labels = np.asarray(labels)
+    if not len(labels):
+        return np.nan
+    return float(weighted_tpr_at_fpr(labels, np.asarray(scores), _once(labels), max_fpr)[0])
 
 
 def threshold_at_fpr(negatives: np.ndarray, max_fpr: float) -> float:
     """The smallest observed score such that at most ``max_fpr`` of ``negatives`` lie above it."""
     ordered = np.sort(np.asarray(negatives, dtype=np.float64))
-    allowed = int(np.floor(max_fpr * len(ordered)))
+    allowed = int(_allowed(max_fpr, np.array(len(ordered))))
     return float(ordered[len(ordered) - 1 - allowed]) if allowed < len(ordered) else -np.inf
 
 
 def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, bins: int = 10) -> float:
     """ECE in [0, 1] with bins of equal width (Naeini et al. 2015); scores are probabilities."""
-    labels, scores = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+    labels = np.asarray(labels)
+    found = weighted_calibration_error(labels, np.asarray(scores, dtype=np.float64), _once(labels), bins)
+    return float(found[0])
+
+
+def weighted_auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted area under the ROC curve, ties counted half, float64 [draws]; NaN without a class."""
+    order, starts = _ties(scores)
+    positive, negative = _by_class(labels, weights, order, starts)
+    below = np.cumsum(negative, axis=1) - negative
+    wins = (positive * (below + 0.5 * negative)).sum(axis=1)
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+
+
+def weighted_tpr_at_fpr(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, max_fpr: float
+) -> np.ndarray:
+    """Share of positives above the lowest real score that at most ``max_fpr`` of the reals exceed."""
+    order, starts = _ties(scores)
+    positive, negative = _by_class(labels, weights, order, starts)
+    negative_above = negative.sum(axis=1, keepdims=True) - np.cumsum(negative, axis=1)
+    positive_above = positive.sum(axis=1, keepdims=True) - np.cumsum(positive, axis=1)
+    allowed = _allowed(max_fpr, negative.sum(axis=1, keepdims=True))
+    fits = (negative_above <= allowed) & (negative > 0)
+    first = fits.argmax(axis=1)
+    hits = positive_above[np.arange(len(weights)), first]
+    total = positive.sum(axis=1)
+    known = (total > 0) & fits.any(axis=1)
+    return np.divide(hits, total, out=np.full(len(weights), np.nan), where=known)
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean of ``values``, float64 [draws]; NaN where a draw is empty."""
+    total = weights.sum(axis=1)
+    return np.divide(weights @ values, total, out=np.full(len(weights), np.nan), where=total > 0)
+
+
+def weighted_calibration_error(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, bins: int = 10
+) -> np.ndarray:
+    """Expected calibration error in bins of equal width (Naeini et al. 2015), float64 [draws]."""
     which = np.minimum((scores * bins).astype(int), bins - 1)
-    gaps = [
-        abs(labels[which == b].mean() - scores[which == b].mean()) * np.mean(which == b)
-        for b in range(bins)
-        if np.any(which == b)
-    ]
-    return float(np.sum(gaps))
+    member = np.eye(bins)[which]
+    gap = (weights * (labels - scores)) @ member
+    total = weights.sum(axis=1)
+    return np.divide(np.abs(gap).sum(axis=1), total, out=np.full(len(weights), np.nan), where=total > 0)
 
 
-def bootstrap(
-    statistic: Statistic,
-    *arrays: np.ndarray,
-    clusters: Sequence[object] | np.ndarray | None = None,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Percentile bootstrap interval of ``statistic(*arrays)``.
+def _once(labels: np.ndarray) -> np.ndarray:
+    return np.ones((1, len(labels)))
 
-    Args:
-        arrays: Arrays with one entry an image, resampled together.
-        clusters: One value an image; whole clusters are then drawn (images of one source are not
-            independent).
-        resamples: Number of draws; draws whose statistic is NaN (one class only) are left out.
 
-    Returns:
-        The interval; ``low`` and ``high`` are NaN if no draw could be evaluated.
-    """
-    arrays = tuple(np.asarray(a) for a in arrays)
-    count = len(arrays[0])
-    generator = np.random.default_rng(seed)
-    groups = None
-    if clusters is not None:
-        _, inverse = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-        groups = [np.flatnonzero(inverse == g) for g in range(inverse.max() + 1)] if count else []
-    draws = []
-    for _ in range(resamples if count else 0):
-        if groups is None:
-            index = generator.integers(count, size=count)
-        else:
-            chosen = generator.integers(len(groups), size=len(groups))
-            index = np.concatenate([groups[g] for g in chosen])
-        value = statistic(*(a[index] for a in arrays))
-        if np.isfinite(value):
-            draws.append(value)
-    value = statistic(*arrays) if count else float("nan")
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail]) if draws else (float("nan"), float("nan"))
-    return Interval(
-        float(value),
-        float(low),
-        float(high),
-        count,
-        None if groups is None else len(groups),
-        confidence,
-    )
+def _allowed(max_fpr: float, count: np.ndarray) -> np.ndarray:
+    """How many of ``count`` may lie above; 0.29 of 100 is 29, though the product is a little less."""
+    allowed: np.ndarray = np.floor(max_fpr * count + 1e-9)
+    return allowed
+
+
+def _by_class(
+    labels: np.ndarray, weights: np.ndarray, order: np.ndarray, starts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the positives and the negatives at each distinct score, float64 [draws, scores]."""
+    if not len(order):
+        return np.zeros((len(weights), 0)), np.zeros((len(weights), 0))
+    ranked, is_positive = weights[:, order], np.asarray(labels, dtype=np.float64)[order]
+    positive = np.add.reduceat(ranked * is_positive, starts, axis=1)
+    return positive, np.add.reduceat(ranked * (1 - is_positive), starts, axis=1)
+
+
+def _ties(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Order by score and the place where each distinct score starts."""
+    order = np.argsort(scores, kind="stable")
+    ranked = scores[order]
+    return order, np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]][: len(ranked)])

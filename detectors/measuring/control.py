@@ -15,8 +15,9 @@ from PIL import Image
 from countermark.core.corpus import Corpus
 from countermark.core.errors import ImageError
 from countermark.core.images import read_bytes, sniff_format
+from countermark.core.intervals import bootstrap
 from countermark.core.results import Interval
-from countermark.core.stats import auroc, bootstrap
+from countermark.core.stats import weighted_auroc
 
 FORMATS = ("jpeg", "png", "webp", "gif", "tiff", "bmp", "avif", "heif")
 CONFOUNDED = 0.65
@@ -71,4 +72,10 @@ def control_auroc(corpus: Corpus, *, seed: int = 0, resamples: int = 300) -> Int
     forest = RandomForestClassifier(100, min_samples_leaf=3, random_state=seed, class_weight="balanced")
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     scores = cross_val_predict(forest, np.stack(features), y, cv=folds, method="predict_proba")[:, 1]
-    return bootstrap(auroc, y, scores, resamples=resamples, seed=seed)
+    return bootstrap(
+        lambda weights: weighted_auroc(y, scores, weights),
+        y,
+        resamples=resamples,
+        seed=seed,
+        bounds=(0.0, 1.0),
+    )

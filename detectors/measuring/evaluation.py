@@ -4,8 +4,8 @@
     record.headline, record.conditions["native"].auroc
 
 Every image is cropped at random first (``crop=True``), so that frame and size tell nothing.
-Intervals are bootstrapped over whole sources, because images of one source are not independent: the
-folder or collection that an image came from, for generated images too.
+Intervals (``core.intervals``) are over whole sources, because images of one source are not independent:
+the folder or collection that an image came from, for generated images too.
 """
 
 from __future__ import annotations
@@ -18,10 +18,18 @@ import numpy as np
 from countermark.core.corpus import Corpus, CorpusRow
 from countermark.core.errors import CorpusError, ImageError
 from countermark.core.images import read_image
+from countermark.core.intervals import Weighted, bootstrap, proportion
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.results import Failure, Interval
 from countermark.core.seeds import rng
-from countermark.core.stats import auroc, bootstrap, expected_calibration_error, threshold_at_fpr, tpr_at_fpr
+from countermark.core.stats import (
+    auroc,
+    threshold_at_fpr,
+    weighted_auroc,
+    weighted_calibration_error,
+    weighted_mean,
+    weighted_tpr_at_fpr,
+)
 from countermark.detectors.base import Detector
 from countermark.detectors.fitting.histories import random_crop
 from countermark.detectors.measuring.control import CONFOUNDED, control_auroc
@@ -221,22 +229,23 @@ def figures(
     """
     flagged = scores >= likely
 
-    def interval(statistic: Callable[..., float]) -> Interval:
-        return bootstrap(
-            statistic, labels, scores, flagged, clusters=clusters, resamples=resamples, seed=seed
-        )
+    real, synthetic = labels == 0, labels == 1
 
-    def share(y: np.ndarray, f: np.ndarray, label: int) -> float:
-        return float(np.mean(f[y == label])) if np.any(y == label) else float("nan")
+    def interval(statistic: Weighted) -> Interval:
+        return bootstrap(statistic, labels, clusters, resamples=resamples, seed=seed, bounds=(0.0, 1.0))
+
+    def balanced(weights: np.ndarray) -> np.ndarray:
+        found = weighted_mean(flagged[synthetic], weights[:, synthetic])
+        return (found + 1 - weighted_mean(flagged[real], weights[:, real])) / 2
 
     return ConditionFigures(
-        auroc=interval(lambda y, s, f: auroc(y, s)),
-        tpr_at_1=interval(lambda y, s, f: tpr_at_fpr(y, s, 0.01)),
-        tpr_at_5=interval(lambda y, s, f: tpr_at_fpr(y, s, 0.05)),
-        balanced_accuracy=interval(lambda y, s, f: (share(y, f, 1) + 1 - share(y, f, 0)) / 2),
-        fpr_at_likely=interval(lambda y, s, f: share(y, f, 0)),
-        tpr_at_likely=interval(lambda y, s, f: share(y, f, 1)),
-        ece=interval(lambda y, s, f: expected_calibration_error(y, s)),
+        auroc=interval(lambda w: weighted_auroc(labels, scores, w)),
+        tpr_at_1=interval(lambda w: weighted_tpr_at_fpr(labels, scores, w, 0.01)),
+        tpr_at_5=interval(lambda w: weighted_tpr_at_fpr(labels, scores, w, 0.05)),
+        balanced_accuracy=interval(balanced),
+        fpr_at_likely=proportion(flagged[real], clusters[real]).interval,
+        tpr_at_likely=proportion(flagged[synthetic], clusters[synthetic]).interval,
+        ece=interval(lambda w: weighted_calibration_error(labels, scores, w)),
     )
 
 

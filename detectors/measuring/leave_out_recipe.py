@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from countermark.core.errors import ConfigError
+from countermark.core.intervals import bootstrap
 from countermark.core.results import Interval
 from countermark.core.seeds import rng
-from countermark.core.stats import auroc, bootstrap, tpr_at_fpr
+from countermark.core.stats import auroc, weighted_auroc, weighted_tpr_at_fpr
 from countermark.detectors.fitting.gram import GramHeads
 from countermark.detectors.recipes.figures import condition_of
 from countermark.detectors.recipes.gathering import gathered, plans_of
@@ -130,8 +132,11 @@ def leave_out_features(
         if len(np.unique(y)) < 2:
             continue
         pooled[kind] = {
-            "AUROC": bootstrap(auroc, y, v, clusters=sources[mine], resamples=resamples),
-            "TPR at 5 % FPR": bootstrap(_at_five, y, v, clusters=sources[mine], resamples=resamples),
+            title: bootstrap(statistic, y, sources[mine], resamples=resamples, bounds=(0.0, 1.0))
+            for title, statistic in (
+                ("AUROC", partial(weighted_auroc, y, v)),
+                ("TPR at 5 % FPR", partial(weighted_tpr_at_fpr, y, v, max_fpr=0.05)),
+            )
         }
         bound = float(np.quantile(v[y == 0], 0.95))
         for number, (_, label) in enumerate(chosen):
@@ -145,7 +150,3 @@ def leave_out_features(
     parts = tuple(Part(n, y, f) for (n, y), f in zip(chosen, figures, strict=True))
     skipped = tuple(name for name, label in ranked if (name, label) not in chosen)
     return LeftOutRecipe(settings.name, by, pooled, parts, skipped)
-
-
-def _at_five(labels: np.ndarray, scores: np.ndarray) -> float:
-    return tpr_at_fpr(labels, scores, 0.05)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -19,10 +20,11 @@ import numpy as np
 from countermark.core.corpus import Corpus
 from countermark.core.errors import CorpusError, ImageError
 from countermark.core.images import Pixels, read_image
+from countermark.core.intervals import bootstrap, proportion
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.results import Interval
 from countermark.core.seeds import rng
-from countermark.core.stats import auroc, bootstrap
+from countermark.core.stats import auroc, weighted_mean
 from countermark.detectors.base import Detector
 from countermark.detectors.recipes.twins import Reconstruct, cut_to_multiple, make_twin, simulate_upsampler
 from countermark.detectors.scoring.views import resize_short
@@ -172,11 +174,17 @@ def _figures(
         found[mine] = table[mine, int(table[~mine].mean(axis=0).argmax())]
 
     def mean(values: np.ndarray) -> Interval:
-        clusters = sources if len(names) > 1 else None
+        known = np.isfinite(values)
         return bootstrap(
-            lambda v: float(np.nanmean(v)), values, clusters=clusters, resamples=resamples, seed=seed
+            partial(weighted_mean, values[known]),
+            np.ones(int(known.sum())),
+            sources[known] if len(names) > 1 else None,
+            resamples=resamples,
+            seed=seed,
+            bounds=(0.0, 1.0),
         )
 
     areas = np.array([mask.mean() for mask in masks])
     aucs = np.array([pixel_auc(m, k) for m, k in zip(maps, masks, strict=True)])
-    return LocalisationFigures(mean(aucs), mean(found), mean(areas), mean(np.array(flagged, dtype=float)))
+    shares = proportion(np.array(flagged), sources if len(names) > 1 else None).interval
+    return LocalisationFigures(mean(aucs), mean(found), mean(areas), shares)

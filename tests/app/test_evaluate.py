@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import jsonschema
 import numpy as np
 import pytest
 
-from countermark.app import evaluate
-from countermark.app.evaluate_generator import evaluate_generator
+from countermark.app.audit import audit
+from countermark.app.audit.loading import parse_policy
+from countermark.app.evaluate.detector import evaluate_detector
+from countermark.app.evaluate.generator import evaluate_generator
+from countermark.app.evaluate.leave_out import evaluate_leave_out
+from countermark.app.rooms import Rooms
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.errors import ConfigError
 from countermark.core.images import write_image
 from countermark.core.perturb import DELIVERIES
 from countermark.detectors.measuring.evaluation import draw_curves, figures
+from countermark.detectors.scoring.thresholds import Thresholds
 from countermark.reports import render
 from countermark.reports.documents import load_schema
 
@@ -36,7 +43,7 @@ def folder(tmp_path_factory):
 
 
 def test_the_confound_is_the_first_line(folder) -> None:
-    document = evaluate.evaluate_detector("gan", folder, resamples=20)
+    document = evaluate_detector("gan", folder, resamples=20)
     jsonschema.validate(document, load_schema("evaluation"))
     assert document["headline"].startswith("This corpus is confounded")
     control = next(r for r in document["figures"] if "control" in r["name"])
@@ -68,8 +75,38 @@ def test_curves_and_figures_of_known_scores() -> None:
     assert found.fpr_at_likely.value == 1 and found.tpr_at_likely.value == 0
 
 
+def test_evaluate_and_audit_give_one_interval_for_one_share(folder, monkeypatch) -> None:
+    """0 of 12 photographs of three sources flagged: the same bounds from both, and not [0, 0]."""
+
+    class Silent:
+        name, card = "silent", SimpleNamespace(sha256="00", licence="x", version="1", training_data=[])
+
+        def score(self, images):
+            return np.zeros(len(images))
+
+        def thresholds(self, max_fpr=0.01):
+            return Thresholds(0.5, 0.4, max_fpr)
+
+    monkeypatch.setattr("countermark.detectors.load_detector", lambda name: Silent())
+    document = evaluate_detector("silent", folder, resamples=20)
+    rows = {(r["name"], r["slice"], r["condition"]): r["interval"] for r in document["figures"]}
+    measured = rows["FPR at the threshold", "", "native"]
+    policy = parse_policy(
+        'schema = "countermark.policy/1"\nname = "p"\n[subject]\nkind = "detector"\n'
+        '[evidence.test]\ncorpus = "."\nminimum = { real = 5, synthetic = 5, clusters = 2 }\n'
+        '[[checks]]\nid = "detector.fpr"\nevidence = "test"\nat_most = 0.5\n',
+        root=folder,
+    )
+    (check,) = audit(policy, rooms=Rooms(load_detector=lambda name: Silent())).checks
+    assert check.interval is not None and check.interval.high > 0.2
+    assert (measured["low"], measured["high"]) == pytest.approx((check.interval.low, check.interval.high))
+    assert measured["n"] == check.interval.n == 12
+    slices = [i for (name, part, _), i in rows.items() if part.startswith("source: ") and "flagged" in name]
+    assert slices and all(i["low"] == 0 < i["high"] for i in slices)
+
+
 def test_leave_out_document(folder) -> None:
-    document = evaluate.evaluate_leave_out("critic", folder, by="source", limit=2, steps=2, resamples=20)
+    document = evaluate_leave_out("critic", folder, by="source", limit=2, steps=2, resamples=20)
     jsonschema.validate(document, load_schema("evaluation"))
     assert document["headline"].startswith("Every source left out: AUROC")
     slices = {r["slice"] for r in document["figures"] if r["slice"]}

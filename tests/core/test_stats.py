@@ -1,4 +1,4 @@
-"""Statistics against scikit-learn and torchmetrics, and their intervals by simulation."""
+"""Statistics against scikit-learn and torchmetrics, plain and weighted."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from countermark.core.stats import (
     auroc,
-    bootstrap,
     expected_calibration_error,
     threshold_at_fpr,
     tpr_at_fpr,
+    weighted_auroc,
+    weighted_calibration_error,
+    weighted_tpr_at_fpr,
 )
 
 
@@ -40,7 +42,7 @@ def test_tpr_agrees_with_the_roc_curve(seed: int, rate: float) -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=50), st.floats(0, 1))
 def test_a_threshold_keeps_its_promise(scores: list[float], rate: float) -> None:
-    assert np.mean(np.array(scores) > threshold_at_fpr(np.array(scores), rate)) <= rate + 1e-12
+    assert np.mean(np.array(scores) > threshold_at_fpr(np.array(scores), rate)) <= rate + 1e-8
 
 
 def test_ece_is_torchmetrics() -> None:
@@ -55,26 +57,31 @@ def test_ece_is_torchmetrics() -> None:
     assert expected_calibration_error(labels, scores) == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_intervals_cover_the_truth() -> None:
-    truth, hits = 0.7602, 0  # AUROC of two unit normals one apart
-    for seed in range(40):
-        labels, scores = sample(200, seed)
-        interval = bootstrap(auroc, labels, scores, resamples=100, seed=seed)
-        hits += interval.low <= truth <= interval.high
-    assert hits >= 33
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 40), st.integers(1, 5))
+def test_weighted_statistics_equal_their_references(seed: int, count: int, levels: int) -> None:
+    generator = np.random.default_rng(seed)
+    labels = np.r_[0, 1, generator.integers(0, 2, count)]
+    scores = np.round(generator.random(count + 2) * levels) / levels  # with ties
+    counts = generator.integers(0, 3, count + 2)
+    counts[:2] = 1
+    repeated = np.repeat(np.arange(count + 2), counts)
+    weights = counts[None, :].astype(np.float32)
+    assert weighted_auroc(labels, scores, weights)[0] == pytest.approx(
+        roc_auc_score(labels[repeated], scores[repeated])
+    )
+    for rate in (0.0, 0.1, 0.3):
+        assert weighted_tpr_at_fpr(labels, scores, weights, rate)[0] == pytest.approx(
+            tpr_at_fpr(labels[repeated], scores[repeated], rate)
+        )
+    assert weighted_calibration_error(labels, scores, weights)[0] == pytest.approx(
+        expected_calibration_error(labels[repeated], scores[repeated]), abs=1e-5
+    )
 
 
-def test_clusters_widen_the_interval() -> None:
-    generator = np.random.default_rng(1)
-    clusters = np.repeat(np.arange(10), 40)
-    values = generator.normal(size=10)[clusters] + generator.normal(size=400) * 0.1
-    plain = bootstrap(lambda x: float(x.mean()), values)
-    clustered = bootstrap(lambda x: float(x.mean()), values, clusters=clusters)
-    assert clustered.high - clustered.low > 3 * (plain.high - plain.low)
-    assert clustered.clusters == 10 and plain.clusters is None
-
-
-def test_the_same_seed_gives_the_same_interval() -> None:
-    labels, scores = sample(100)
-    assert bootstrap(auroc, labels, scores, seed=4) == bootstrap(auroc, labels, scores, seed=4)
-    assert np.isnan(bootstrap(auroc, np.zeros(3), np.zeros(3)).low)
+def test_a_rate_that_is_not_a_binary_fraction_allows_what_it_says() -> None:
+    negatives = np.arange(100.0)
+    assert np.sum(negatives > threshold_at_fpr(negatives, 0.29)) == 29  # 0.29 * 100 is 28.999…
+    labels = np.r_[np.zeros(100), 1]
+    assert tpr_at_fpr(labels, np.r_[negatives, 70.5], 0.29) == 1.0
+    assert tpr_at_fpr(labels, np.r_[negatives, 69.5], 0.29) == 0.0

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from countermark.app.adversaries.search import search
-from countermark.app.audit import intervals
 from countermark.core.images import Pixels
+from countermark.core.intervals import Resamples, smaller_class, widened
 from countermark.core.perturb import perturb
 from countermark.core.results import Interval
 from countermark.core.seeds import rng
@@ -123,15 +123,17 @@ def paired(
     held = np.array([one.held for one in found["random"]])
     generator = rng(seed, "searches")
     counts = generator.multinomial(len(gaps), np.full(len(gaps), 1 / len(gaps)), size=resamples)
-    sources = intervals.bootstrap_weights(np.ones(len(clusters)), clusters, resamples, seed)
+    sources = Resamples.draw(np.ones(len(clusters)), clusters, resamples, seed)
     draws = np.full(resamples, np.nan)
     for number in range(resamples):
-        weights = counts[number][:, None] * sources[number][held]
+        weights = counts[number][:, None] * sources.counts[number][sources.groups][held]
         if weights.sum():
             draws[number] = (weights * gaps).sum() / weights.sum()
     low, high = np.nanquantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     groups = len(np.unique(clusters))
-    return Interval(float(gaps.mean()), float(low), float(high), gaps.size, groups, confidence)
+    effective = smaller_class(np.ones(len(clusters)), clusters)
+    low, high = widened(float(low), float(high), effective, confidence=confidence, bounds=(-1.0, 1.0))
+    return Interval(float(gaps.mean()), low, high, gaps.size, groups, confidence)
 
 
 def _psnr(one: Pixels, other: Pixels) -> float:

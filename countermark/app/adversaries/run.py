@@ -19,10 +19,10 @@ import numpy as np
 from countermark.app.adversaries.attacks import differentiable, pgd, square_attack, square_view
 from countermark.app.adversaries.hiding import KINDS, Comparison, measure_laundering
 from countermark.app.adversaries.search import EDITS
-from countermark.app.audit.intervals import proportion
 from countermark.core.corpus import Corpus, CorpusRow, read_corpus
 from countermark.core.errors import CorpusError, ImageError
 from countermark.core.images import Pixels, read_image
+from countermark.core.intervals import proportion
 from countermark.core.perturb import perturb
 from countermark.core.results import Interval
 from countermark.core.seeds import rng

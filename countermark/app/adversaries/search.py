@@ -20,8 +20,8 @@ import numpy as np
 
 from countermark.app.adversaries.learned import learned_search
 from countermark.app.adversaries.racing import Edits, Trials, random_search
-from countermark.app.audit.intervals import proportion
 from countermark.core.images import Pixels
+from countermark.core.intervals import proportion
 from countermark.core.perturb import perturb
 from countermark.core.results import Interval
 from countermark.core.seeds import rng

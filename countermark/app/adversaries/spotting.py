@@ -12,19 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from countermark.app.adversaries.search import BlindSpot, blind_spots
-from countermark.app.audit import intervals
 from countermark.app.rooms import Rooms
 from countermark.core.corpus import read_corpus
 from countermark.core.errors import ConfigError
 from countermark.core.images import read_image
+from countermark.core.intervals import bootstrap
 from countermark.core.results import Interval
 from countermark.core.seeds import derive
+from countermark.core.stats import weighted_mean
 from countermark.reports import evaluation_document
 
 LEAST = 8
@@ -145,12 +147,11 @@ def compared(
     if random is None or learned is None:
         return None
     gap = np.array(random.detected, np.float64) - np.array(learned.detected, np.float64)
-    weights = intervals.bootstrap_weights(np.ones(len(gap)), None, resamples, seed)
-    found = intervals.estimate(
-        lambda w: intervals.mean(gap, w),
-        weights,
+    return bootstrap(
+        partial(weighted_mean, gap),
+        np.ones(len(gap)),
+        resamples=resamples,
         confidence=confidence,
-        effective=None,
+        seed=seed,
         bounds=(-1.0, 1.0),
     )
-    return found.interval

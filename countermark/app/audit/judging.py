@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betainc, betaincc
 
 from countermark.app.audit.checks.base import Measured
-from countermark.app.audit.intervals import Estimate
 from countermark.app.audit.schema import Policy
+from countermark.core.intervals import Estimate
 from countermark.core.results import CheckResult, Interval, Outcome
 
 MAX_NEEDED = 1_000_000
@@ -71,8 +71,8 @@ def p_value(estimate: Estimate, threshold: float, direction: str, *, missed: boo
         return float(not missed)
     hits, count = estimate.binomial
     if direction == "at-least":
-        return 1.0 if hits >= count else float(beta.sf(threshold, hits + 1, count - hits))
-    return 1.0 if hits <= 0 else float(beta.cdf(threshold, hits, count - hits + 1))
+        return 1.0 if hits >= count else float(betaincc(hits + 1, count - hits, threshold))
+    return 1.0 if hits <= 0 else float(betainc(hits, count - hits + 1, threshold))
 
 
 def p_misses(draws: np.ndarray, threshold: float, direction: str) -> float:

@@ -15,10 +15,10 @@ import numpy as np
 from countermark.app.audit.checks import CHECKS
 from countermark.app.audit.checks.base import Context, Measured
 from countermark.app.audit.checks.detector import ScoreCheck
-from countermark.app.audit.intervals import Estimate, Weighted
 from countermark.app.audit.judging import judge
 from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.core.errors import ConfigError, CountermarkError
+from countermark.core.intervals import Estimate, Weighted
 from countermark.core.results import CheckResult, Outcome
 
 

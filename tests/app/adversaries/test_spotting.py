@@ -114,7 +114,8 @@ def test_the_comparison_is_paired() -> None:
         )
 
     same, crossed, better = between(half, half), between(half, other), between(half, (False,) * 40)
-    assert same is not None and (same.low, same.high) == (0.0, 0.0)
+    # Forty pictures that agree are no proof that the two sequences hide alike: 1 - 0.025^(1/40).
+    assert same is not None and (same.low, same.high) == pytest.approx((-0.088, 0.088), abs=1e-3)
     assert crossed is not None and crossed.value == 0 and crossed.high - crossed.low > 0.4
     assert better is not None and better.low > 0.3
     assert compared([BlindSpot("a", "random", 1.0, nothing)], confidence=0.95, seed=0) is None

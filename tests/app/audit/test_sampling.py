@@ -10,12 +10,12 @@ import pytest
 from scipy.stats import binomtest
 
 from countermark.app.audit import CHECKS, audit
-from countermark.app.audit.intervals import Estimate, proportion
 from countermark.app.audit.judging import decide, needed, p_value
 from countermark.app.rooms import Rooms
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.errors import ImageError
 from countermark.core.images import write_image
+from countermark.core.intervals import Estimate, proportion
 from countermark.core.results import Interval, Outcome
 
 ROOT = Path(__file__).parents[3]

@@ -5,16 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm
-from sklearn.metrics import roc_auc_score
+from scipy.stats import norm
 
-from countermark.app.audit import intervals
 from countermark.app.audit.judging import decide, holm, needed, p_misses
 from countermark.app.audit.regression import paired
+from countermark.core import intervals
 from countermark.core import stats as core
+from countermark.core.intervals import Resamples
 from countermark.core.results import Interval, Outcome
 
 SIMULATIONS = 300
@@ -29,87 +28,11 @@ def sample(generator: np.random.Generator, auroc: float, count: int, noise: floa
 
 
 def gate(labels, scores, threshold: float, seed: int, clusters=None, resamples: int = 400) -> Outcome:
-    weights = intervals.bootstrap_weights(labels, clusters, resamples, seed)
+    weights = Resamples.draw(labels, clusters, resamples, seed)
     found = intervals.estimate(
-        partial(intervals.auroc, labels, scores), weights, confidence=CONFIDENCE, effective=100
+        partial(core.weighted_auroc, labels, scores), weights, confidence=CONFIDENCE, effective=100
     )
     return decide(found.interval, threshold, "at-least")
-
-
-@settings(deadline=None)
-@given(st.integers(0, 10_000), st.integers(2, 40), st.integers(1, 5))
-def test_weighted_statistics_equal_their_references(seed: int, count: int, levels: int) -> None:
-    generator = np.random.default_rng(seed)
-    labels = np.r_[0, 1, generator.integers(0, 2, count)]
-    scores = np.round(generator.random(count + 2) * levels) / levels  # with ties
-    counts = generator.integers(0, 3, count + 2)
-    counts[:2] = 1
-    repeated = np.repeat(np.arange(count + 2), counts)
-    weights = counts[None, :].astype(np.float32)
-    assert intervals.auroc(labels, scores, weights)[0] == pytest.approx(
-        roc_auc_score(labels[repeated], scores[repeated])
-    )
-    for rate in (0.0, 0.1, 0.3):
-        assert intervals.tpr_at_fpr(labels, scores, weights, rate)[0] == pytest.approx(
-            core.tpr_at_fpr(labels[repeated], scores[repeated], rate)
-        )
-    assert intervals.calibration_error(labels, scores, weights)[0] == pytest.approx(
-        core.expected_calibration_error(labels[repeated], scores[repeated]), abs=1e-5
-    )
-
-
-def test_proportion_is_clopper_pearson_without_clusters() -> None:
-    for hits, count in ((0, 50), (3, 50), (25, 50), (50, 50)):
-        events = np.arange(count) < hits
-        interval = intervals.proportion(events, None, confidence=CONFIDENCE).interval
-        exact = binomtest(hits, count).proportion_ci(CONFIDENCE, "exact")
-        assert (interval.low, interval.high) == pytest.approx((exact.low, exact.high))
-
-
-def test_clusters_widen_a_proportion() -> None:
-    events = np.repeat([True, False, False, False, False], 20)
-    alone = intervals.proportion(events, None, confidence=CONFIDENCE).interval
-    together = intervals.proportion(events, np.repeat(np.arange(5), 20), confidence=CONFIDENCE).interval
-    assert together.high - together.low > 2 * (alone.high - alone.low)
-    none = intervals.proportion(
-        np.zeros(100, bool), np.repeat(np.arange(5), 20), confidence=CONFIDENCE
-    ).interval
-    assert none.high > intervals.proportion(np.zeros(100, bool), None, confidence=CONFIDENCE).interval.high
-
-
-def test_clustered_proportion_covers_the_truth() -> None:
-    generator = np.random.default_rng(4)
-    clusters = np.repeat(np.arange(30), 10)
-    inside = 0
-    for _ in range(SIMULATIONS):
-        rates = generator.beta(0.1 * 9, 0.9 * 9, 30)  # mean 0.1, correlated within clusters
-        events = generator.random(300) < rates[clusters]
-        interval = intervals.proportion(events, clusters, confidence=CONFIDENCE).interval
-        inside += interval.low <= 0.1 <= interval.high
-    assert inside / SIMULATIONS >= 0.94
-
-
-def test_bootstrap_draws_whole_clusters_and_keeps_classes() -> None:
-    labels = np.array([0, 0, 0, 1, 1, 1, 0, 1])
-    clusters = np.array(["a", "a", "b", "c", "d", "d", "e", "e"])
-    weights = intervals.bootstrap_weights(labels, clusters, 500, 3)
-    assert (weights[:, 0] == weights[:, 1]).all() and (weights[:, 4] == weights[:, 5]).all()
-    assert (weights[:, 6] == weights[:, 7]).all() and (weights[:, 6] == 1).all()
-    assert (weights @ labels > 0).all() and (weights @ (1 - labels) > 0).all()
-    assert weights.mean(axis=0) == pytest.approx(np.ones(8), abs=0.15)
-    assert (weights == intervals.bootstrap_weights(labels, clusters, 500, 3)).all()
-    assert (weights != intervals.bootstrap_weights(labels, clusters, 500, 4)).any()
-
-
-def test_perfect_separation_is_not_certainty() -> None:
-    labels = np.repeat([0, 1], 10)
-    weights = intervals.bootstrap_weights(labels, None, 300, 0)
-    statistic = partial(intervals.auroc, labels, labels * 1.0)
-    interval = intervals.estimate(
-        statistic, weights, confidence=CONFIDENCE, effective=10, bounds=(0.0, 1.0)
-    ).interval
-    assert interval.value == interval.high == 1
-    assert interval.low == pytest.approx(0.025 ** (1 / 10))
 
 
 def test_false_failures_stay_below_two_per_cent() -> None:
@@ -154,10 +77,12 @@ def test_regression_gate_false_failures_and_power() -> None:
         labels, common = sample(generator, 0.95, 250)
         old, same, worse = (common + generator.normal(size=500) * s for s in (0.1, 0.1, 0.1))
         worse = worse - 0.35 * labels
-        weights = intervals.bootstrap_weights(labels, None, 300, seed)
+        weights = Resamples.draw(labels, None, 300, seed)
         for scores, kind in ((same, "same"), (worse, "worse")):
             statistic = paired(
-                partial(intervals.auroc, labels, old), partial(intervals.auroc, labels, scores), "at-least"
+                partial(core.weighted_auroc, labels, old),
+                partial(core.weighted_auroc, labels, scores),
+                "at-least",
             )
             found = intervals.estimate(statistic, weights, confidence=CONFIDENCE, effective=250)
             fails = decide(found.interval, 0.005, "at-most") == Outcome.FAIL
@@ -174,8 +99,8 @@ def test_holm_keeps_false_failures_of_many_slices_low() -> None:
         p_values = []
         for _ in range(10):
             labels, scores = sample(generator, 0.95, 100)
-            weights = intervals.bootstrap_weights(labels, None, 200, seed)
-            draws = intervals.auroc(labels, scores, weights)
+            weights = Resamples.draw(labels, None, 200, seed)
+            draws = weights.values(partial(core.weighted_auroc, labels, scores))
             p_values.append(p_misses(draws, 0.94, "at-least"))
         plain += min(p_values) <= 0.025
         corrected += any(holm(p_values, 0.025))

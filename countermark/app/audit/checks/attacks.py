@@ -16,10 +16,10 @@ from countermark.app.adversaries.attacks import differentiable, pgd, square_atta
 from countermark.app.adversaries.search import blind_spots
 from countermark.app.audit.checks.base import Check, Context, Measured, Slice
 from countermark.app.audit.checks.robust import ROBUST
-from countermark.app.audit.intervals import Estimate
 from countermark.app.audit.samples import Item
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import Pixels, read_image
+from countermark.core.intervals import Estimate
 from countermark.core.results import Outcome
 
 

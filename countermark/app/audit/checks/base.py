@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from countermark.app.audit import intervals
-from countermark.app.audit.intervals import Estimate, Weighted
 from countermark.app.audit.samples import Library, Request, Scored
 from countermark.app.audit.schema import CheckEntry, Policy
+from countermark.core import intervals
+from countermark.core.intervals import Estimate, Resamples, Weighted
 from countermark.core.results import Interval, Outcome
 
 
@@ -50,7 +50,7 @@ class Context:
 
     policy: Policy
     library: Library
-    _weights: dict[Any, np.ndarray] = field(default_factory=dict)
+    _resamples: dict[tuple[str, ...], Resamples] = field(default_factory=dict)
 
     def scores(self, evidence: str, spec: str = "none", limit: int = 0) -> Scored:
         """The subject's scores of an evidence table under a perturbation; ``limit`` 0 takes all images."""
@@ -61,17 +61,17 @@ class Context:
         total = len(self.library.images(evidence).items)
         return {"sample": {"used": len(scored.items), "of": total}} if len(scored.items) < total else {}
 
-    def weights(self, scored: Scored) -> np.ndarray:
-        """Bootstrap weights ``[resamples, images]``, the same for the same images: intervals pair up."""
+    def resamples(self, scored: Scored) -> Resamples:
+        """Draws of a bootstrap, the same for the same images: intervals pair up."""
         key = tuple(i.sha256 + i.name for i in scored.items)
-        if key not in self._weights:
-            if len(self._weights) > 8:
-                self._weights.pop(next(iter(self._weights)))
+        if key not in self._resamples:
+            if len(self._resamples) > 8:
+                self._resamples.pop(next(iter(self._resamples)))
             statistics = self.policy.statistics
-            self._weights[key] = intervals.bootstrap_weights(
+            self._resamples[key] = Resamples.draw(
                 scored.labels, scored.clusters, statistics.resamples, statistics.seed
             )
-        return self._weights[key]
+        return self._resamples[key]
 
     def estimate(
         self,
@@ -81,15 +81,14 @@ class Context:
         before: Scored | None = None,
     ) -> Estimate:
         """A bootstrap interval over the images of ``scored``; ``before``: what they are compared with."""
-        parts = [scored.clusters[scored.labels == label] for label in (0, 1)]
-        sizes = [intervals.effective_size(part) for part in parts if len(part)]
+        clusters = {(label, c) for label, c in zip(scored.labels.tolist(), scored.clusters, strict=True)}
         same = before is not None and np.array_equal(before.scores, scored.scores)
         return intervals.estimate(
             statistic,
-            self.weights(scored),
+            self.resamples(scored),
             confidence=self.policy.statistics.confidence,
-            effective=None if same else min(sizes, default=1.0),
-            clusters=sum(len(set(part)) for part in parts),
+            effective=None if same else intervals.smaller_class(scored.labels, scored.clusters),
+            clusters=len(clusters),
             bounds=bounds,
         )
 

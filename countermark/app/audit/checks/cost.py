@@ -10,11 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured
-from countermark.app.audit.intervals import Estimate
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import read_image
-from countermark.core.results import Interval
-from countermark.core.seeds import rng
+from countermark.core.intervals import quantile
 
 
 class LatencyOptions(CheckEntry):
@@ -43,14 +41,15 @@ class Latency(Check):
             start = time.perf_counter()
             detector.score([picture])
             times.append(1000 * (time.perf_counter() - start))
-        values, statistics = np.array(times), context.policy.statistics
-        generator = rng(statistics.seed, "latency")
-        draws = np.quantile(generator.choice(values, size=(statistics.resamples, len(values))), 0.95, axis=1)
-        tail = (1 - statistics.confidence) / 2
-        low, high = np.quantile(draws, [tail, 1 - tail])
-        value = float(np.quantile(values, 0.95))
-        interval = Interval(value, float(low), float(high), len(values), None, statistics.confidence)
-        return Measured(Estimate(interval, draws), detail={"median_ms": float(np.median(values))})
+        statistics = context.policy.statistics
+        found = quantile(
+            np.array(times),
+            0.95,
+            resamples=statistics.resamples,
+            confidence=statistics.confidence,
+            seed=statistics.seed,
+        )
+        return Measured(found, detail={"median_ms": float(np.median(times))})
 
 
 class Memory(Check):

@@ -9,12 +9,18 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from countermark.app.audit import intervals
 from countermark.app.audit.checks.base import Check, Context, Measured
 from countermark.app.audit.samples import Request, Scored
 from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.app.rooms import Detector
+from countermark.core.intervals import Estimate, Weighted
 from countermark.core.perturb import DELIVERIES
+from countermark.core.stats import (
+    weighted_auroc,
+    weighted_calibration_error,
+    weighted_mean,
+    weighted_tpr_at_fpr,
+)
 
 DETECTABLE = ("eu-ai-act/50.2/detectable", "eu-ai-act/50.2/effective")
 RELIABLE = ("eu-ai-act/50.2/reliable",)
@@ -64,19 +70,19 @@ class ScoreCheck(Check):
         detail = {"delivery": entry.delivery, **context.sampled(scored, entry.evidence)}
         return Measured(self.estimate(scored, entry, context), short=short, detail=detail)
 
-    def estimate(self, scored: Scored, entry: Any, context: Context) -> intervals.Estimate:
+    def estimate(self, scored: Scored, entry: Any, context: Context) -> Estimate:
         return context.estimate(scored, self.statistic(scored, entry, context.library.detector()))
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
         """The statistic as a function of weights; also used for comparisons with a baseline."""
         raise TypeError(f"{self.id} has no bootstrap statistic.")
 
 
-def share_at(scored: Scored, label: int, threshold: float) -> intervals.Weighted:
+def share_at(scored: Scored, label: int, threshold: float) -> Weighted:
     """The share of images of one label at or above a threshold, as a function of weights."""
     chosen = scored.labels == label
     events = (scored.scores[chosen] >= threshold).astype(np.float64)
-    return lambda weights: intervals.mean(events, weights[:, chosen])
+    return lambda weights: weighted_mean(events, weights[:, chosen])
 
 
 class Auroc(ScoreCheck):
@@ -87,8 +93,8 @@ class Auroc(ScoreCheck):
     source = "Hanley & McNeil 1982; interval: stratified cluster bootstrap, Davison & Hinkley 1997"
     claims = DETECTABLE
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
-        return partial(intervals.auroc, scored.labels, scored.scores)
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+        return partial(weighted_auroc, scored.labels, scored.scores)
 
 
 class Tpr(ScoreCheck):
@@ -99,8 +105,8 @@ class Tpr(ScoreCheck):
     claims = DETECTABLE
     Options = AtRate
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
-        return partial(intervals.tpr_at_fpr, scored.labels, scored.scores, max_fpr=entry.max_fpr)
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+        return partial(weighted_tpr_at_fpr, scored.labels, scored.scores, max_fpr=entry.max_fpr)
 
 
 class Fpr(ScoreCheck):
@@ -113,12 +119,12 @@ class Fpr(ScoreCheck):
     Options = AtRate
     labels = (0,)
 
-    def estimate(self, scored: Scored, entry: Any, context: Context) -> intervals.Estimate:
+    def estimate(self, scored: Scored, entry: Any, context: Context) -> Estimate:
         likely = float(context.library.detector().thresholds(entry.max_fpr).likely)
         real = scored.labels == 0
         return context.proportion(scored.scores[real] >= likely, scored.clusters[real])
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
         return share_at(scored, 0, float(detector.thresholds(entry.max_fpr).likely))
 
 
@@ -131,12 +137,12 @@ class Recall(ScoreCheck):
     Options = AtRate
     labels = (1,)
 
-    def estimate(self, scored: Scored, entry: Any, context: Context) -> intervals.Estimate:
+    def estimate(self, scored: Scored, entry: Any, context: Context) -> Estimate:
         likely = float(context.library.detector().thresholds(entry.max_fpr).likely)
         synthetic = scored.labels == 1
         return context.proportion(scored.scores[synthetic] >= likely, scored.clusters[synthetic])
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
         return share_at(scored, 1, float(detector.thresholds(entry.max_fpr).likely))
 
 
@@ -149,8 +155,8 @@ class Calibration(ScoreCheck):
     source = "Naeini, Cooper & Hauskrecht 2015"
     claims = RELIABLE
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
-        return partial(intervals.calibration_error, scored.labels, scored.scores)
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+        return partial(weighted_calibration_error, scored.labels, scored.scores)
 
 
 class Brier(ScoreCheck):
@@ -162,8 +168,8 @@ class Brier(ScoreCheck):
     source = "Brier 1950"
     claims = RELIABLE
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> intervals.Weighted:
-        return partial(intervals.mean, (scored.scores - scored.labels) ** 2)
+    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+        return partial(weighted_mean, (scored.scores - scored.labels) ** 2)
 
 
 class Abstention(ScoreCheck):
@@ -174,7 +180,7 @@ class Abstention(ScoreCheck):
     source = "Clopper & Pearson 1934 on the effective sample size of Korn & Graubard 1998"
     Options = AtRate
 
-    def estimate(self, scored: Scored, entry: Any, context: Context) -> intervals.Estimate:
+    def estimate(self, scored: Scored, entry: Any, context: Context) -> Estimate:
         bounds = context.library.detector().thresholds(entry.max_fpr)
         undecided = (scored.scores >= bounds.unsure) & (scored.scores < bounds.likely)
         labels = np.array([f"{label}/{c}" for label, c in zip(scored.labels, scored.clusters, strict=True)])

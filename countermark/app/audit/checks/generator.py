@@ -10,11 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
-from scipy.stats import t as student
 
 from countermark.app.audit.checks.base import Check, Context, Measured
-from countermark.app.audit.intervals import Estimate
 from countermark.app.audit.schema import CheckEntry
+from countermark.core.intervals import Estimate, student
 from countermark.core.results import Interval, Outcome
 
 EFFECTIVE = ("eu-ai-act/50.2/effective",)
@@ -71,19 +70,9 @@ class QualityCheck(Check):
         if self.repeated:
             others = [evaluation(entry, context, number) for number in range(1, entry.repeats)]
             values = [float(value), *(float(type(self).figure(other)) for other in others)]
-            return Measured(spread(values, report.count_generated, context), detail=detail | {"runs": values})
+            runs = student(values, report.count_generated, confidence=context.policy.statistics.confidence)
+            return Measured(Estimate(runs, np.array([])), detail=detail | {"runs": values})
         return Measured(context.exact(float(value), report.count_generated), detail=detail)
-
-
-def spread(values: list[float], count: int, context: Context) -> Estimate:
-    """Mean of repeated runs with Student's interval; it speaks of the generator's samples only."""
-    confidence = context.policy.statistics.confidence
-    centre, error = float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(len(values)))
-    half = float(student.ppf((1 + confidence) / 2, len(values) - 1)) * error
-    return Estimate(
-        Interval(centre, centre - half, centre + half, count * len(values), len(values), confidence),
-        np.array([]),
-    )
 
 
 def evaluation(entry: Any, context: Context, number: int = 0) -> Any:

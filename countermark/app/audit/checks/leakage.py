@@ -92,8 +92,8 @@ class Packaging(Check):
     claims = ("eu-ai-act/50.2/reliable",)
 
     def measure(self, entry: Any, context: Context) -> Measured:
-        from countermark.app.audit.intervals import Estimate
         from countermark.core.corpus import Corpus, CorpusRow
+        from countermark.core.intervals import Estimate
         from countermark.detectors.measuring.control import control_auroc
 
         items = context.library.images(entry.evidence).items

@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from countermark.app.audit import intervals
 from countermark.app.audit.checks.base import Check, Context, Measured, Slice
 from countermark.app.audit.checks.detector import DETECTABLE, RELIABLE, AtRate, Delivered
 from countermark.app.audit.samples import Request, Scored
 from countermark.app.audit.schema import CheckEntry, Policy
+from countermark.core.intervals import Estimate
 from countermark.core.perturb import DELIVERIES
+from countermark.core.stats import weighted_auroc
 
 ROBUST = ("eu-ai-act/50.2/robust",)
 
@@ -90,7 +91,7 @@ class SliceCheck(Check):
     def name_of(self, item: Any) -> str:
         raise TypeError(f"{self.id} names no slices.")
 
-    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> intervals.Estimate:
+    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> Estimate:
         raise TypeError(f"{self.id} measures no slices.")
 
 
@@ -106,9 +107,9 @@ class WorstGenerator(SliceCheck):
     def name_of(self, item: Any) -> str:
         return str(item.generator)
 
-    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> intervals.Estimate:
+    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> Estimate:
         part = scored.subset(mask | (scored.labels == 0))
-        return context.estimate(part, partial(intervals.auroc, part.labels, part.scores))
+        return context.estimate(part, partial(weighted_auroc, part.labels, part.scores))
 
 
 class WorstSource(SliceCheck):
@@ -124,7 +125,7 @@ class WorstSource(SliceCheck):
     def name_of(self, item: Any) -> str:
         return str(item.source)
 
-    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> intervals.Estimate:
+    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> Estimate:
         likely = float(context.library.detector().thresholds(entry.max_fpr).likely)
         keep = mask & (scored.labels == 0)
         clusters = scored.clusters[keep]
@@ -173,7 +174,7 @@ class PerturbedCheck(Check):
         detail = {} if first is None else context.sampled(first, entry.evidence)
         return Measured(slices=slices, short=short, detail=detail)
 
-    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> intervals.Estimate:
+    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> Estimate:
         raise TypeError(f"{self.id} measures nothing.")
 
 
@@ -184,8 +185,8 @@ class WorstDelivery(PerturbedCheck):
     formula = "smallest AUROC over the named deliveries (JPEG, resize, crop, blur, noise, screenshot, …)"
     source = "intersection-union test (Berger 1982) to pass; Holm 1979 to fail"
 
-    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> intervals.Estimate:
-        return context.estimate(after, partial(intervals.auroc, after.labels, after.scores))
+    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> Estimate:
+        return context.estimate(after, partial(weighted_auroc, after.labels, after.scores))
 
 
 class Drop(PerturbedCheck):
@@ -197,13 +198,13 @@ class Drop(PerturbedCheck):
     source = "paired cluster bootstrap; Holm 1979"
     native = True
 
-    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> intervals.Estimate:
+    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> Estimate:
         if before is None or before.items != after.items:
             raise TypeError("Both scores must be of the same images.")
 
         def drop(weights: np.ndarray) -> np.ndarray:
-            native = intervals.auroc(before.labels, before.scores, weights)
-            return native - intervals.auroc(after.labels, after.scores, weights)
+            native = weighted_auroc(before.labels, before.scores, weights)
+            return native - weighted_auroc(after.labels, after.scores, weights)
 
         return context.estimate(after, drop, bounds=(-1.0, 1.0), before=before)
 
@@ -216,7 +217,7 @@ class Flips(PerturbedCheck):
     source = "Clopper & Pearson 1934 on the effective sample size; Holm 1979"
     native = True
 
-    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> intervals.Estimate:
+    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> Estimate:
         if before is None:
             raise TypeError("Flips need the native scores.")
         likely = float(context.library.detector().thresholds(entry.max_fpr).likely)

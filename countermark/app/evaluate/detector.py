@@ -1,4 +1,4 @@
-"""Evaluate: a detector on a labelled corpus, as a report document.
+"""A detector on a labelled corpus, or its heatmaps on known masks, as a report document.
 
 >>> document = evaluate_detector("default", "corpus/")       # doctest: +SKIP
 >>> document["schema"]                                       # doctest: +SKIP
@@ -8,22 +8,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from countermark.app.evaluate.rows import Row, condition_rows, group_rows
 from countermark.core.corpus import read_corpus
-from countermark.core.results import Interval
-
-NAMES = {
-    "auroc": "AUROC",
-    "tpr_at_1": "TPR at 1 % FPR",
-    "tpr_at_5": "TPR at 5 % FPR",
-    "balanced_accuracy": "balanced accuracy",
-    "fpr_at_likely": "FPR at the threshold",
-    "tpr_at_likely": "TPR at the threshold",
-    "ece": "ECE",
-}
 
 
 def evaluate_detector(
@@ -51,17 +40,18 @@ def evaluate_detector(
         resamples=resamples,
         report=report,
     )
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     if found.control is not None:
         rows.append({"name": "AUROC of the control (size, format, JPEG tables)", "interval": found.control})
     for condition, figures in found.conditions.items():
-        rows += _condition_rows(figures, condition)
+        rows += condition_rows(figures, condition)
     for kind, table in (("generator", found.generators), ("source", found.sources)):
         for condition, groups in table.items():
             for group, figure in groups.items():
-                rows += _group_rows(figure, f"{kind}: {group}", condition, kind == "generator")
+                rows += group_rows(figure, f"{kind}: {group}", condition, kind == "generator")
     notes = [
-        "Intervals: 95 %, bootstrap over whole sources; of single generators and sources: Wilson.",
+        "Intervals: 95 %, over whole sources: exact for shares, bootstrap for the rest; of single generators "
+        "and sources: exact, as if images were independent.",
         "Every image was cropped at random first. n counts images.",
     ]
     if found.control is None:
@@ -89,62 +79,6 @@ def evaluate_detector(
         notes=notes,
         headline=found.headline,
         curves=curves,
-    )
-
-
-def evaluate_leave_out(
-    family: str,
-    corpus: Path | str,
-    *,
-    by: str = "generator",
-    limit: int = 12,
-    seed: int = 0,
-    steps: int = 600,
-    resamples: int = 500,
-    report: Callable[[int, int, str], None] = lambda done, total, part: None,
-) -> dict[str, Any]:
-    """A family trained anew for every generator, or source, and measured on what was left out."""
-    from countermark.detectors import FitSettings
-    from countermark.detectors.measuring.leave_out import leave_out
-    from countermark.reports import evaluation_document
-
-    settings = FitSettings(seed=seed, steps=steps, views=2)
-    found = leave_out(
-        read_corpus(corpus),
-        family=family,
-        by=by,
-        settings=settings,
-        limit=limit,
-        resamples=resamples,
-        report=report,
-    )
-    rows: list[dict[str, Any]] = []
-    for condition, figures in found.pooled.items():
-        rows += _condition_rows(figures, condition)
-    for name, part in found.parts.items():
-        synthetic = part.label == "synthetic"
-        kind = "generator" if synthetic and by == "generator" else "source"
-        for condition, figure in part.figures.items():
-            rows += _group_rows(figure, f"{kind}: {name}", condition, synthetic)
-    worst = min(found.pooled, key=lambda name: found.pooled[name].auroc.value)
-    text = (
-        f"Every {by} left out: AUROC {found.pooled[worst].auroc.value:.3f} in the worst condition ({worst}), "
-        f"over {len(found.parts)} parts."
-    )
-    notes = [
-        f"The family {family} was trained once for every part, without it and without a quarter of the "
-        "sources of the other class; probabilities of the detectors are pooled.",
-        f"n counts scores ({found.scores} under each condition): images of the other class are scored by "
-        "several detectors.",
-    ]
-    if found.skipped:
-        notes.append(f"Not left out (too small, or beyond --limit): {', '.join(found.skipped)}.")
-    return evaluation_document(
-        f"Leave one {by} out: {family}",
-        rows,
-        subject={"family": family, "by": by, "parts": len(found.parts), "seed": seed, "steps": steps},
-        notes=notes,
-        headline=text,
     )
 
 
@@ -190,45 +124,7 @@ def evaluate_localisation(
         notes=[
             f"{found.images} real pictures in which a soft region of 15-60 % was replaced by "
             + ("a simulated upsampler's copy." if autoencoder is None else "an autoencoder's copy."),
-            "The threshold of the IoU was chosen on the pictures of other sources. Intervals: 95 %, "
-            "bootstrap over sources.",
+            "The threshold of the IoU was chosen on the pictures of other sources. Intervals: 95 %, over "
+            "sources.",
         ],
     )
-
-
-def _condition_rows(figures: Any, condition: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": NAMES.get(field.name, field.name),
-            "interval": getattr(figures, field.name),
-            "condition": condition,
-        }
-        for field in fields(figures)
-    ]
-
-
-def _group_rows(figure: Any, slice: str, condition: str, synthetic: bool) -> list[dict[str, Any]]:
-    """AUROC against the other class, and the share flagged at the threshold and at 5 % FPR."""
-
-    def row(name: str, interval: Interval, unit: str = "") -> dict[str, Any]:
-        return {"name": name, "interval": interval, "slice": slice, "condition": condition, "unit": unit}
-
-    def share(name: str, value: float) -> dict[str, Any]:
-        return row(name, Interval(value, *_wilson(value, figure.images), figure.images), "share")
-
-    area = Interval(figure.auroc, float("nan"), float("nan"), figure.images)
-    verb = "found" if synthetic else "wrongly flagged"
-    return [
-        row("AUROC", area),
-        share(f"{verb} at the threshold", figure.flagged),
-        share(f"{verb} where 5 % of all real images are", figure.flagged_at_5),
-    ]
-
-
-def _wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson score interval of a share of ``count`` images (Wilson 1927)."""
-    if count == 0:
-        return 0.0, 1.0
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * ((share * (1 - share) + z * z / (4 * count)) / count) ** 0.5 / (1 + z * z / count)
-    return max(0.0, middle - half), min(1.0, middle + half)

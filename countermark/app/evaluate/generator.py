@@ -1,4 +1,4 @@
-"""Evaluate a generator against its data, as a report document and the picture that belongs to it.
+"""A generator against its data, as a report document and the picture that belongs to it.
 
 >>> document, images = evaluate_generator("digits-32", "digits", count=60, extractor="dct")
 >>> document["figures"][0]["name"], list(images)
@@ -10,14 +10,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from countermark.app.evaluate.rows import Row, point
 from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
+from countermark.core.intervals import rate
+from countermark.core.results import Interval
 
 if TYPE_CHECKING:
-    from countermark.generators.conditional import SketchToImage
-    from countermark.generators.library import LoadedGenerator
+    from countermark.generators.base import LoadedGenerator
     from countermark.generators.measuring.evaluation import GeneratorReport
-    from countermark.generators.sketch.evaluation import SketchReport
+    from countermark.generators.sketch.generator import SketchToImage
+    from countermark.generators.sketch.measure import SketchReport
     from countermark.reports import Thumbnail
 
     Measured = tuple[dict[str, Any], dict[str, Thumbnail]]
@@ -48,8 +51,9 @@ def evaluate_generator(
         ConfigError: ``generator.no-evaluation``: a generator that this command does not measure.
         CorpusError, UnknownNameError, MissingExtraError, OutputError, WeightsError.
     """
-    from countermark.generators.conditional import ConditionalGenerator, SketchToImage
+    from countermark.generators.base import ConditionalGenerator
     from countermark.generators.library import load_generator
+    from countermark.generators.sketch.generator import SketchToImage
 
     loaded = load_generator(name)
     if isinstance(loaded, SketchToImage):
@@ -67,34 +71,41 @@ def _samples(loaded: LoadedGenerator, data: str, *, gallery: Path | None, **opti
 
     found = run(loaded, data, gallery=gallery, **options)
 
-    def point(value: float) -> dict[str, Any]:
-        return _point(value, found.count_generated)
+    def once(value: float) -> Row:
+        return point(value, found.count_generated)
 
-    rows: list[dict[str, Any]] = [
+    def share(value: float, count: int) -> Interval:
+        return rate(round(value * count), count)
+
+    rows: list[Row] = [
         {"name": "KID", "interval": found.kid},
-        {"name": "Fréchet distance", "interval": found.frechet_interval or point(found.frechet)},
+        {"name": "Fréchet distance", "interval": found.frechet_interval or once(found.frechet)},
         {"name": "precision", "interval": found.precision},
         {"name": "recall", "interval": found.recall},
-        {"name": "density", "interval": point(found.density)},
-        {"name": "coverage", "interval": point(found.coverage)},
+        {"name": "density", "interval": once(found.density)},
+        {"name": "coverage", "interval": share(found.coverage, found.count_real)},
     ]
     notes = [
         f"Features: {found.extractor}. Reference: {found.reference} images ({found.count_real}). Figures in "
         "other features, or of other numbers of images, are not comparable.",
-        "Intervals: 95 %, from random halves of both sets. Figures without one were measured once.",
+        "Intervals: 95 %, from random halves of both sets; of coverage and of shares of images: exact. "
+        "Figures without one were measured once.",
     ]
     headline = ""
     if found.copying is None:
         notes.append("Too few images are held out of training to look for copies.")
     else:
         headline = found.copying.sentence
-        for title, key in (
-            ("C_T (copying score)", "c_t"),
-            ("authentic share", "authentic"),
-            ("authentic share of held-out reals", "authentic_heldout"),
-            ("near-duplicates of training images", "near_duplicates"),
-        ):
-            rows.append({"name": title, "interval": point(getattr(found.copying, key))})
+        copying, made = found.copying, found.count_generated
+        rows += [
+            {"name": "C_T (copying score)", "interval": once(copying.c_t)},
+            {"name": "authentic share", "interval": share(copying.authentic, made)},
+            {
+                "name": "authentic share of held-out reals",
+                "interval": share(copying.authentic_heldout, found.count_real),
+            },
+            {"name": "near-duplicates of training images", "interval": share(copying.near_duplicates, made)},
+        ]
     if found.gallery:
         notes.append(f"Closest pairs: {found.gallery}")
     caption = (
@@ -107,17 +118,17 @@ def _samples(loaded: LoadedGenerator, data: str, *, gallery: Path | None, **opti
 
 def _sketch(loaded: SketchToImage, data: str, *, gallery: Path | None, **options: Any) -> Measured:
     from countermark.core.images import write_image
-    from countermark.generators.sketch.evaluation import evaluate_sketch
+    from countermark.generators.sketch.measure import evaluate_sketch
 
     found = evaluate_sketch(loaded, data, **options)
-    rows: list[dict[str, Any]] = [
+    rows: list[Row] = [
         {"name": "edge-F1, 2 px", "interval": found.edge_f1},
         {"name": "edge-F1 of another doodle's image", "interval": found.edge_f1_other},
         {"name": "KID", "interval": found.kid},
         {"name": "KID of training photographs", "interval": found.kid_training},
-        {"name": "distance of two seeds of a doodle", "interval": _point(found.seeds, found.count)},
-        {"name": "distance of two doodles", "interval": _point(found.doodles, found.count)},
-        {"name": "distance of two photographs", "interval": _point(found.photographs, found.count)},
+        {"name": "distance of two seeds of a doodle", "interval": point(found.seeds, found.count)},
+        {"name": "distance of two doodles", "interval": point(found.doodles, found.count)},
+        {"name": "distance of two photographs", "interval": point(found.photographs, found.count)},
     ]
     notes = [
         f"Doodles: undisturbed edges of {found.count} photographs that were held out of training.",
@@ -132,7 +143,7 @@ def _sketch(loaded: SketchToImage, data: str, *, gallery: Path | None, **options
 
 def _document(
     found: GeneratorReport | SketchReport,
-    rows: list[dict[str, Any]],
+    rows: list[Row],
     notes: list[str],
     headline: str,
     picture: tuple[str, str, Pixels] | None,
@@ -150,8 +161,3 @@ def _document(
     if picture is None:
         return document, {}
     return document, {picture[0]: make_thumbnail(picture[2], side=1100, quality=92)}
-
-
-def _point(value: float, count: int) -> dict[str, Any]:
-    """A figure that has no interval."""
-    return {"value": value, "n": count}
