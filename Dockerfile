@@ -4,7 +4,8 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 COPY . .
 RUN python -m venv /opt/countermark \
- && /opt/countermark/bin/pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu .
+ && /opt/countermark/bin/pip install --no-cache-dir torch torchvision --index-url https://download.pytorch.org/whl/cpu \
+ && /opt/countermark/bin/pip install --no-cache-dir .
 
 FROM python:3.12-slim
 RUN apt-get update \

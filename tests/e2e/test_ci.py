@@ -163,6 +163,18 @@ def test_signed_hook_refuses_an_unsigned_asset(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
 
 
+def test_every_way_into_ci_takes_the_small_build_of_torch() -> None:
+    """PyTorch's own index of CPU builds, asked before pip could fetch the build for CUDA."""
+    index = "https://download.pytorch.org/whl/cpu"
+    first = re.compile(
+        rf"pip install [^\n]*torch torchvision --index-url {re.escape(index)}\b.*pip install", re.S
+    )
+    for name in ("Dockerfile", "action.yml", "templates/countermark.yml", "README.md"):
+        assert first.search((ROOT / name).read_text("utf-8")), name
+    for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text()):
+        assert hook["additional_dependencies"] == [f"--extra-index-url={index}"]
+
+
 def test_the_image_runs_without_rights() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     assert "USER countermark" in lines and lines.index("USER countermark") < lines.index(
