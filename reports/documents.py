@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -31,8 +31,6 @@ from countermark.core.version import VERSION
 from countermark.reports.canonical import Document, plain, stamp
 from countermark.reports.claims import towards
 
-#: Verdicts from the one that fails a build first to the one that never does.
-SEVERITY = (Verdict.DECLARED_SYNTHETIC, Verdict.LIKELY_SYNTHETIC, Verdict.UNSURE)
 _LEVELS = {
     Verdict.DECLARED_SYNTHETIC: "warning",
     Verdict.LIKELY_SYNTHETIC: "warning",
@@ -46,6 +44,7 @@ def scan_document(
     results: Sequence[ScanResult],
     *,
     settings: Mapping[str, Any],
+    failing: Collection[str] = (),
     suppressed: Mapping[str, Mapping[str, Any]] | None = None,
     when: str | None = None,
 ) -> Document:
@@ -54,13 +53,12 @@ def scan_document(
     Args:
         results: In any order; the document is sorted by path.
         settings: What the scan ran with (``max_fpr``, ``stress``, ``fail_on``, …); JSON types.
-            ``fail_on`` names a verdict: findings at or above it have the severity ``error``.
+        failing: Paths of the findings that fail the build: they have the severity ``error``.
         suppressed: By SHA-256 or path: why a finding does not count (``reason``, ``by``, ``expires``).
         when: A time to print; by default none, or ``SOURCE_DATE_EPOCH``.
     """
     ordered = sorted(results, key=lambda r: (r.path, r.sha256 or ""))
-    fail_on = settings.get("fail_on")
-    rows = [_scan_row(r, fail_on, suppressed or {}) for r in ordered]
+    rows = [_scan_row(r, r.path in failing, suppressed or {}) for r in ordered]
     counts = {str(v): sum(r.verdict == v for r in ordered) for v in Verdict}
     counts["error"] = sum(r.error is not None for r in ordered)
     counts["total"] = len(rows)
@@ -70,12 +68,12 @@ def scan_document(
 
 
 def _scan_row(
-    result: ScanResult, fail_on: str | None, suppressed: Mapping[str, Mapping[str, Any]]
+    result: ScanResult, failing: bool, suppressed: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     row: dict[str, Any] = plain(result)
     reason = suppressed.get(result.sha256 or "") or suppressed.get(result.path)
     severity = _LEVELS.get(result.verdict, "none") if result.verdict else "none"
-    if result.verdict and fails(result.verdict, fail_on):
+    if failing and severity != "none":
         severity = "error"
     if reason is not None and severity != "none":
         severity = "none"
@@ -87,18 +85,6 @@ def _scan_row(
         "suppressed": None if reason is None else plain(dict(reason)),
     }
     return row
-
-
-def fails(verdict: Verdict, fail_on: str | None) -> bool:
-    """Whether ``verdict`` stands at or above ``fail_on`` (declared > likely > unsure)."""
-    if not fail_on or fail_on == "never" or verdict not in SEVERITY:
-        return False
-    known = [str(v) for v in SEVERITY]
-    if fail_on not in known:
-        raise ConfigError(
-            f"fail-on is {fail_on!r}.", code="config.fail-on", hint=f"Use {', '.join(known)} or never."
-        )
-    return SEVERITY.index(verdict) <= known.index(fail_on)
 
 
 def confidence(result: ScanResult) -> str | None:

@@ -58,8 +58,9 @@ def scan(
     as_json: bool = JSON,
 ) -> int:
     """Scan images for synthetic origin. Nothing leaves this machine."""
-    from countermark.app.scan import suppressions as gate
     from countermark.app.scan.run import scan_stream
+    from countermark.app.scan.settings import failing, scan_config, scan_exit_code
+    from countermark.app.scan.suppressions import expired, read_baseline, suppressions
     from countermark.app.scan.thumbnails import Collector
     from countermark.core.images import iter_image_paths
     from countermark.detectors import load_detector, with_thresholds
@@ -75,9 +76,9 @@ def scan(
         "output": tuple(output),
     }
     with wrong_usage():
-        config = gate.scan_config(options)
+        config = scan_config(options)
     check_outputs("scan", format, as_json, config.output)
-    known = gate.read_baseline(config.baseline) if config.baseline else None
+    known = read_baseline(config.baseline) if config.baseline else None
     ignored = _ignored(config.ignore)
     files = list(iter_image_paths(_sources(paths)))
     if not files:
@@ -111,13 +112,15 @@ def scan(
         "fail_on": config.fail_on,
         "detector": {"name": model.name, "sha256": model.card.sha256},
     }
-    suppressed = gate.suppressions(results, ignore=ignored, baseline=known)
-    for sentence in gate.expired(results, ignored):
+    suppressed = suppressions(results, ignore=ignored, baseline=known)
+    for sentence in expired(results, ignored):
         typer.echo(sentence, err=True)
-    document = scan_document(results, settings=settings, suppressed=suppressed)
+    document = scan_document(
+        results, settings=settings, failing=failing(results, config.fail_on), suppressed=suppressed
+    )
     show(document, format=format, as_json=as_json)
     write_all(document, config.output, collector.images if collector else None)
-    return gate.scan_exit_code(document)
+    return scan_exit_code(document)
 
 
 def _ignored(path: str) -> list[Ignored]:

@@ -104,7 +104,15 @@ def _documents() -> dict[str, Document]:
     """One document of every kind, by the kind's name."""
     figure = {"name": HOSTILE, "interval": Interval(0.9, 0.8, 0.95, 100), "unit": "AUROC", "slice": HOSTILE}
     return {
-        "scan": scan_document(_scan_results(), settings={"max_fpr": 0.01, "fail_on": "likely-synthetic"}),
+        "scan": scan_document(
+            _scan_results(),
+            settings={"max_fpr": 0.01, "fail_on": "likely-synthetic"},
+            failing=[
+                r.path
+                for r in _scan_results()
+                if r.verdict in (Verdict.DECLARED_SYNTHETIC, Verdict.LIKELY_SYNTHETIC)
+            ],
+        ),
         "verify": verify_document(_verifications()),
         "audit": audit_document(_report()),
         "evaluation": evaluation_document(HOSTILE, [figure], notes=[HOSTILE]),

@@ -23,7 +23,7 @@ from countermark.app.audit.regression import regressions
 from countermark.app.audit.samples import Library
 from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.app.rooms import Rooms
-from countermark.core.errors import ConfigError, CountermarkError
+from countermark.core.errors import ConfigError, CountermarkError, known_names
 from countermark.core.results import AuditReport, CheckResult, Outcome
 from countermark.core.version import VERSION
 from countermark.reports.thumbnails import Thumbnail
@@ -74,10 +74,11 @@ def audit_with_images(
     with tempfile.TemporaryDirectory(prefix="countermark-audit-") as workspace:
         store = ScoreCache(cache) if cache is not None else None
         folders = {name: Path(path) for name, path in (evidence or {}).items()}
-        unknown = sorted(set(folders) - set(policy.evidence))
-        if unknown:
-            known = ", ".join(policy.evidence) or "none"
-            raise ConfigError(f"The policy has no evidence {unknown[0]!r}.", hint=f"Known: {known}.")
+        for name in folders:
+            if name not in policy.evidence:
+                raise ConfigError(
+                    f"The policy has no evidence {name!r}.", hint=known_names(name, policy.evidence)
+                )
         library = Library(policy, rooms or Rooms(), Path(workspace), folders, store)
         try:
             report = _run(policy, library, today or date.today())

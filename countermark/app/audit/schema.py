@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -145,14 +145,31 @@ class Waiver(Strict):
     expires: date
 
 
-class Policy(Strict):
-    """A whole policy. ``checks`` hold each check's own options class."""
+class Common(Strict):
+    """What a policy says, but for its checks."""
 
     name: str
     subject: Subject
     statistics: Statistics = Statistics()
     evidence: dict[str, Evidence] = Field(default_factory=dict)
-    checks: tuple[CheckEntry, ...] = ()
     baseline: Baseline = Baseline()
     waivers: tuple[Waiver, ...] = ()
+
+
+class PolicyFile(Common):
+    """A policy as it is written; the options of a check depend on its id."""
+
+    version: Literal["countermark.policy/1"] = Field(alias="schema")
+    checks: tuple[dict[str, Any], ...] = ()
+
+
+class Policy(Common):
+    """A whole policy, as it is run.
+
+    Attributes:
+        checks: Each of its check's own options class.
+        root: Folder that paths are relative to.
+    """
+
+    checks: tuple[CheckEntry, ...] = ()
     root: Path = Path()
