@@ -14,7 +14,6 @@ be worked through in any order and taken up again after a break.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -110,11 +109,18 @@ def plan_items(corpora: Sequence[Corpus], draws: Draws, seed: int) -> Plan:
     Raises:
         CorpusError: no row is left.
     """
-    rows = tuple((c, row) for c in corpora for row in _capped(c, draws.per_source, seed))
+    ranks = [_ranks(corpus, seed) for corpus in corpora]
+    most = draws.per_source or len(max(ranks, key=len, default={}))
+    rows = tuple(
+        (c, row)
+        for c, rank in zip(corpora, ranks, strict=True)
+        for row in c.rows
+        if row.split != "test" and rank[row.file_name] < most
+    )
     if not rows:
         raise CorpusError("The corpora hold no images to train on.", code="corpus.empty")
     items = []
-    measured: Counter[tuple[int, str, str]] = Counter()
+    rank_of = {id(corpus): rank for corpus, rank in zip(corpora, ranks, strict=True)}
     for number, (corpus, row) in enumerate(rows):
         source = row.source or "unnamed"
         group = f"{row.generator or 'generated'}@{source}" if row.is_synthetic else source
@@ -126,10 +132,8 @@ def plan_items(corpora: Sequence[Corpus], draws: Draws, seed: int) -> Plan:
         paired = chance.random() < draws.twins and not row.is_synthetic
         names += ["pair-real", "pair-twin"] if paired else []
         names += ["edited"] if rng(seed, "edited", row.file_name).random() < draws.edited else []
-        own = (id(corpus), row.label, source)
-        if not draws.measured_per_source or measured[own] < draws.measured_per_source:
+        if not draws.measured_per_source or rank_of[id(corpus)][row.file_name] < draws.measured_per_source:
             names += [f"measured-{name}" for name in draws.measured]
-            measured[own] += 1
         for name in names:
             twin = name == "pair-twin"
             counted = f"twin@{source}" if twin else group
@@ -137,19 +141,14 @@ def plan_items(corpora: Sequence[Corpus], draws: Draws, seed: int) -> Plan:
     return Plan(tuple(corpora), draws, seed, rows, tuple(items))
 
 
-def _capped(corpus: Corpus, per_source: int, seed: int) -> list[CorpusRow]:
-    """Rows that are not of the split ``test``, at most ``per_source`` of a source, drawn by name."""
-    rows = [row for row in corpus.rows if row.split != "test"]
-    if not per_source:
-        return rows
-    by_source: dict[tuple[str, str], list[CorpusRow]] = {}
-    for row in rows:
-        by_source.setdefault((row.label, row.source), []).append(row)
-    kept = set()
-    for group in by_source.values():
-        order = sorted(group, key=lambda row: derive(seed, "cap", row.file_name))
-        kept |= {row.file_name for row in order[:per_source]}
-    return [row for row in rows if row.file_name in kept]
+def _ranks(corpus: Corpus, seed: int) -> dict[str, int]:
+    """For every file its place in the lot by which pictures of its class and source are drawn."""
+    by_source: dict[tuple[str, str], list[str]] = {}
+    for row in corpus.rows:
+        if row.split != "test":
+            by_source.setdefault((row.label, row.source), []).append(row.file_name)
+    lots = (sorted(names, key=lambda name: derive(seed, "lot", name)) for names in by_source.values())
+    return {name: place for lot in lots for place, name in enumerate(lot)}
 
 
 def draw_row(
