@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from torch import Tensor, nn
 
+from countermark.core.configuration import validated
 from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels, read_image
 from countermark.core.seeds import derive, torch_rng
@@ -189,14 +190,7 @@ class Family:
 
     def parse(self, values: Mapping[str, Any]) -> Any:
         """The typed config; ConfigError names what is wrong with ``values``."""
-        try:
-            return self.config.model_validate(dict(values))
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise ConfigError(
-                f"The {self.name} network cannot be built: {problems}.",
-                hint=f"Known settings: {', '.join(self.config.model_fields)}.",
-            ) from error
+        return validated(self.config, dict(values), f"The {self.name} network cannot be built")
 
 
 def as_pixels(source: ImageSource) -> Pixels:

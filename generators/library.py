@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from countermark.core.errors import ConfigError, UnknownNameError, WeightsError
+from countermark.core.errors import ConfigError, UnknownNameError, WeightsError, known_names
 from countermark.core.files import data_dir
 from countermark.core.registry import Registry
 from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
@@ -121,5 +121,5 @@ def _locate(name_or_path: str | Path) -> Path:
         )
     raise UnknownNameError(
         f"There is no generator {str(name_or_path)!r}.",
-        hint=f"Known: {', '.join(sorted({*known, *BUILT_IN}))}.",
+        hint=known_names(str(name_or_path), sorted({*known, *BUILT_IN})),
     )

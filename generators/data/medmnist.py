@@ -10,14 +10,13 @@ asked for, and then by the package ``medmnist`` itself.
 
 from __future__ import annotations
 
-import difflib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from countermark.core.errors import CorpusError, MissingExtraError, UnknownNameError
+from countermark.core.errors import CorpusError, MissingExtraError, UnknownNameError, known_names
 from countermark.core.files import data_dir
 from countermark.core.images import Pixels
 
@@ -52,9 +51,7 @@ def read_medmnist(name: str, *, download: bool = False) -> Iterator[tuple[str, s
         MissingExtraError: a download was asked for without the package ``medmnist``.
     """
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        guess = f"Did you mean {near[0]!r}? " if near else ""
-        raise UnknownNameError(f"MedMNIST has no set {name!r}.", hint=f"{guess}Known: {', '.join(NAMES)}.")
+        raise UnknownNameError(f"MedMNIST has no set {name!r}.", hint=known_names(name, NAMES))
     path = _find(name, download)
     try:
         if path.stat().st_size > MAX_BYTES:

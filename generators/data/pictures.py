@@ -25,11 +25,13 @@ from typing import Literal
 import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
-from countermark.core.errors import CorpusError, ImageError, MissingExtraError, UnknownNameError
+from countermark.core.errors import CorpusError, ImageError, MissingExtraError, UnknownNameError, known_names
 from countermark.core.files import data_dir
 from countermark.core.images import EXTENSIONS, Pixels, iter_image_paths, read_image
 from countermark.core.seeds import derive, rng
+from countermark.generators.base import to_pixels, to_tensor
 
 MAX_MEMBER_BYTES = 64 * 1024**2
 MAX_MEMBERS = 2_000_000
@@ -92,6 +94,17 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def tensors(self, index: Tensor, mirrored: Tensor | None = None) -> Tensor:
+        """Float [B, C, size, size] in [-1, 1] of the images ``index`` [B], those ``mirrored`` left-right."""
+        pixels = self.images[index.numpy()]
+        if mirrored is not None:
+            pixels = np.where(mirrored.numpy()[:, None, None, None], pixels[:, :, ::-1], pixels)
+        return to_tensor(pixels)
+
+    def painted(self, tensors: Tensor) -> np.ndarray:
+        """uint8 RGB [B, size, size, 3] of such tensors."""
+        return to_pixels(tensors)
 
 
 def load_pictures(
@@ -243,7 +256,7 @@ def _read_torchvision(name: str, limit: int) -> Iterator[tuple[str, str, Pixels 
         raise MissingExtraError("torchvision", "test") from error
     known = [n for n in datasets.__all__ if n not in ("ImageFolder", "DatasetFolder", "VisionDataset")]
     if name not in known:
-        raise UnknownNameError(f"torchvision has no data set {name!r}.", hint=f"Known: {', '.join(known)}.")
+        raise UnknownNameError(f"torchvision has no data set {name!r}.", hint=known_names(name, known))
     make = getattr(datasets, name)
     root = data_dir() / "torchvision"
     accepted = inspect.signature(make).parameters

@@ -1,20 +1,20 @@
-"""The training loop: one for every family, and for networks that no family builds.
+"""Adversarial training of any generator against any critic: ``fit``.
 
-``fit`` takes any pair of networks that follow ``countermark.generators.families.base``;
-``gan.train`` wraps it for users. Devices, precision and processes come from
-lightning-fabric; gradients are averaged over processes by hand, because a GAN steps through one
-network while it trains the other. Each step is seeded by (seed, step, process), so a resumed run
-goes on exactly as one that was never stopped, as long as its budget is counted in images.
+Both follow ``countermark.generators.families.base``; what is real comes from a ``RealSet``, whose
+tensors may be pixels or anything else that a critic can look at and that can be painted for people.
+``gan.training`` wraps it for users. Devices, precision and processes come from lightning-fabric;
+gradients are averaged over processes by hand, because a GAN steps through one network while it trains
+the other. Each step is seeded by (seed, step, process), so a resumed run goes on exactly as one that
+was never stopped, as long as its budget is counted in images.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,20 +24,44 @@ from torch import Tensor, nn
 from countermark.core.errors import OutputError, TrainingError
 from countermark.core.images import write_image
 from countermark.core.seeds import derive, torch_rng
-from countermark.generators.base import to_pixels, to_tensor
-from countermark.generators.data.pictures import Pictures
 from countermark.generators.families.base import SelfSupervised
 from countermark.generators.gan.diffaugment import augment, roll
 from countermark.generators.gan.losses import LOSSES
 from countermark.generators.gan.regularisers import gradient_penalty, zero_centred
 from countermark.generators.grids import sheet
 from countermark.generators.recipes.schema import Recipe
-from countermark.generators.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
-from countermark.generators.training.progress import StopSignal, TrainingBar
-from countermark.generators.training.steps import all_finite, diverged, stopped
+from countermark.generators.training.steps import Losses, StepLoop
 
 PREVIEW = 36
+
+
+class RealSet(Protocol):
+    """What is real, as tensors of one shape, and how tensors of that shape are shown to people.
+
+    Attributes:
+        labels: int64 [N], or None without classes.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> np.ndarray | None: ...
+
+    def __len__(self) -> int: ...
+
+    def tensors(self, index: Tensor, mirrored: Tensor | None) -> Tensor:
+        """Float [B, C, S, S] of the items ``index`` [B], those ``mirrored`` (bool [B]) left-right."""
+        ...
+
+    def painted(self, tensors: Tensor) -> np.ndarray:
+        """uint8 RGB [B, H, W, 3] of such tensors, real or generated."""
+        ...
 
 
 @dataclass
@@ -48,13 +72,12 @@ class Fitted:
     generator: nn.Module
     critic: nn.Module
     progress: Progress
-    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def fit(
     generator: nn.Module,
     critic: nn.Module,
-    pictures: Pictures,
+    real: RealSet,
     recipe: Recipe,
     out: Path,
     *,
@@ -63,7 +86,6 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     fabric: Fabric | None = None,
-    on_preview: Callable[[nn.Module, Progress], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Fitted:
     """Trains ``generator`` against ``critic`` until the recipe's images or minutes are used up.
@@ -72,7 +94,6 @@ def fit(
 
     Args:
         latent: Length of z.
-        on_preview: Called with the averaged generator whenever a sample grid is due.
         clock: Seconds that count for the budget; ``time.process_time`` counts CPU time.
 
     Raises:
@@ -81,49 +102,111 @@ def fit(
         WeightsError: ``resume`` with a checkpoint of another recipe, network or seed.
     """
     fabric = fabric or make_fabric(recipe)
-    settings, loss, device = recipe.optimiser, LOSSES.get(recipe.loss), fabric.device
-    generator, critic = (_place(n, device) for n in (generator, critic))
-    ema = Ema(generator, recipe.ema_images, recipe.ema_ramp)
-    betas = (settings.beta1, settings.beta2)
-    optimisers: dict[str, torch.optim.Optimizer] = {
-        "optimiser-g": torch.optim.Adam(generator.parameters(), settings.generator_rate, betas=betas),
-        "optimiser-d": torch.optim.Adam(critic.parameters(), settings.critic_rate, betas=betas),
-    }
-    modules = {"generator": generator, "critic": critic, "average": ema.network}
+    run = _Run(generator, critic, real, recipe, out, latent, seed, fabric)
+    settings = recipe.optimiser
+    loop = StepLoop(
+        out,
+        batch=run.shown,
+        images=recipe.images,
+        minutes=recipe.minutes,
+        rate=max(settings.generator_rate, settings.critic_rate),
+        resume=resume,
+        checkpoint_minutes=recipe.checkpoint_minutes,
+        advice="or use fp32, spectral normalisation or a stronger r1",
+        title=f"{recipe.name} on {real.name}" if progress else "",
+        fabric=fabric,
+        clock=clock,
+    )
     identity = {"family": recipe.family, "network": recipe.network, "loss": recipe.loss, "seed": seed}
-    identity["classes"] = list(pictures.classes)
-    at = load_checkpoint(out, modules, optimisers, identity) if resume else Progress()
-    labels = None if pictures.labels is None else torch.from_numpy(pictures.labels)
-    history: list[dict[str, float]] = []
-    begun, before, first_images = clock(), at.seconds, at.images
-    saved, previewed = at.seconds, at.images // recipe.preview_images
-    batch = settings.batch * fabric.world_size
+    identity["classes"] = list(real.classes)
+    modules = {"generator": run.generator, "critic": run.critic, "average": run.average.network}
+    optimisers = {"optimiser-g": run.opt_g, "optimiser-d": run.opt_d}
+    done = loop.run(run.step, modules, optimisers, identity, after=run.after)
+    return Fitted(run.average.network, run.generator, run.critic, done)
 
-    def draw(step: int, part: int) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Real images, their labels and z for one critic or generator step."""
-        source = torch_rng(seed, "batch", step, part, fabric.global_rank)
-        index = torch.randint(len(pictures), (settings.batch,), generator=source)
-        pixels = pictures.images[index.numpy()]
-        if recipe.data.mirror:
-            flipped = torch.rand(settings.batch, generator=source).numpy() < 0.5
-            pixels = np.where(flipped[:, None, None, None], pixels[:, :, ::-1], pixels)
-        real = to_tensor(pixels).to(device).contiguous(memory_format=torch.channels_last)
-        chosen = None if labels is None else labels[index].to(device)
-        return real, chosen, torch.randn(settings.batch, latent, generator=source).to(device)
 
-    def seen(images: Tensor, *, real: bool = False) -> Tensor:
+class _Run:
+    """The networks and optimisers of one run, one step of it, and the sample grids between steps."""
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        critic: nn.Module,
+        real: RealSet,
+        recipe: Recipe,
+        out: Path,
+        latent: int,
+        seed: int,
+        fabric: Fabric,
+    ) -> None:
+        self.real, self.recipe, self.out, self.latent, self.seed = real, recipe, out, latent, seed
+        self.fabric = fabric
+        self.generator, self.critic = (_place(n, fabric.device) for n in (generator, critic))
+        self.average = Ema(self.generator, recipe.ema_images, recipe.ema_ramp)
+        settings = recipe.optimiser
+        betas = (settings.beta1, settings.beta2)
+        self.opt_g: torch.optim.Optimizer = torch.optim.Adam(
+            self.generator.parameters(), settings.generator_rate, betas=betas
+        )
+        self.opt_d: torch.optim.Optimizer = torch.optim.Adam(
+            self.critic.parameters(), settings.critic_rate, betas=betas
+        )
+        self.loss = LOSSES.get(recipe.loss)
+        self.labels = None if real.labels is None else torch.from_numpy(real.labels)
+        #: Real images that the critics of all processes see in one step.
+        self.shown = settings.batch * fabric.world_size * settings.critic_steps
+
+    def step(self, at: Progress, share: float) -> Losses:
+        """The critic's steps and then one of the generator; losses are the mean over processes."""
+        device, turns = self.fabric.device, self.recipe.optimiser.critic_steps
+        self._set_rates(share)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(derive(self.seed, "step", at.step, self.fabric.global_rank))
+            for turn in range(turns):
+                real, classes, z = self._draw(at.step, turn)
+                with self.fabric.autocast():
+                    fake = self.generator(z, classes)
+                value_d = self._critic_loss(real, fake, classes, at.step * turns + turn)
+                _step(self.fabric, self.opt_d, self.critic, value_d)
+            self.critic.requires_grad_(False)
+            value_g = self._generator_loss(real, fake, classes)
+            _step(self.fabric, self.opt_g, self.generator, value_g)
+            self.critic.requires_grad_(True)
+        self.average.update(self.generator, self.shown, at.images + self.shown)
+        critic, generator = _together(self.fabric, value_d, value_g)
+        return {"critic": critic, "generator": generator}
+
+    def after(self, at: Progress, share: float, losses: Losses) -> bool:
+        """A sample grid, if one is due."""
+        every = self.recipe.preview_images
+        due = at.images // every > (at.images - self.shown) // every or share >= 1
+        if due and self.fabric.is_global_zero:
+            self._preview(at)
+        return False
+
+    def _draw(self, step: int, part: int) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Real tensors, their labels and z for one step of the critic."""
+        source = torch_rng(self.seed, "batch", step, part, self.fabric.global_rank)
+        batch, device = self.recipe.optimiser.batch, self.fabric.device
+        index = torch.randint(len(self.real), (batch,), generator=source)
+        mirrored = torch.rand(batch, generator=source) < 0.5 if self.recipe.data.mirror else None
+        real = self.real.tensors(index, mirrored).to(device).contiguous(memory_format=torch.channels_last)
+        chosen = None if self.labels is None else self.labels[index].to(device)
+        return real, chosen, torch.randn(batch, self.latent, generator=source).to(device)
+
+    def _seen(self, images: Tensor, *, real: bool = False) -> Tensor:
         """Images as the critic sees them."""
-        if recipe.tiles == "both" or (recipe.tiles == "generated" and not real):
+        if self.recipe.tiles == "both" or (self.recipe.tiles == "generated" and not real):
             images = roll(images)
-        return augment(images, recipe.augment)
+        return augment(images, self.recipe.augment)
 
-    def critic_loss(real: Tensor, fake: Tensor, classes: Tensor | None, count: int) -> Tensor:
-        with fabric.autocast():
-            seen_real, seen_fake = seen(real, real=True), seen(fake.detach())
-            value = loss.critic(critic(seen_real, classes).float(), critic(seen_fake, classes).float())
+    def _critic_loss(self, real: Tensor, fake: Tensor, classes: Tensor | None, count: int) -> Tensor:
+        critic, weights = self.critic, self.recipe.regulariser
+        with self.fabric.autocast():
+            seen_real, seen_fake = self._seen(real, real=True), self._seen(fake.detach())
+            value = self.loss.critic(critic(seen_real, classes).float(), critic(seen_fake, classes).float())
             if isinstance(critic, SelfSupervised):
                 value = value + critic.extra_loss(seen_real)
-        weights = recipe.regulariser
         if count % weights.interval == 0:
             if weights.r1:
                 value = value + weights.interval * weights.r1 * zero_centred(critic, seen_real, classes)
@@ -134,64 +217,36 @@ def fit(
                 value = value + weights.interval * weights.gradient_penalty * penalty
         return value
 
-    def generator_loss(real: Tensor, fake: Tensor, classes: Tensor | None) -> Tensor:
-        with fabric.autocast():
-            judged = critic(seen(fake), classes).float()
-            paired = critic(seen(real, real=True), classes).float() if loss.paired else None
-            return loss.generator(judged, paired)
+    def _generator_loss(self, real: Tensor, fake: Tensor, classes: Tensor | None) -> Tensor:
+        with self.fabric.autocast():
+            judged = self.critic(self._seen(fake), classes).float()
+            paired = None
+            if self.loss.paired:
+                paired = self.critic(self._seen(real, real=True), classes).float()
+            return self.loss.generator(judged, paired)
 
-    def checkpoint() -> None:
-        # A loss can be finite and its gradient not: such weights never replace a good checkpoint.
-        if not all_finite(generator, critic):
-            raise _diverged(recipe, at, out, "A weight")
-        if fabric.is_global_zero:
-            save_checkpoint(out, modules, optimisers, at, identity)
+    def _set_rates(self, share: float) -> None:
+        settings = self.recipe.optimiser
+        late = max(share - settings.decay_after, 0) / max(1 - settings.decay_after, 1e-9)
+        factor = 1 - (1 - settings.final_rate) * min(late, 1)
+        pairs = (self.opt_g, settings.generator_rate), (self.opt_d, settings.critic_rate)
+        for optimiser, rate in pairs:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * factor
 
-    title = f"{recipe.name} on {pictures.name}"
-    with TrainingBar(title, enabled=progress and fabric.is_global_zero) as bar, StopSignal() as stop:
-        share = _share(recipe, at)
-        while share < 1:
-            _set_rates(optimisers, settings, share)
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                torch.manual_seed(derive(seed, "step", at.step, fabric.global_rank))
-                for turn in range(settings.critic_steps):
-                    real, classes, z = draw(at.step, turn)
-                    with fabric.autocast():
-                        fake = generator(z, classes)
-                    value_d = critic_loss(real, fake, classes, at.step * settings.critic_steps + turn)
-                    _step(fabric, optimisers["optimiser-d"], critic, value_d)
-                critic.requires_grad_(False)
-                value_g = generator_loss(real, fake, classes)
-                _step(fabric, optimisers["optimiser-g"], generator, value_g)
-                critic.requires_grad_(True)
-            losses = _together(fabric, value_d, value_g)
-            if not all(map(math.isfinite, losses)):
-                raise _diverged(recipe, at, out)
-            at.step += 1
-            at.images += batch * settings.critic_steps
-            ema.update(generator, batch * settings.critic_steps, at.images)
-            # Every process must see the same time and the same wish to stop, or they wait forever.
-            at.seconds, asked = fabric.broadcast((before + clock() - begun, stop.asked))
-            share = _share(recipe, at)
-            if at.step % 10 == 0 or share >= 1:
-                rate = (at.images - first_images) / max(at.seconds - before, 1e-9)
-                left = at.seconds * (1 - share) / max(share, 1e-9)
-                bar.show(share, rate, left, losses)
-                history.append({"images": at.images, "critic": losses[0], "generator": losses[1]})
-            if at.images // recipe.preview_images > previewed or share >= 1:
-                previewed = at.images // recipe.preview_images
-                if fabric.is_global_zero:
-                    _preview(ema.network, pictures, latent, out, at, device)
-                    if on_preview is not None:
-                        on_preview(ema.network, at)
-            if at.seconds - saved > recipe.checkpoint_minutes * 60:
-                checkpoint()
-                saved = at.seconds
-            if asked:
-                checkpoint()
-                raise stopped(at, out)
-    checkpoint()
-    return Fitted(ema.network, generator, critic, at, history)
+    def _preview(self, at: Progress) -> None:
+        z = torch.randn(PREVIEW, self.latent, generator=torch_rng(0, "preview")).to(self.fabric.device)
+        labels = None
+        if self.real.classes:
+            labels = torch.arange(PREVIEW, device=self.fabric.device) % len(self.real.classes)
+        with torch.no_grad():
+            pixels = self.real.painted(self.average.network(z, labels))
+        try:
+            write_image(self.out / f"samples-{at.images:09d}.png", sheet(pixels), overwrite=True)
+        except OutputError as error:
+            raise TrainingError(
+                error.message, code="training.disk", hint="Free some space and resume."
+            ) from error
 
 
 def make_fabric(recipe: Recipe, devices: int | str = 1, accelerator: str = "auto") -> Fabric:
@@ -204,21 +259,6 @@ def make_fabric(recipe: Recipe, devices: int | str = 1, accelerator: str = "auto
 
 def _place(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-
-
-def _share(recipe: Recipe, at: Progress) -> float:
-    """Share of the budget that is used, by images or by minutes, whichever is further."""
-    by_time = at.seconds / (recipe.minutes * 60) if recipe.minutes else 0.0
-    return max(at.images / recipe.images, by_time)
-
-
-def _set_rates(optimisers: dict[str, torch.optim.Optimizer], settings: Any, share: float) -> None:
-    late = max(share - settings.decay_after, 0) / max(1 - settings.decay_after, 1e-9)
-    factor = 1 - (1 - settings.final_rate) * min(late, 1)
-    rates = {"optimiser-g": settings.generator_rate, "optimiser-d": settings.critic_rate}
-    for key, optimiser in optimisers.items():
-        for group in optimiser.param_groups:
-            group["lr"] = rates[key] * factor
 
 
 def _step(fabric: Fabric, optimiser: torch.optim.Optimizer, network: nn.Module, value: Tensor) -> None:
@@ -237,25 +277,3 @@ def _together(fabric: Fabric, *values: Tensor) -> tuple[float, ...]:
     if fabric.world_size > 1:
         stacked = fabric.all_reduce(stacked, reduce_op="mean")  # type: ignore[assignment]
     return tuple(stacked.tolist())
-
-
-def _preview(
-    network: nn.Module, pictures: Pictures, latent: int, out: Path, at: Progress, device: torch.device
-) -> None:
-    source = torch_rng(0, "preview")
-    z = torch.randn(PREVIEW, latent, generator=source).to(device)
-    labels = torch.arange(PREVIEW, device=device) % len(pictures.classes) if pictures.classes else None
-    with torch.no_grad():
-        pixels = to_pixels(network(z, labels))
-    try:
-        write_image(out / f"samples-{at.images:09d}.png", sheet(pixels), overwrite=True)
-    except OutputError as error:
-        raise TrainingError(
-            error.message, code="training.disk", hint="Free some space and resume."
-        ) from error
-
-
-def _diverged(recipe: Recipe, at: Progress, out: Path, what: str = "The loss") -> TrainingError:
-    rate = max(recipe.optimiser.generator_rate, recipe.optimiser.critic_rate)
-    advice = "or use fp32, spectral normalisation or a stronger r1"
-    return diverged(at, out, rate, what=what, advice=advice)

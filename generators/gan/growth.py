@@ -37,7 +37,7 @@ from countermark.generators.gan.losses import LOSSES
 from countermark.generators.library import load_generator, save_generator
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
-from countermark.generators.training.steps import StepLoop, set_rates
+from countermark.generators.training.steps import Losses, StepLoop, set_rates
 
 #: Small pixels cut off around a crop, where the padding of the network is seen.
 TRIM = 4
@@ -200,7 +200,7 @@ class _Run:
             small, large = small.flip(3), large.flip(3)
         return small.contiguous(memory_format=torch.channels_last), large, labels
 
-    def step(self, progress: Progress, share: float) -> tuple[float, float]:
+    def step(self, progress: Progress, share: float) -> Losses:
         """One step of both networks; rates fall linearly over the last half."""
         s, factor, half = self.settings, self.config.factor, self.settings.batch // 2
         set_rates([(self.opt_g, s.rate), (self.opt_d, s.critic_rate)], share, last=0.5)
@@ -229,7 +229,7 @@ class _Run:
         self.opt_g.step()
         self.critic.requires_grad_(True)
         self.average.update(self.stage, s.batch, progress.images + s.batch)
-        return float(critical.detach()), float(value.detach())
+        return {"critic": float(critical.detach()), "stage": float(value.detach())}
 
 
 def _card(

@@ -21,6 +21,8 @@ from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.networks import CriticTrunk, initialise
 from countermark.core.seeds import derive, torch_rng
 from countermark.generators.base import to_tensor
+from countermark.generators.training.checkpoints import Progress
+from countermark.generators.training.steps import Losses, StepLoop
 
 FEATURES = 128
 
@@ -122,18 +124,20 @@ def train_classifier(
         optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         source = torch_rng(seed, "classifier", "batch")
-        for _ in range(steps):
+
+        def step(at: Progress, share: float) -> Losses:
             index = torch.multinomial(chances, batch, replacement=True, generator=source)
             x = data[index]
             if augment:
                 x = classical(x, source, mirror=mirror)
             loss = F.cross_entropy(network(x), truth[index])
-            if not math.isfinite(loss.item()):
-                raise TrainingError("The classifier's loss is not a number.", code="training.diverged")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
             schedule.step()
+            return {"classifier": loss.item()}
+
+        StepLoop(None, batch, steps * batch, rate, advice="or give it more images").run(step)
     return Classifier(network.eval().requires_grad_(False), images.shape[3])
 
 

@@ -10,14 +10,13 @@ it is executed.
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from countermark.core.errors import ConfigError, UnknownNameError
+from countermark.core.configuration import read_toml, validated
+from countermark.core.errors import UnknownNameError, known_names
 from countermark.generators.recipes.schema import Recipe, load_recipe, parse_recipe
 
 FOLDER = Path(__file__).parent
@@ -97,23 +96,10 @@ def load_preset(name: str) -> Preset:
     """
     known = list_presets()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        guess = f"Did you mean {near[0]!r}? " if near else ""
-        raise UnknownNameError(f"There is no preset {name!r}.", hint=f"{guess}Known: {', '.join(known)}.")
+        raise UnknownNameError(f"There is no preset {name!r}.", hint=known_names(name, known))
     return read_preset(FOLDER / f"{name}.toml")
 
 
 def read_preset(path: Path | str) -> Preset:
     """Reads a preset file; ConfigError says what is wrong with it."""
-    path = Path(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"{path} is too large for a preset.")
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}.") from error
-    try:
-        return Preset.model_validate(values)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{path.name} is not a valid preset: {problems}.") from error
+    return validated(Preset, read_toml(path, what="preset", max_bytes=MAX_BYTES), str(path))

@@ -9,13 +9,13 @@ executed.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from countermark.core.errors import ConfigError, UnknownNameError
+from countermark.core.configuration import read_toml, validated
+from countermark.core.errors import UnknownNameError, known_names
 from countermark.generators.data.pictures import DataConfig
 
 RECIPES = Path(__file__).parent
@@ -99,21 +99,11 @@ def load_recipe(name_or_path: str | Path | Recipe) -> Recipe:
         if str(name_or_path) not in list_recipes():
             raise UnknownNameError(
                 f"There is no recipe {str(name_or_path)!r}.",
-                hint=f"Known: {', '.join(list_recipes())}; or give the path of a .toml file.",
+                hint=f"{known_names(str(name_or_path), list_recipes())} Or give the path of a .toml file.",
             )
-    try:
-        if path.stat().st_size > MAX_RECIPE_BYTES:
-            raise ConfigError(f"{path} is too large for a recipe.")
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}.") from error
-    return parse_recipe(values, str(path))
+    return parse_recipe(read_toml(path, what="recipe", max_bytes=MAX_RECIPE_BYTES), str(path))
 
 
 def parse_recipe(values: dict[str, Any], name: str = "recipe") -> Recipe:
-    """The typed recipe; ConfigError names every key that is not understood."""
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{name} is not a valid recipe: {problems}.") from error
+    """The typed recipe; ConfigError names the key that is not understood."""
+    return validated(Recipe, values, name)

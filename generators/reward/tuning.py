@@ -32,6 +32,11 @@ from countermark.generators.measuring.classifier import train_classifier
 from countermark.generators.measuring.evaluation import card_options
 from countermark.generators.reward.guard import Guard, GuardLimits, GuardReading
 from countermark.generators.reward.rewards import Rewards
+from countermark.generators.training.checkpoints import Progress
+from countermark.generators.training.steps import Losses, StepLoop
+
+#: What helps when the policy's loss is not a number.
+ADVICE = "or give the reward network more real images"
 
 
 @dataclass(frozen=True)
@@ -194,23 +199,31 @@ class _Run:
         watch = derive(settings.seed, "watch") % 2**31
         history, stopped = [self.read(0, watch, policy)], ""
         kept, state = 0, _copy(policy)
-        for step in range(1, settings.steps + 1):
-            self._step(optimiser, step)
+
+        def after(at: Progress, share: float, losses: Losses) -> bool:
+            nonlocal kept, state, stopped
             if progress is not None:
                 progress(1)
-            if step % settings.every and step < settings.steps:
-                continue
-            reading = self.read(step, watch, policy)
+            if at.step % settings.every and at.step < settings.steps:
+                return False
+            reading = self.read(at.step, watch, policy)
             history.append(reading)
             stopped = self.guard.verdict(history[0], history[kept], reading)
-            if stopped:
-                break
-            if reading.guard_confidence > history[kept].guard_confidence:
+            if not stopped and reading.guard_confidence > history[kept].guard_confidence:
                 kept, state = len(history) - 1, _copy(policy)
+            return bool(stopped)
+
+        def step(at: Progress, share: float) -> Losses:
+            return {"policy": self._step(optimiser, at.step + 1)}
+
+        images = settings.steps * settings.batch
+        loop = StepLoop(None, settings.batch, images, settings.rate, counted="pictures", advice=ADVICE)
+        loop.run(step, after=after)
         policy.load_state_dict(state)
         return history, kept, stopped
 
-    def _step(self, optimiser: torch.optim.Optimizer, step: int) -> None:
+    def _step(self, optimiser: torch.optim.Optimizer, step: int) -> float:
+        """One batch of pictures, made, judged and learnt from; the policy's last loss."""
         settings, policy = self.settings, self.policy
         z, chance, classes, labels = self.draw(settings.batch, "tune", step)
         with torch.no_grad():
@@ -230,11 +243,12 @@ class _Run:
             # The advantage is in standard deviations of the reward, and so must the KL term be.
             loss = settings.kl / (value.std() + 1e-6) * policy.kl(shift).mean() - gain
             if not math.isfinite(loss.item()):
-                raise TrainingError("The policy's loss is not a number.", code="training.diverged")
+                break  # which the loop reports; the policy is not touched
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
             optimiser.step()
+        return loss.item()
 
     @torch.no_grad()
     def read(self, step: int, seed: int, policy: LatentPolicy) -> GuardReading:

@@ -31,7 +31,7 @@ from countermark.generators.sketch.hed import hed_is_installed, load_hed
 from countermark.generators.sketch.network import PatchCritic, SketchConfig, build_generator
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
-from countermark.generators.training.steps import StepLoop, set_rates
+from countermark.generators.training.steps import Losses, StepLoop, set_rates
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class _Run:
         )
         return to_tensor(real), torch.from_numpy(conditions).permute(0, 3, 1, 2).contiguous()
 
-    def step(self, progress: Progress, share: float) -> tuple[float, float]:
+    def step(self, progress: Progress, share: float) -> Losses:
         """One step of both networks; rates fall linearly over the last 40 %."""
         s = self.settings
         set_rates([(self.opt_g, s.generator_rate), (self.opt_d, s.critic_rate)], share, last=0.4)
@@ -175,7 +175,7 @@ class _Run:
         self.opt_g.step()
         self.critic.requires_grad_(True)
         self.average.update(self.generator, len(real), progress.images + len(real))
-        return float(loss_d.detach()), float(loss_g.detach())
+        return {"critic": float(loss_d.detach()), "generator": float(loss_g.detach())}
 
 
 def _card(

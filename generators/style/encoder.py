@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from countermark.core.errors import MissingExtraError, UnknownNameError, WeightsError
+from countermark.core.errors import MissingExtraError, UnknownNameError, WeightsError, known_names
 from countermark.core.files import sha256_file
 from countermark.core.seeds import torch_rng
 
@@ -113,7 +113,7 @@ def load_encoder(name: str = "auto") -> Encoder:
         WeightsError: the package's file is not the one that is known.
     """
     if name not in NAMES:
-        raise UnknownNameError(f"There is no encoder {name!r}.", hint=f"Known: {', '.join(NAMES)}.")
+        raise UnknownNameError(f"There is no encoder {name!r}.", hint=known_names(name, NAMES))
     path = vgg_file()
     if name == "filters" or (name == "auto" and path is None):
         return FilterEncoder().eval()

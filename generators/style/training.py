@@ -32,7 +32,7 @@ from countermark.generators.style.adain import STEP, AdainConfig, AdainDecoder, 
 from countermark.generators.style.encoder import Encoder, load_encoder
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
-from countermark.generators.training.steps import StepLoop, set_rates
+from countermark.generators.training.steps import Losses, StepLoop, set_rates
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class _Run:
         #: Losses of content and style, averaged over about the last hundred steps.
         self.recent = {"content": 0.0, "style": 0.0}
 
-    def step(self, progress: Progress, share: float) -> tuple[float]:
+    def step(self, progress: Progress, share: float) -> Losses:
         """One step; the rate falls linearly over the last half."""
         s = self.settings
         set_rates([(self.optimiser, s.rate)], share, last=0.5)
@@ -192,7 +192,7 @@ class _Run:
         self.optimiser.step()
         self.average.update(self.network, s.batch, progress.images + s.batch)
         self.recent = {k: 0.99 * old + 0.01 * float(parts[k].detach()) for k, old in self.recent.items()}
-        return (float(value.detach()),)
+        return {"loss": float(value.detach())}
 
 
 def style_losses(

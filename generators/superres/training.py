@@ -32,7 +32,7 @@ from countermark.generators.library import save_generator
 from countermark.generators.superres.network import DetailCritic, SuperresConfig, SuperResolver
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
-from countermark.generators.training.steps import StepLoop, set_rates
+from countermark.generators.training.steps import Losses, StepLoop, set_rates
 
 FILTERS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 
@@ -153,7 +153,7 @@ class _Run:
         small = [degrade(np.ascontiguousarray(crop), draw, jpeg) for crop in large]
         return to_tensor(np.stack(small)), to_tensor(np.stack(large))
 
-    def step(self, progress: Progress, share: float) -> tuple[float, float]:
+    def step(self, progress: Progress, share: float) -> Losses:
         """One step of both networks; the network's rate falls linearly over the last 40 %."""
         s = self.settings
         small, large = self.batch(progress.step)
@@ -177,4 +177,4 @@ class _Run:
         self.opt_g.step()
         self.critic.requires_grad_(True)
         self.average.update(self.network, s.batch, progress.images + s.batch)
-        return float(critical.detach()), float(value.detach())
+        return {"critic": float(critical.detach()), "generator": float(value.detach())}

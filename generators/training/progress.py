@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from countermark.generators.training.checkpoints import Progress
 
 
 class TrainingBar:
@@ -16,7 +20,7 @@ class TrainingBar:
 
     def __init__(self, title: str, *, enabled: bool = True) -> None:
         self.enabled = enabled
-        self._bar = Progress(
+        self._bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -37,10 +41,12 @@ class TrainingBar:
     ) -> None:
         self._bar.stop()
 
-    def show(self, share: float, rate: float, left: float, losses: tuple[float, ...]) -> None:
-        """Updates the bar: images per second, seconds left, losses of critic and generator."""
-        minutes, seconds = divmod(int(max(left, 0)), 60)
-        note = f"{rate:.0f} img/s  {minutes}:{seconds:02d} left  critic {losses[0]:.2f}  gen {losses[1]:.2f}"
+    def show(self, share: float, at: Progress, begun: Progress, losses: Mapping[str, float]) -> None:
+        """Updates the bar: images per second since ``begun``, time left, and the losses."""
+        rate = (at.images - begun.images) / max(at.seconds - begun.seconds, 1e-9)
+        minutes, seconds = divmod(int(at.seconds * max(1 - share, 0) / max(share, 1e-9)), 60)
+        values = "  ".join(f"{name} {value:.2f}" for name, value in losses.items())
+        note = f"{rate:.0f} img/s  {minutes}:{seconds:02d} left  {values}"
         self._bar.update(self._task, completed=min(share, 1.0), note=note)
 
 

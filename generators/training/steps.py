@@ -1,21 +1,21 @@
-"""The loop of the trainings that start from pictures: budget, checkpoints, signals, losses gone wrong.
+"""The one loop of steps: budget, checkpoints, signals, several processes, losses gone wrong.
 
 >>> loop = StepLoop(Path("runs/mine"), batch=8, images=200_000, minutes=30, rate=1e-3)
 >>> loop.check("superres.safetensors")                                     # doctest: +SKIP
 >>> progress = loop.run(step, modules, optimisers, identity)               # doctest: +SKIP
 
-``step`` does one step of its networks and returns their losses. ``generators.training`` has a loop of
-its own, for several devices and with previews, and takes the errors and the check of weights from here.
+``step`` does one step of its networks and returns its losses by name. Every training of this room runs
+in it: what differs between them is the step, and what is done after one.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -28,10 +28,21 @@ from countermark.generators.training.checkpoints import (
     refuse_used_folder,
     save_checkpoint,
 )
-from countermark.generators.training.progress import StopSignal
+from countermark.generators.training.progress import StopSignal, TrainingBar
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 #: Learning rates end at this share of what they were.
 FLOOR = 0.02
+#: Steps between two changes of the progress bar.
+SHOWN = 10
+
+Losses = Mapping[str, float]
+#: One step, of the progress so far and the used share of the budget.
+Step = Callable[[Progress, float], Losses]
+#: What follows a step, of the progress, the share and the losses; True ends the training.
+After = Callable[[Progress, float, Losses], bool]
 
 
 @dataclass(frozen=True)
@@ -39,17 +50,20 @@ class StepLoop:
     """How long a training goes on, and what it does on the way.
 
     Attributes:
-        out: Folder of the checkpoint.
-        batch: Images a step.
-        images, minutes: Budget; the first that is used up ends it. Rates fall with the minutes where
-            they are given.
-        resume: Go on from the checkpoint in ``out``.
+        out: Folder of the checkpoint; None keeps nothing.
+        batch: Images a step, of all processes together.
+        images, minutes: Budget; the first that is used up ends it.
         rate: Highest learning rate, for the hint when a loss is not a number.
+        resume: Go on from the checkpoint in ``out``.
         counted: What ``images`` are called in messages.
+        advice: What else helps against losses that are not numbers.
+        title: Of the progress bar; '' shows none.
+        fabric: Of a training in several processes, which then see the same time and the same signals;
+            the first of them writes checkpoints and shows the bar.
         clock: Gives seconds; ``time.process_time`` counts the CPU's.
     """
 
-    out: Path
+    out: Path | None
     batch: int
     images: int
     rate: float
@@ -57,6 +71,9 @@ class StepLoop:
     resume: bool = False
     counted: str = "images"
     checkpoint_minutes: float = 2.0
+    advice: str = "or train without bf16"
+    title: str = ""
+    fabric: Fabric | None = None
     clock: Callable[[], float] = time.monotonic
 
     def check(self, weights: str) -> None:
@@ -67,85 +84,105 @@ class StepLoop:
         """
         if self.images < 1 or (self.minutes is not None and self.minutes <= 0):
             raise ConfigError("Training needs at least one image and more than no minutes.")
-        refuse_used_folder(self.out, resume=self.resume, weights=weights)
+        if self.out is not None:
+            refuse_used_folder(self.out, resume=self.resume, weights=weights)
 
     def run(
         self,
-        step: Callable[[Progress, float], Iterable[float]],
-        modules: dict[str, nn.Module],
-        optimisers: dict[str, torch.optim.Optimizer],
-        identity: dict[str, Any],
+        step: Step,
+        modules: Mapping[str, nn.Module] | None = None,
+        optimisers: Mapping[str, torch.optim.Optimizer] | None = None,
+        identity: Mapping[str, Any] | None = None,
+        *,
+        after: After | None = None,
     ) -> Progress:
-        """Calls ``step`` with the progress and the used share of the budget until that is used up.
+        """Calls ``step`` and ``after`` until the budget is used up or ``after`` says so.
+
+        Args:
+            modules, optimisers: What a checkpoint holds.
+            identity: What a checkpoint must have been made with to be resumed.
 
         Raises:
             TrainingError: ``training.diverged`` (the last good checkpoint stays), ``training.disk`` or
                 ``training.stopped`` (by a signal; the checkpoint holds all of it).
             WeightsError: ``resume`` with a checkpoint of another network or seed, or with none.
         """
-        at = load_checkpoint(self.out, modules, optimisers, identity) if self.resume else Progress()
-        began, saved = self.clock() - at.seconds, self.clock()
+        modules, optimisers, identity = dict(modules or {}), dict(optimisers or {}), dict(identity or {})
+        at = Progress()
+        if self.resume and self.out is not None:
+            at = load_checkpoint(self.out, modules, optimisers, identity)
+        first = self.fabric is None or self.fabric.is_global_zero
+        begun, saved, started = Progress(at.step, at.images, at.seconds), at.seconds, self.clock()
 
         def checkpoint() -> None:
             # A loss can be finite and its gradient not: such weights never replace a good checkpoint.
             if not all_finite(*modules.values()):
-                raise diverged(at, self.out, self.rate, counted=self.counted)
-            save_checkpoint(self.out, modules, optimisers, at, identity)
+                raise self._diverged(at, "A weight")
+            if first and self.out is not None:
+                save_checkpoint(self.out, modules, optimisers, at, identity)
 
-        with StopSignal() as stop:
+        shown = bool(self.title) and first
+        with TrainingBar(self.title, enabled=shown) as bar, StopSignal() as stop:
             while (share := self.share(at)) < 1:
-                if not all(map(math.isfinite, step(at, share))):
-                    raise diverged(at, self.out, self.rate, counted=self.counted)
+                losses = step(at, share)
+                if not all(map(math.isfinite, losses.values())):
+                    raise self._diverged(at, "The loss")
                 at.step += 1
                 at.images += self.batch
-                at.seconds = self.clock() - began
-                if self.clock() - saved > self.checkpoint_minutes * 60:
+                at.seconds, asked = self._agreed(begun.seconds + self.clock() - started, stop.asked)
+                share = self.share(at)
+                if shown and (at.step % SHOWN == 0 or share >= 1):
+                    bar.show(share, at, begun, losses)
+                ended = after is not None and after(at, share, losses)
+                if at.seconds - saved > self.checkpoint_minutes * 60:
                     checkpoint()
-                    saved = self.clock()
-                if stop.asked:
+                    saved = at.seconds
+                if asked:
                     checkpoint()
-                    raise stopped(at, self.out, self.counted)
+                    raise self._stopped(at)
+                if ended:
+                    break
         checkpoint()
         return at
 
     def share(self, at: Progress) -> float:
-        """Used share of the budget: of the minutes where they are given, else of the images; 1 ends it."""
-        if at.images >= self.images:
-            return 1.0
-        return at.images / self.images if self.minutes is None else at.seconds / (self.minutes * 60)
+        """Used share of the budget, by images or by minutes, whichever is further; 1 or more ends it."""
+        by_images = 1.0 if at.images >= self.images else at.images / self.images
+        return by_images if self.minutes is None else max(by_images, at.seconds / (self.minutes * 60))
+
+    def _agreed(self, seconds: float, asked: bool) -> tuple[float, bool]:
+        """Every process must see the same time and the same wish to stop, or they wait forever."""
+        if self.fabric is None:
+            return seconds, asked
+        seconds, asked = self.fabric.broadcast((seconds, asked))
+        return seconds, asked
+
+    def _diverged(self, at: Progress, what: str) -> TrainingError:
+        """What to lower, and which checkpoint is good."""
+        kept = "No checkpoint was written yet. "
+        if self.out is None:
+            kept = ""
+        elif (self.out / FILE).exists():
+            kept = f"The last good checkpoint is {self.out / FILE}. "
+        rates = f"Lower the learning rates (now {self.rate:g}; try {self.rate / 3:.1g})"
+        return TrainingError(
+            f"{what} is not a number after {at.images:,} {self.counted} (step {at.step}).",
+            code="training.diverged",
+            hint=f"{kept}{rates}, {self.advice}.",
+        )
+
+    def _stopped(self, at: Progress) -> TrainingError:
+        kept = "Nothing was kept."
+        if self.out is not None:
+            kept = f"{self.out / FILE} holds all of it; resume to go on."
+        return TrainingError(
+            f"Training was stopped after {at.images:,} {self.counted}.", code="training.stopped", hint=kept
+        )
 
 
 def all_finite(*networks: nn.Module) -> bool:
     """Whether every weight is a number."""
     return all(bool(p.isfinite().all()) for n in networks for p in n.parameters())
-
-
-def diverged(
-    at: Progress,
-    out: Path,
-    rate: float,
-    *,
-    what: str = "A loss or a weight",
-    counted: str = "images",
-    advice: str = "or train without bf16",
-) -> TrainingError:
-    """The error of a training that went wrong: what to lower, and which checkpoint is good."""
-    path = out / FILE
-    kept = f"The last good checkpoint is {path}." if path.exists() else "No checkpoint was written yet."
-    return TrainingError(
-        f"{what} is not a number after {at.images:,} {counted} (step {at.step}).",
-        code="training.diverged",
-        hint=f"{kept} Lower the learning rates (now {rate:g}; try {rate / 3:.1g}), {advice}.",
-    )
-
-
-def stopped(at: Progress, out: Path, counted: str = "images") -> TrainingError:
-    """The error of a training that a signal ended, after its checkpoint was written."""
-    return TrainingError(
-        f"Training was stopped after {at.images:,} {counted}.",
-        code="training.stopped",
-        hint=f"{out / FILE} holds all of it; resume to go on.",
-    )
 
 
 def set_rates(rates: Iterable[tuple[torch.optim.Optimizer, float]], share: float, *, last: float) -> None:

@@ -126,7 +126,7 @@ def test_what_cannot_be_grown_is_named(
     with pytest.raises(WeightsError) as family:
         grow_generator(small, large, tmp_path / "c", settings=other, images=8, name="own", resume=True)
     assert family.value.code == "weights.family"
-    monkeypatch.setattr(growth._Run, "step", lambda *args: (float("nan"), 0.0))
+    monkeypatch.setattr(growth._Run, "step", lambda *args: {"critic": float("nan")})
     with pytest.raises(TrainingError) as diverged:
         grow_generator(small, large, tmp_path / "e", settings=FAST, images=4)
     assert diverged.value.code == "training.diverged"

@@ -21,7 +21,7 @@ from countermark.generators.gan import fitting
 from countermark.generators.gan.training import train_generator
 from countermark.generators.library import load_generator
 from countermark.generators.recipes.schema import parse_recipe
-from countermark.generators.training import checkpoints
+from countermark.generators.training import checkpoints, steps
 from countermark.generators.training.checkpoints import FILE
 
 
@@ -133,25 +133,25 @@ def test_weights_that_are_not_numbers_never_replace_a_good_checkpoint(
 
 def test_a_killed_run_loses_at_most_one_checkpoint_interval(photos, tmp_path, monkeypatch, tiny_recipe):
     """A kill that no handler hears: nothing after the last checkpoint is left, and the run goes on."""
-    seconds, steps, real, save = [0.0], [], fitting.Ema.update, fitting.save_checkpoint
+    seconds, taken, real, save = [0.0], [], fitting.Ema.update, steps.save_checkpoint
 
     def update(self, *args):
         real(self, *args)
         seconds[0] += 10  # every step takes ten seconds of this clock
-        steps.append(1)
-        if len(steps) == 14:
+        taken.append(1)
+        if len(taken) == 14:
             os._exit(9)
 
     def recorded(*args):
         path = save(*args)
-        (tmp_path / "kept.txt").write_text(f"{len(steps)}")
+        (tmp_path / "kept.txt").write_text(f"{len(taken)}")
         return path
 
     recipe = tiny_recipe(images=8 * 20, checkpoint_minutes=0.5, optimiser={"batch": 8, "decay_after": 1})
     whole = train_generator(photos, tmp_path / "whole", recipe=recipe, progress=False)
     out = tmp_path / "run"
     monkeypatch.setattr(fitting.Ema, "update", update)
-    monkeypatch.setattr(fitting, "save_checkpoint", recorded)
+    monkeypatch.setattr(steps, "save_checkpoint", recorded)
     monkeypatch.setattr(
         fitting.fit, "__kwdefaults__", {**fitting.fit.__kwdefaults__, "clock": lambda: seconds[0]}
     )
@@ -197,18 +197,18 @@ def test_a_full_disk_stops_and_keeps_the_checkpoint(photos, tmp_path, monkeypatc
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(photos, tmp_path, monkeypatch, number, tiny_recipe):
     recipe = tiny_recipe()
     whole = train_generator(photos, tmp_path / "whole", recipe=recipe, progress=False)
-    out, steps, real = tmp_path / "run", [], fitting.Ema.update
+    out, taken, real = tmp_path / "run", [], fitting.Ema.update
 
     def interrupt(self, *args):
-        steps.append(1)
-        if len(steps) == 3:
+        taken.append(1)
+        if len(taken) == 3:
             os.kill(os.getpid(), number)
         real(self, *args)
 
     monkeypatch.setattr(fitting.Ema, "update", interrupt)
     with pytest.raises(TrainingError, match="resume") as caught:
         train_generator(photos, out, recipe=recipe, progress=False)
-    assert caught.value.code == "training.stopped" and len(steps) == 3
+    assert caught.value.code == "training.stopped" and len(taken) == 3
     resumed = train_generator(photos, out, recipe=recipe, resume=True, progress=False)
     assert sha256_file(whole) == sha256_file(resumed)
 

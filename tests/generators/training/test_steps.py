@@ -1,4 +1,4 @@
-"""The loop of the trainings that start from pictures: budgets, a full disk, signals, losses gone wrong."""
+"""The one loop of steps: budgets, a full disk, signals, losses gone wrong, what follows a step."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import torch
 from countermark.core.errors import ConfigError, OutputError, TrainingError, WeightsError
 from countermark.core.files import sha256_file
 from countermark.generators.training.checkpoints import FILE, Progress
-from countermark.generators.training.steps import StepLoop, set_rates
+from countermark.generators.training.steps import After, Losses, Step, StepLoop, set_rates
 
 
 class Line:
     """The smallest training: one weight that wants to be 3."""
 
-    def __init__(self, out: Path, **options: object) -> None:
+    def __init__(self, out: Path | None, **options: object) -> None:
         torch.manual_seed(0)
         self.network = torch.nn.Linear(1, 1, bias=False)
         self.optimiser = torch.optim.Adam(self.network.parameters(), 0.1)
@@ -27,17 +27,17 @@ class Line:
         self.loop = StepLoop(out, **settings)  # type: ignore[arg-type]
         self.shares: list[float] = []
 
-    def step(self, progress: Progress, share: float) -> tuple[float]:
+    def step(self, progress: Progress, share: float) -> dict[str, float]:
         self.shares.append(share)
         value = (self.network(torch.ones(1, 1)) - 3).square().mean()
         self.optimiser.zero_grad()
         value.backward()
         self.optimiser.step()
-        return (float(value.detach()),)
+        return {"loss": float(value.detach())}
 
-    def run(self, step: object = None, **identity: object) -> Progress:
+    def run(self, step: Step | None = None, after: After | None = None, **identity: object) -> Progress:
         modules, optimisers = {"network": self.network}, {"optimiser": self.optimiser}
-        return self.loop.run(step or self.step, modules, optimisers, identity)  # type: ignore[arg-type]
+        return self.loop.run(step or self.step, modules, optimisers, identity, after=after)
 
 
 def test_the_budget_is_used_up_and_no_more(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_the_budget_is_used_up_and_no_more(tmp_path: Path) -> None:
     assert line.shares == [0, 0.25, 0.5, 0.75] and (tmp_path / FILE).exists()
     ticks = iter(range(0, 10_000, 5))
     timed = Line(tmp_path / "timed", images=10**6, minutes=1, clock=lambda: float(next(ticks)))
-    assert 2 < timed.run().step < 12 and max(timed.shares) < 1
+    assert timed.run().step == 12 and max(timed.shares) < 1
 
 
 @pytest.mark.parametrize("options", [{"images": 0}, {"minutes": 0.0}, {"minutes": -1.0}])
@@ -72,7 +72,7 @@ def test_a_signal_ends_it_after_the_step_with_a_checkpoint(tmp_path: Path) -> No
     whole, cut = Line(tmp_path / "whole"), Line(tmp_path / "cut")
     whole.run()
 
-    def interrupted(progress: Progress, share: float) -> tuple[float]:
+    def interrupted(progress: Progress, share: float) -> dict[str, float]:
         if progress.step == 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return cut.step(progress, share)
@@ -91,10 +91,10 @@ def test_what_is_not_a_number_stops_and_keeps_the_checkpoint(tmp_path: Path, wha
     before = sha256_file(tmp_path / FILE)
     line = Line(tmp_path, images=12, resume=True)
 
-    def poisoned(progress: Progress, share: float) -> tuple[float]:
+    def poisoned(progress: Progress, share: float) -> dict[str, float]:
         loss = line.step(progress, share)
         if what == "loss":
-            return (float("nan"),)
+            return {"loss": float("nan")}
         torch.nn.init.constant_(line.network.weight, float("inf"))
         return loss
 
@@ -116,6 +116,53 @@ def test_a_full_disk_stops_and_keeps_the_checkpoint(tmp_path: Path, monkeypatch:
         Line(tmp_path, images=12, resume=True).run()
     assert error.value.code == "training.disk" and "Free some space" in error.value.hint
     assert str(tmp_path / FILE) in error.value.hint and sha256_file(tmp_path / FILE) == before
+
+
+def test_rates_fall_with_whatever_of_the_budget_is_used_up_first(tmp_path: Path) -> None:
+    """By the minutes alone they would still be full when the images end it."""
+    ticks = iter(range(10_000))
+    line = Line(tmp_path, minutes=10, clock=lambda: float(next(ticks)))
+    line.run()
+    assert line.shares == [0, 0.25, 0.5, 0.75]
+
+
+def test_what_follows_a_step_sees_it_and_may_end_the_training(tmp_path: Path) -> None:
+    seen: list[tuple[int, float, list[str]]] = []
+
+    def after(at: Progress, share: float, losses: Losses) -> bool:
+        seen.append((at.step, share, list(losses)))
+        return at.step == 3
+
+    assert Line(tmp_path).run(after=after).images == 6
+    assert seen == [(1, 0.25, ["loss"]), (2, 0.5, ["loss"]), (3, 0.75, ["loss"])]
+    assert (tmp_path / FILE).exists()
+
+
+def test_without_a_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = Line(None)
+    assert line.run().step == 4 and not list(tmp_path.iterdir())
+
+    def interrupted(progress: Progress, share: float) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return line.step(progress, share)
+
+    with pytest.raises(TrainingError, match="2 images") as stopped:
+        line.run(interrupted)
+    assert stopped.value.code == "training.stopped" and stopped.value.hint == "Nothing was kept."
+    with pytest.raises(TrainingError) as wrong:
+        line.run(lambda progress, share: {"loss": float("inf")})
+    assert wrong.value.code == "training.diverged" and "checkpoint" not in wrong.value.hint
+
+
+def test_the_bar_names_losses_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(
+        "rich.progress.Progress.update", lambda self, task, **fields: notes.append(fields["note"])
+    )
+    ticks = iter(range(10_000))
+    Line(tmp_path, images=40, title="a line", clock=lambda: float(next(ticks))).run()
+    assert len(notes) == 2 and notes[0].startswith("2 img/s  0:10 left  loss ")
 
 
 def test_rates_are_full_and_fall_at_the_end() -> None:
