@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from countermark.core.errors import ConfigError, UnknownNameError, WeightsError
+from countermark.core.errors import ConfigError, UnknownNameError, WeightsError, known_names
 from countermark.core.memory import release_memory
 from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
 from countermark.detectors.base import DETECTORS, Detector, DetectorNetwork
@@ -42,7 +42,7 @@ def load_detector(name: str | Path = "default", device: str | torch.device | Non
     else:
         raise UnknownNameError(
             f"There is no detector {str(name)!r}.",
-            hint=f"Known: {', '.join(known) or 'none'}; or give the path of a .safetensors file.",
+            hint=f"{known_names(str(name), known)} Or give the path of a .safetensors file.",
         )
     tensors, card = load_weights(path)
     if card.kind != "detector":

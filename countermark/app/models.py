@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from countermark.core.errors import UnknownNameError
+from countermark.core.errors import UnknownNameError, known_names
 from countermark.core.weights import WeightsCard, read_card, shipped_cards
 
 KINDS = ("detector", "generator")
@@ -18,7 +18,7 @@ def list_models(kind: str | None = None) -> list[WeightsCard]:
     from countermark.generators.library import WEIGHTS as GENERATORS
 
     if kind not in (None, *KINDS):
-        raise UnknownNameError(f"There is no kind {kind!r}.", hint=f"Known: {', '.join(KINDS)}.")
+        raise UnknownNameError(f"There is no kind {kind!r}.", hint=known_names(kind or "", KINDS))
     cards: list[WeightsCard] = []
     for name, folder in (("detector", DETECTORS), ("generator", GENERATORS)):
         if kind in (None, name):
@@ -30,5 +30,5 @@ def get_model(name: str) -> WeightsCard:
     """The card of one shipped model; UnknownNameError lists the known ones."""
     cards = {card.name: card for card in list_models()}
     if name not in cards:
-        raise UnknownNameError(f"There is no model {name!r}.", hint=f"Known: {', '.join(cards)}.")
+        raise UnknownNameError(f"There is no model {name!r}.", hint=known_names(name, cards))
     return cards[name]

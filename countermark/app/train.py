@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from countermark.core.corpus import read_corpus
-from countermark.core.errors import ConfigError, UnknownNameError
+from countermark.core.errors import ConfigError, UnknownNameError, known_names
 
 
 def train(kind: str, data: Path | str, *, out: Path | str, preset: str | None = None, **options: Any) -> Path:
@@ -47,7 +47,9 @@ def train(kind: str, data: Path | str, *, out: Path | str, preset: str | None = 
             options.pop("family")
             return train_one_class(read_corpus(data), out, **options)
         return train_detector(read_corpus(data), out, **options)
-    raise UnknownNameError(f"There is nothing called {kind!r} to train.", hint="Known: generator, detector.")
+    raise UnknownNameError(
+        f"There is nothing called {kind!r} to train.", hint=known_names(kind, ["generator", "detector"])
+    )
 
 
 def _with_data_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from countermark.core.errors import ConfigError, UnknownNameError
+from countermark.core.configuration import validated
+from countermark.core.errors import UnknownNameError, known_names
 
 KINDS = ("sketch2image", "superres", "style")
 
@@ -37,30 +36,27 @@ def train_conditional(
         ConfigError: settings that the network does not take.
         UnknownNameError, CorpusError, OutputError, TrainingError.
     """
-    try:
-        if kind == "sketch2image":
-            from countermark.generators.sketch.network import SketchConfig
-            from countermark.generators.sketch.training import SketchSettings, train_sketch
+    where = f"The {kind} network cannot be built"
+    if kind == "sketch2image":
+        from countermark.generators.sketch.network import SketchConfig
+        from countermark.generators.sketch.training import SketchSettings, train_sketch
 
-            sketch = SketchConfig.model_validate(network or {})
-            return train_sketch(data, out, config=sketch, settings=SketchSettings(seed=seed), **options)
-        if kind == "superres":
-            from countermark.generators.superres.network import SuperresConfig
-            from countermark.generators.superres.training import SuperresSettings, train_superres
+        sketch = validated(SketchConfig, network or {}, where)
+        return train_sketch(data, out, config=sketch, settings=SketchSettings(seed=seed), **options)
+    if kind == "superres":
+        from countermark.generators.superres.network import SuperresConfig
+        from countermark.generators.superres.training import SuperresSettings, train_superres
 
-            config = SuperresConfig.model_validate(network or {})
-            return train_superres(data, out, config=config, settings=SuperresSettings(seed=seed), **options)
-        if kind == "style":
-            from countermark.generators.style.adain import AdainConfig
-            from countermark.generators.style.training import StyleTraining, train_style
+        config = validated(SuperresConfig, network or {}, where)
+        return train_superres(data, out, config=config, settings=SuperresSettings(seed=seed), **options)
+    if kind == "style":
+        from countermark.generators.style.adain import AdainConfig
+        from countermark.generators.style.training import StyleTraining, train_style
 
-            adain = AdainConfig.model_validate(network or {})
-            wanted = StyleTraining(seed=seed, **options.pop("training", {}))
-            return train_style(data, options.pop("styles"), out, config=adain, settings=wanted, **options)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"The {kind} network cannot be built: {problems}.") from error
-    raise UnknownNameError(f"There is nothing called {kind!r} to train.", hint=f"Known: {', '.join(KINDS)}.")
+        adain = validated(AdainConfig, network or {}, where)
+        wanted = StyleTraining(seed=seed, **options.pop("training", {}))
+        return train_style(data, options.pop("styles"), out, config=adain, settings=wanted, **options)
+    raise UnknownNameError(f"There is nothing called {kind!r} to train.", hint=known_names(kind, KINDS))
 
 
 def train_growth(

@@ -17,12 +17,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from countermark.core.errors import WeightsError
+from countermark.core.configuration import validated
+from countermark.core.errors import ConfigError, WeightsError
 from countermark.core.files import atomic_write, sha256_bytes
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def read_card(path: Path | str) -> WeightsCard:
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise WeightsError(f"{path} is too large for a card.")
-        card = WeightsCard.model_validate_json(path.read_text("utf-8"))
+        card = validated(WeightsCard, json.loads(path.read_text("utf-8")), str(path))
         if any(Path(name).name != name for name in card.shards):
             raise WeightsError(f"{path} names shards outside its folder.", code="weights.bad-card")
         return card
@@ -121,8 +122,10 @@ def read_card(path: Path | str) -> WeightsCard:
             code="weights.no-card",
             hint="Weights are only loaded together with the card that was written beside them.",
         ) from error
-    except (ValidationError, ValueError, OSError) as error:
-        raise WeightsError(f"{path} is not a valid card: {error}", code="weights.bad-card") from error
+    except ConfigError as error:
+        raise WeightsError(error.message, code="weights.bad-card", hint=error.hint) from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise WeightsError(f"{path} is not a valid card: {error}.", code="weights.bad-card") from error
 
 
 def load_weights(path: Path | str, *, family: str | None = None) -> tuple[dict[str, Tensor], WeightsCard]:

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from countermark.core.errors import ConfigError, UnknownNameError
+from countermark.core.configuration import read_toml, validated
+from countermark.core.errors import UnknownNameError, known_names
 from countermark.detectors.recipes.draws import Draws
 
 RECIPES = Path(__file__).resolve().parent
@@ -115,10 +115,7 @@ def read_recipe(name: str | Path) -> Recipe:
     shipped = {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
     path = shipped.get(str(name), Path(name))
     if not path.is_file():
-        raise UnknownNameError(f"There is no recipe {str(name)!r}.", hint=f"Known: {', '.join(shipped)}.")
-    try:
-        if path.stat().st_size > MAX_RECIPE_BYTES:
-            raise ConfigError(f"{path.name} is too large for a recipe.")
-        return Recipe.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, ValidationError) as error:
-        raise ConfigError(f"{path.name} is not a recipe: {error}") from error
+        hint = f"{known_names(str(name), shipped)} Or give the path of a .toml file."
+        raise UnknownNameError(f"There is no recipe {str(name)!r}.", hint=hint)
+    values = read_toml(path, what="recipe", max_bytes=MAX_RECIPE_BYTES)
+    return validated(Recipe, values, str(path))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from countermark.core.errors import UnknownNameError, WeightsError
+from countermark.core.errors import UnknownNameError, WeightsError, known_names
 from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
 from countermark.detectors.towers.packing import pack_state, unpack_state
 from countermark.detectors.towers.vit import ClipTrunk
@@ -27,7 +27,7 @@ def load_trunk(name: str, depth: int) -> ClipTrunk:
     """
     known = shipped_cards(TOWERS)
     if name not in known:
-        raise UnknownNameError(f"There is no tower {name!r}.", hint=f"Known: {', '.join(known) or 'none'}.")
+        raise UnknownNameError(f"There is no tower {name!r}.", hint=known_names(name, known))
     tensors, card = load_weights(known[name], family="clip-vit-b16")
     if depth > int(card.config["depth"]):
         raise WeightsError(f"The tower {name} has {card.config['depth']} blocks, not {depth}.")

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from countermark.core.errors import ProvenanceError, UnknownNameError
+from countermark.core.errors import ProvenanceError, UnknownNameError, known_names
 from countermark.core.files import atomic_write, config_dir, private_dir
 from countermark.provenance.identities import certificates as certs
 
@@ -70,11 +70,11 @@ def read_record(name: str) -> IdentityRecord:
     """The record of a stored identity, its status by today's date."""
     path = folder_of(name) / "identity.json"
     if not path.is_file():
-        known = ", ".join(record.name for record in records()) or "none yet"
+        known = known_names(name, [record.name for record in records()])
         raise UnknownNameError(
             f"No identity is called {name!r}.",
             code="identity.unknown",
-            hint=f"Known: {known}. Make one with: countermark keys create {name}",
+            hint=f"{known} Make one with: countermark keys create {name}",
         )
     try:
         record = IdentityRecord(**json.loads(path.read_text()))

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from countermark.core.errors import ConfigError
+from countermark.core.configuration import choice
+from countermark.core.errors import ConfigError, known_names
 from countermark.core.images import Limits
 
 #: What a token may be allowed to do. The first is the name that the C2PA API gives.
@@ -21,6 +22,7 @@ SCOPES = {
     "verify": "verify images",
     "scan": "scan images",
     "metrics": "read the Prometheus metrics",
+    "admin": "see keys, tokens and settings on the page",
 }
 
 
@@ -90,10 +92,10 @@ class Settings:
             raise ConfigError(
                 f"There is no scope {unknown[0]!r}.",
                 code="service.scope",
-                hint=f"Known: {', '.join(SCOPES)}.",
+                hint=known_names(unknown[0], SCOPES),
             )
         if self.page not in ("open", "token", "off"):
-            raise ConfigError("The page is open, token or off.", code="service.setting")
+            raise choice("The settings of the service", "page", self.page, ("open", "token", "off"))
         for name in _ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"The setting {name} must be above zero.", code="service.setting")

@@ -26,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from countermark.app.service.settings import SCOPES
-from countermark.core.errors import ConfigError
+from countermark.core.errors import ConfigError, known_names
 from countermark.core.files import atomic_write, config_dir, private_dir
 
 PREFIX = "cm_"
@@ -76,7 +76,7 @@ def create_token(
         raise ConfigError(
             f"There is no scope {unknown[0]!r}." if unknown else "A token needs at least one scope.",
             code="token.scope",
-            hint=f"Known: {', '.join(SCOPES)}.",
+            hint=known_names(unknown[0], SCOPES) if unknown else f"Known: {', '.join(SCOPES)}.",
         )
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -102,8 +102,8 @@ def revoke_token(name: str, *, path: Path | None = None) -> None:
     tokens = list_tokens(path)
     kept = [token for token in tokens if token.name != name]
     if len(kept) == len(tokens):
-        known = ", ".join(token.name for token in tokens) or "none"
-        raise ConfigError(f"There is no token {name!r}.", code="token.unknown", hint=f"Known: {known}.")
+        known = known_names(name, [token.name for token in tokens])
+        raise ConfigError(f"There is no token {name!r}.", code="token.unknown", hint=known)
     _write(kept, path)
 
 
