@@ -17,16 +17,20 @@ from countermark.core.images import read_bytes
 app = typer.Typer(
     help="Signing identities: create, request, import, rotate, revoke, examine.", no_args_is_help=True
 )
+trust = typer.Typer(help="Trust lists: whose signatures count.", no_args_is_help=True)
+app.add_typer(trust, name="trust")
 ALGORITHM = typer.Option("es256", "--algorithm", help="es256, es384, ps256, ed25519 …")
 
 
 @app.command("list")
 def list_keys(as_json: bool = JSON) -> int:
     """List the identities."""
+    from countermark.provenance.identities.lifecycle import expiry_warning
     from countermark.provenance.identities.store import list_identities
 
     records = list_identities()
     lines = [f"{r.name:20} {r.kind:12} {r.algorithm:8} {r.status:10} until {r.not_after}" for r in records]
+    lines += filter(None, map(expiry_warning, records))
     show_record([asdict(r) for r in records], as_json=as_json, text="\n".join(lines) or "No identities yet.")
     return PASS
 
@@ -42,15 +46,16 @@ def create(
     as_json: bool = JSON,
 ) -> int:
     """Create a development identity. Only you will trust it."""
+    from countermark.provenance.identities.lifecycle import expiry_warning
     from countermark.provenance.identities.store import create_identity
 
     secret = passphrase_of(passphrase, passphrase_file)
     record = create_identity(
         name, algorithm=algorithm, days=days, passphrase=secret, timestamp_url=timestamp_url
     )
-    show_record(
-        record, as_json=as_json, text=f"Created {record.name} ({record.algorithm}), until {record.not_after}."
-    )
+    lines = [f"Created {record.name} ({record.algorithm}), until {record.not_after}."]
+    lines += filter(None, [expiry_warning(record)])
+    show_record(record, as_json=as_json, text="\n".join(lines))
     return PASS
 
 
@@ -156,3 +161,43 @@ def doctor(certificate: Path, as_json: bool = JSON) -> int:
         lines = [f"{p.severity}: {p.where}: {p.sentence} ({p.code})" for p in problems]
         typer.echo("\n".join(lines) or "Nothing is wrong with this chain.")
     return FAIL if any(p.severity == "failure" for p in problems) else PASS
+
+
+@trust.command("list")
+def list_trust(as_json: bool = JSON) -> int:
+    """List the trust lists that count by default; exit 1 if one of them is out of date."""
+    from countermark.provenance.identities.trust import default_lists
+
+    rows = [
+        {
+            "name": each.name,
+            "authorities": each.size,
+            "for": "time-stamps" if not each.anchors_pem else "signers",
+            "date": each.date,
+            "next_update": each.next_update,
+            "source": each.source,
+            "outdated": each.outdated(),
+        }
+        for each in default_lists()
+    ]
+    lines = [
+        f"{r['name']:28} {r['authorities']:4} for {r['for']:12} {r['date']}  {r['source']}" for r in rows
+    ]
+    lines += [str(row["outdated"]) for row in rows if row["outdated"]]
+    show_record(rows, as_json=as_json, text="\n".join(lines))
+    return FAIL if any(row["outdated"] for row in rows) else PASS
+
+
+@trust.command("update")
+def update(
+    file: Path = typer.Argument(..., help="A PEM bundle, a C2PA list (JSON), or a list of your own."),
+    as_json: bool = JSON,
+) -> int:
+    """Check a trust list and use it from now on, in place of an older one of its name."""
+    from countermark.provenance.identities.trust import update_trust
+
+    new, path = update_trust(file)
+    facts = {"name": new.name, "authorities": new.size, "date": new.date, "path": str(path)}
+    dated = f" of {new.date[:10]}" if new.date else ""
+    show_record(facts, as_json=as_json, text=f"{new.name}{dated}: {new.size} authorities, in {path}.")
+    return PASS

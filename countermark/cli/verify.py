@@ -35,6 +35,7 @@ def verify(
     from countermark.app.verify import verify as verify_one
     from countermark.core.errors import ConfigError, CountermarkError
     from countermark.core.images import iter_image_paths
+    from countermark.provenance.identities.trust import default_lists
     from countermark.reports import verify_document
 
     if require is not None and require not in ORDER[:3]:
@@ -66,6 +67,9 @@ def verify(
     else:
         show(document, format=format, as_json=as_json)
     write_all(document, output)
+    for each in () if trust else default_lists():
+        if each.outdated():
+            typer.echo(each.outdated(), err=True)
     below = require is not None and any(ORDER.index(r.state) > ORDER.index(require) for r in found)
     if below or any(r.state == "invalid" for r in found):
         return FAIL

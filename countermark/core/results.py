@@ -98,8 +98,43 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """Something that a credential says about the origin of its picture.
+
+    Attributes:
+        points_to: ``synthetic``, ``captured`` or ``neither``.
+        strength: How far it would carry if the credential's signer is trusted.
+        sentence: For people; may hold text from the file.
+        term: The digital source type, when that is what was said.
+        by: Label of the manifest that says it.
+        own: Whether the manifest is the active one or in its line of parents, so that the picture
+            itself is meant; else a part of it.
+        created: Whether the signer made the statement, not only gathered it.
+        state: ``trusted``, ``intact`` or ``invalid``: of the manifest.
+        matches: Whether the manifest's signature and hashes fit.
+    """
+
+    points_to: str
+    strength: Strength
+    sentence: str
+    term: str | None = None
+    by: str = ""
+    own: bool = True
+    created: bool = True
+    state: str = "intact"
+    matches: bool = True
+
+
+@dataclass(frozen=True)
 class ChainLink:
-    """One manifest of the history, the active one first."""
+    """One manifest of the history, the active one first.
+
+    Attributes:
+        identities: CAWG identities in it: ``kind``, ``name``, ``issuer``, ``state``, ``problem``.
+        disclosures: AI disclosures (C2PA 2.4) in it, as they stand there.
+        certificate: What the signer's certificate says of itself: ``assurance_level`` and
+            ``product_record`` of the C2PA conformance programme, ``not_after``.
+    """
 
     label: str
     title: str | None
@@ -112,6 +147,9 @@ class ChainLink:
     actions: tuple[dict[str, Any], ...] = ()
     problems: tuple[Problem, ...] = ()
     depth: int = 0
+    identities: tuple[dict[str, Any], ...] = ()
+    disclosures: tuple[dict[str, Any], ...] = ()
+    certificate: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,7 +172,9 @@ class Verification:
         chain: Every manifest of the history, active first; empty when absent.
         mark: The watermark reading, or None when it was not looked for.
         manifest: The active manifest as c2pa's reader gives it (JSON types), or None.
-        digital_source_type: IPTC term of the active manifest (last path segment), or None.
+        digital_source_type: The IPTC term that decides (see ``statements``), or None.
+        statements: What the credential and its history say about origin, the deciding one first.
+        matches: Whether signature and hashes of the active manifest fit; None without credential.
         summary: One sentence for people.
     """
 
@@ -147,6 +187,8 @@ class Verification:
     digital_source_type: str | None = None
     sha256: str | None = None
     summary: str = ""
+    statements: tuple[Statement, ...] = ()
+    matches: bool | None = None
 
 
 @dataclass(frozen=True)

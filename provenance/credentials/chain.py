@@ -14,7 +14,6 @@ from typing import Any
 
 from countermark.core.results import ChainLink, Problem
 from countermark.provenance.credentials import codes
-from countermark.provenance.source_types import term_of
 
 MAX_LINKS = 256
 MAX_DEPTH = 32
@@ -32,20 +31,33 @@ class Findings:
     notice: dict[str, str] = field(default_factory=dict)
 
     def state(self) -> str:
-        """``invalid``, ``intact`` or ``trusted``."""
-        if any(code not in _ONLY_TRUST for code in self.failure):
+        """``invalid``, ``intact`` or ``trusted``; what is wrong with an identity in it does not count."""
+        counting = [code for code in self.failure if not codes.only_identity(code)]
+        if any(code not in _ONLY_TRUST for code in counting):
             return "invalid"
-        trusted = codes.TRUSTED in self.success and not self.failure
-        return "trusted" if trusted else "intact"
+        return "trusted" if codes.TRUSTED in self.success and not counting else "intact"
+
+    def matches(self) -> bool:
+        """Whether signature and hashes fit: all that failed speaks of the signer or of a list's form."""
+        return all(
+            code in _ONLY_TRUST
+            or codes.only_signer(code)
+            or codes.only_identity(code)
+            or code.startswith("assertion.action.")
+            for code in self.failure
+        )
 
     def problems(self, where: str) -> tuple[Problem, ...]:
         """Failures first, then notices that are worth reading."""
+        identity = {code: why for code, why in self.failure.items() if codes.only_identity(code)}
         failures = [
-            Problem(code, codes.sentence(code, why), "failure", where) for code, why in self.failure.items()
+            Problem(code, codes.sentence(code, why), "failure", where)
+            for code, why in self.failure.items()
+            if code not in identity
         ]
         notices = [
             Problem(code, codes.sentence(code, why), "notice", where)
-            for code, why in self.notice.items()
+            for code, why in {**identity, **self.notice}.items()
             if code not in codes.ROUTINE
         ]
         return tuple(failures + notices)
@@ -53,23 +65,27 @@ class Findings:
 
 def gather(store: Mapping[str, Any]) -> dict[str, Findings]:
     """Findings by manifest label: validation now, over what was recorded when ingredients were added."""
-    manifests = _mapping(store.get("manifests"))
+    manifests = mapping(store.get("manifests"))
     active = str(store.get("active_manifest", ""))
     found = {label: Findings() for label in manifests}
     found.setdefault(active, Findings())
-    results = _mapping(store.get("validation_results"))
+    results = mapping(store.get("validation_results"))
     for manifest in manifests.values():
-        for ingredient in _sequence(_mapping(manifest).get("ingredients")):
-            _recorded(_mapping(ingredient), found)
-    _add(_mapping(results.get("activeManifest")), active, found)
-    for delta in _sequence(results.get("ingredientDeltas")):
-        _apply_delta(_mapping(_mapping(delta).get("validationDeltas")), active, found)
+        for ingredient in sequence(mapping(manifest).get("ingredients")):
+            _recorded(mapping(ingredient), found)
+    _add(mapping(results.get("activeManifest")), active, found)
+    for delta in sequence(results.get("ingredientDeltas")):
+        _apply_delta(mapping(mapping(delta).get("validationDeltas")), active, found)
     return found
 
 
-def links(store: Mapping[str, Any], findings: Mapping[str, Findings]) -> list[ChainLink]:
+def links(
+    store: Mapping[str, Any],
+    findings: Mapping[str, Findings],
+    certificates: Mapping[str, dict[str, Any]] | None = None,
+) -> list[ChainLink]:
     """The history, active manifest first, depth first; ingredients without credentials are ``absent``."""
-    manifests = _mapping(store.get("manifests"))
+    manifests = mapping(store.get("manifests"))
     active = str(store.get("active_manifest", ""))
     result: list[ChainLink] = []
     for label, facts, depth in _walk(manifests, active, {}, 0, frozenset()):
@@ -80,7 +96,8 @@ def links(store: Mapping[str, Any], findings: Mapping[str, Findings]) -> list[Ch
             result[-1] = replace(result[-1], state="invalid", problems=(*result[-1].problems, problem))
             break
         where = "active" if label == active else label
-        result.append(_link(_mapping(manifests.get(label)), label, facts, depth, findings.get(label), where))
+        link = _link(mapping(manifests.get(label)), label, facts, depth, findings.get(label), where)
+        result.append(replace(link, certificate=(certificates or {}).get(label, {})))
     return result
 
 
@@ -90,48 +107,37 @@ def weakest(chain: list[ChainLink]) -> ChainLink | None:
     return min(rated, key=lambda link: ORDER.index(link.state), default=None)
 
 
-def actions_of(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The actions of one manifest, of any version of the assertion."""
-    found: list[dict[str, Any]] = []
-    for assertion in _sequence(manifest.get("assertions")):
-        entry = _mapping(assertion)
-        if str(entry.get("label", "")).startswith("c2pa.actions"):
-            found += [dict(_mapping(each)) for each in _sequence(_mapping(entry.get("data")).get("actions"))]
+@dataclass(frozen=True)
+class Assertion:
+    """One assertion: its label, its content, and whether the signer made it.
+
+    An assertion that a claim only gathered is "not attributed to the signer" (C2PA 2.2, 10); claims of
+    version 1 knew no difference.
+    """
+
+    label: str
+    data: Mapping[str, Any]
+    created: bool
+
+
+def assertions_of(manifest: Mapping[str, Any], *labels: str) -> list[Assertion]:
+    """The assertions of a manifest whose labels begin with one of ``labels``."""
+    old = manifest.get("claim_version") in (None, 1)
+    found = []
+    for each in map(mapping, sequence(manifest.get("assertions"))):
+        label = str(each.get("label", ""))
+        if label.startswith(labels):
+            found.append(Assertion(label, mapping(each.get("data")), old or each.get("created") is True))
     return found
 
 
-def source_types_of(manifest: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Known terms and unknown values of ``digitalSourceType`` in a manifest's actions."""
-    known: list[str] = []
-    unknown: list[str] = []
-    for action in actions_of(manifest):
-        value = action.get("digitalSourceType")
-        if isinstance(value, str) and value:
-            term = term_of(value)
-            (known if term else unknown).append(term or value)
-    return known, unknown
-
-
-def effective_source_type(store: Mapping[str, Any]) -> str | None:
-    """The digital source type of the active manifest, or else of its line of parents."""
-    manifests = _mapping(store.get("manifests"))
-    label: str | None = str(store.get("active_manifest", ""))
-    for _ in range(MAX_DEPTH):
-        manifest = _mapping(manifests.get(label or ""))
-        known, _ = source_types_of(manifest)
-        if known:
-            return known[-1]
-        label = next(
-            (
-                str(entry["active_manifest"])
-                for entry in map(_mapping, _sequence(manifest.get("ingredients")))
-                if entry.get("relationship") == "parentOf" and entry.get("active_manifest")
-            ),
-            None,
-        )
-        if label is None:
-            return None
-    return None
+def actions_of(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The actions of one manifest, of any version of the assertion."""
+    return [
+        dict(mapping(each))
+        for assertion in assertions_of(manifest, "c2pa.actions")
+        for each in sequence(assertion.data.get("actions"))
+    ]
 
 
 def _walk(
@@ -140,8 +146,8 @@ def _walk(
     yield label, facts, depth
     if depth >= MAX_DEPTH or label in above:
         return
-    for position, entry in enumerate(_sequence(_mapping(manifests.get(label)).get("ingredients"))):
-        ingredient = _mapping(entry)
+    for position, entry in enumerate(sequence(mapping(manifests.get(label)).get("ingredients"))):
+        ingredient = mapping(entry)
         below = ingredient.get("active_manifest")
         if isinstance(below, str) and below in manifests:
             yield from _walk(manifests, below, ingredient, depth + 1, above | {label})
@@ -157,7 +163,7 @@ def _link(
     findings: Findings | None,
     where: str,
 ) -> ChainLink:
-    signature = _mapping(manifest.get("signature_info"))
+    signature = mapping(manifest.get("signature_info"))
     return ChainLink(
         label=label,
         title=_text(manifest.get("title")) or _text(facts.get("title")),
@@ -170,12 +176,53 @@ def _link(
         actions=tuple(actions_of(manifest)),
         problems=findings.problems(where) if findings is not None else (),
         depth=depth,
+        identities=tuple(_identities(manifest, findings)),
+        disclosures=tuple(dict(each.data) for each in assertions_of(manifest, "c2pa.ai-disclosure")),
     )
 
 
+def _identities(manifest: Mapping[str, Any], findings: Findings | None) -> Iterator[dict[str, Any]]:
+    """CAWG identity assertions: who vouches for the picture besides the signer, and whether that holds.
+
+    ``state`` is ``trusted``, ``valid`` (good, but its issuer is on no list) or ``unverified``.
+    """
+    found = assertions_of(manifest, "cawg.identity")
+    seen = findings or Findings()
+    failed = [code for code in seen.failure if codes.only_identity(code)]
+    good = {"cawg.x509.credential.trusted", "cawg.identity.trusted", "cawg.ica.credential_valid"}
+    only_trust = {"cawg.x509.credential.untrusted", "cawg.ica.untrusted_issuer"}
+    for each in found:
+        data = each.data
+        signature = mapping(data.get("signature_info"))
+        names = [
+            " ".join(
+                filter(
+                    None,
+                    (
+                        _text(e.get("name")) or _text(e.get("username")),
+                        _text(mapping(e.get("provider")).get("name")),
+                    ),
+                )
+            )
+            for e in map(mapping, sequence(data.get("verifiedIdentities")))
+        ]
+        payload = mapping(data.get("signer_payload")) or mapping(data.get("c2paAsset"))
+        state = "unverified"
+        if not [code for code in failed if code not in only_trust] and payload:
+            untrusted = any(code in seen.failure or code in seen.notice for code in only_trust)
+            state = "valid" if untrusted or not good & seen.success else "trusted"
+        yield {
+            "kind": _text(payload.get("sig_type")) or "",
+            "name": _text(signature.get("common_name")) or "; ".join(filter(None, names)),
+            "issuer": _text(signature.get("issuer")) or _text(data.get("issuer")) or "",
+            "state": state,
+            "problem": codes.sentence(failed[0]) if failed else "",
+        }
+
+
 def _generator(manifest: Mapping[str, Any]) -> str | None:
-    for entry in _sequence(manifest.get("claim_generator_info")):
-        name, version = _text(_mapping(entry).get("name")), _text(_mapping(entry).get("version"))
+    for entry in sequence(manifest.get("claim_generator_info")):
+        name, version = _text(mapping(entry).get("name")), _text(mapping(entry).get("version"))
         if name:
             return f"{name} {version}" if version else name
     return _text(manifest.get("claim_generator"))
@@ -185,12 +232,12 @@ def _recorded(ingredient: Mapping[str, Any], found: dict[str, Findings]) -> None
     label = str(ingredient.get("active_manifest") or "")
     if label not in found:
         return
-    results = _mapping(ingredient.get("validation_results"))
-    _add(_mapping(results.get("activeManifest")), label, found)
-    for delta in _sequence(results.get("ingredientDeltas")):
-        _add(_mapping(_mapping(delta).get("validationDeltas")), label, found)
-    for status in _sequence(ingredient.get("validation_status")):  # claims of version 1
-        entry = _mapping(status)
+    results = mapping(ingredient.get("validation_results"))
+    _add(mapping(results.get("activeManifest")), label, found)
+    for delta in sequence(results.get("ingredientDeltas")):
+        _add(mapping(mapping(delta).get("validationDeltas")), label, found)
+    for status in sequence(ingredient.get("validation_status")):  # claims of version 1
+        entry = mapping(status)
         code = str(entry.get("code", ""))
         if code and code != codes.UNTRUSTED:
             _of(entry, label, found).failure.setdefault(code, str(entry.get("explanation", "")))
@@ -198,22 +245,22 @@ def _recorded(ingredient: Mapping[str, Any], found: dict[str, Findings]) -> None
 
 def _apply_delta(delta: Mapping[str, Any], default: str, found: dict[str, Findings]) -> None:
     """What validation says now of an ingredient replaces what was recorded about its signer."""
-    for entry in map(_mapping, _sequence(delta.get("success"))):
+    for entry in map(mapping, sequence(delta.get("success"))):
         if entry.get("code") == codes.TRUSTED:
             _of(entry, default, found).failure.pop(codes.UNTRUSTED, None)
-    for entry in map(_mapping, _sequence(delta.get("failure"))):
+    for entry in map(mapping, sequence(delta.get("failure"))):
         if entry.get("code") == codes.UNTRUSTED:
             _of(entry, default, found).success.discard(codes.TRUSTED)
     _add(delta, default, found)
 
 
 def _add(results: Mapping[str, Any], default: str, found: dict[str, Findings]) -> None:
-    for entry in map(_mapping, _sequence(results.get("success"))):
+    for entry in map(mapping, sequence(results.get("success"))):
         _of(entry, default, found).success.add(str(entry.get("code", "")))
-    for entry in map(_mapping, _sequence(results.get("failure"))):
+    for entry in map(mapping, sequence(results.get("failure"))):
         target = _of(entry, default, found)
         target.failure.setdefault(str(entry.get("code", "")), str(entry.get("explanation", "")))
-    for entry in map(_mapping, _sequence(results.get("informational"))):
+    for entry in map(mapping, sequence(results.get("informational"))):
         target = _of(entry, default, found)
         target.notice.setdefault(str(entry.get("code", "")), str(entry.get("explanation", "")))
 
@@ -224,11 +271,13 @@ def _of(entry: Mapping[str, Any], default: str, found: dict[str, Findings]) -> F
     return found.setdefault(label, Findings())
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: Any) -> Mapping[str, Any]:
+    """``value``, or an empty mapping when it is none."""
     return value if isinstance(value, Mapping) else {}
 
 
-def _sequence(value: Any) -> list[Any]:
+def sequence(value: Any) -> list[Any]:
+    """``value``, or an empty list when it is none."""
     return value if isinstance(value, list) else []
 
 

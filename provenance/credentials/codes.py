@@ -64,6 +64,7 @@ SENTENCES = {
     TRUSTED: "The signer is on the trust list.",
     UNTRUSTED: "The signer is not on the trust list, so anyone could have made this credential.",
     "signingCredential.invalid": "The signing certificate does not fit the C2PA certificate profile.",
+    "signingCredential.notYetValid": "The signing certificate was not yet valid.",
     "signingCredential.expired": (
         "The signing certificate had expired, and no time-stamp shows an earlier use."
     ),
@@ -131,9 +132,7 @@ SENTENCES = {
     "assertion.notRedacted": "An assertion was to be redacted, but is still there.",
     "assertion.selfRedacted": "The manifest redacts an assertion of its own, which is not allowed.",
     "assertion.action.redacted": "An action was redacted, which is not allowed.",
-    "assertion.action.malformed": (
-        "The list of actions breaks the rules: it must begin with created or opened."
-    ),
+    "assertion.action.malformed": "The list of actions breaks the rules of the format.",
     "assertion.action.ingredientMismatch": "An action names an ingredient that is not there.",
     "assertion.action.redactionMismatch": "An action of redaction names nothing that was redacted.",
     "assertion.action.softBindingMissing": (
@@ -219,6 +218,65 @@ EXCLUSION = (
     "allowed: the parts left out, such as EXIF, may have been changed unseen."
 )
 
+#: What an action lacks, by words of the library's explanation of ``assertion.action.malformed``.
+_ACTIONS = (
+    (
+        ("digitalsourcetype", "digital source type"),
+        "An action of creation does not say the digital source type, which it must.",
+    ),
+    (
+        ("first action", "must be first", "created or opened"),
+        "The actions must begin with created or opened.",
+    ),
+    (("ingredient",), "An action does not name the ingredient that it speaks of."),
+)
+
+#: The signed bytes are not those that are here. Of all failures only these say that something was changed.
+_CHANGED = frozenset(
+    {
+        "claimSignature.mismatch",
+        "assertion.dataHash.mismatch",
+        "assertion.bmffHash.mismatch",
+        "assertion.boxesHash.mismatch",
+        "assertion.boxesHash.unknownBox",
+        "assertion.multiAssetHash.mismatch",
+        "assertion.multiAssetHash.missingPart",
+        "assertion.collectionHash.mismatch",
+        "assertion.hashedURI.mismatch",
+        "hashedURI.mismatch",
+        "ingredient.hashedURI.mismatch",
+        "ingredient.manifest.mismatch",
+        "ingredient.claimSignature.mismatch",
+    }
+)
+#: Say who signed, when and with what; nothing against signature and hashes.
+_SIGNER = (
+    "signingCredential.",
+    "countermark.signer.",
+    "claimSignature.outsideValidity",
+    "timeStamp.",
+    "timeOfSigning.",
+)
+
+
+def says_changed(code: str, explanation: str = "") -> bool:
+    """Whether a failure means that the image or its credential is not as it was signed."""
+    return code in _CHANGED and "exclusion" not in explanation.lower()
+
+
+def only_signer(code: str) -> bool:
+    """Whether a failure speaks of the signer alone, so that what was signed still fits the image."""
+    return code.startswith(_SIGNER)
+
+
+def only_identity(code: str) -> bool:
+    """Whether a failure speaks of a CAWG identity assertion: of that identity, not of the credential.
+
+    CAWG identity assertion 1.2, "Validating": it is the identity assertion that is rejected.
+    """
+    return code.startswith("cawg.")
+
+
 #: Said of every image without interest to people; not reported as notices.
 ROUTINE = frozenset(
     {
@@ -234,6 +292,11 @@ def sentence(code: str, explanation: str = "") -> str:
     """What ``code`` means; for an unknown code, the library's own explanation."""
     if code.endswith("Hash.mismatch") and "exclusion" in explanation.lower():
         return EXCLUSION
+    if code == "assertion.action.malformed":
+        text = explanation.lower()
+        for marks, words in _ACTIONS:
+            if any(mark in text for mark in marks):
+                return words
     known = SENTENCES.get(code)
     if known is not None:
         return known

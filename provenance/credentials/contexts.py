@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from countermark.core.errors import ProvenanceError
@@ -31,17 +32,41 @@ OTHER_MAGIC = (
     (b"\x00\x00\x00\x0cJXL ", "image/jxl"),
     (b"fLaC", "audio/flac"),
     (b"ID3", "audio/mpeg"),
-    (b"<svg", "image/svg+xml"),
+)
+#: What may stand before the root element of an SVG: a byte order mark, space, declaration, comments, DOCTYPE.
+_SVG = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s+|<\?xml.{0,1000}?\?>|<!--.{0,20000}?-->|"
+    rb"<!DOCTYPE[^>\[]{0,1000}(?:\[.{0,20000}?\]\s{0,100})?>)*<(?:\w{1,40}:)?svg[\s>/]",
+    re.DOTALL,
+)
+_SVG_HEAD = 65_536
+
+
+#: What a signing certificate may be made for, as the library itself has it when nothing is set: e-mail,
+#: documents (two), C2PA claims; and the two services, which ``guards`` keeps from signing pictures.
+#: C2PA 2.2, 14.4.1: a trust list adds purposes and never takes one away. Always set, because what the
+#: library takes for granted has changed between versions.
+PURPOSES = (
+    "1.3.6.1.5.5.7.3.4",
+    "1.3.6.1.5.5.7.3.36",
+    "1.3.6.1.5.5.7.3.8",
+    "1.3.6.1.5.5.7.3.9",
+    "1.3.6.1.4.1.311.76.59.1.9",
+    "1.3.6.1.4.1.62558.2.1",
 )
 
 
 @functools.lru_cache(maxsize=32)
-def context(anchors: str = "", ekus: str = "", *, thumbnail: int = 0, host: str = "") -> c2pa.Context:
+def context(
+    anchors: str = "", ekus: str = "", *, identities: str = "", thumbnail: int = 0, host: str = ""
+) -> c2pa.Context:
     """A context that may be shared by threads.
 
     Args:
         anchors: PEM certificates to trust; empty trusts nothing.
-        ekus: Extra extended key usages (dotted OIDs, one a line) that signers may have.
+        ekus: Extra extended key usages (dotted OIDs, one a line) that signers may have besides
+            ``PURPOSES``.
+        identities: PEM certificates of authorities for CAWG identities.
         thumbnail: Longest edge of the thumbnail that a builder adds; 0 for none.
         host: The one network host that may be reached, a signer's time-stamp authority; empty
             for none.
@@ -65,12 +90,12 @@ def context(anchors: str = "", ekus: str = "", *, thumbnail: int = 0, host: str 
                 "ignore_errors": True,
             }
         },
-        "trust": {},
+        "trust": {"trust_config": "\n".join((*PURPOSES, *ekus.split()))},
     }
     if anchors:
         settings["trust"]["trust_anchors"] = anchors
-    if ekus:
-        settings["trust"]["trust_config"] = ekus
+    if identities:
+        settings["cawg_trust"] = {"verify_trust_list": True, "user_anchors": identities}
     return c2pa.Context.from_json(json.dumps(settings))
 
 
@@ -92,9 +117,7 @@ def mime_of(data: bytes) -> str | None:
         return {b"AVI ": "video/avi", b"WAVE": "audio/wav"}.get(data[8:12])
     if data[:2] in (b"\xff\xfb", b"\xff\xf3"):
         return "audio/mpeg"
-    if data[:5] == b"<?xml" and b"<svg" in data[:2048]:
-        return "image/svg+xml"
-    return None
+    return "image/svg+xml" if _SVG.match(data[:_SVG_HEAD]) else None
 
 
 def require_mime(data: bytes, name: str) -> str:

@@ -6,6 +6,7 @@ Each guard adds findings to a manifest; none takes one away.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,44 +16,66 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from countermark.provenance.credentials import chain, codes
 from countermark.provenance.credentials.bounds import unpacked_of
 from countermark.provenance.credentials.jumbf import certificates_of, stores
+from countermark.provenance.credentials.origin import unknown_types
 from countermark.provenance.credentials.softbinding import known_algorithm
 from countermark.provenance.identities.lifecycle import revoked
+from countermark.provenance.identities.trust import TrustList, vouched_for
 
+_ASSURANCE = x509.ObjectIdentifier("1.3.6.1.4.1.62558.3")
+_PRODUCT = x509.ObjectIdentifier("1.3.6.1.4.1.62558.4")
+#: The extension's value is an object identifier: 1.3.6.1.4.1.62558.3.10 or .20.
+_LEVELS = {bytes.fromhex("060a2b0601040183e85e030a"): 1, bytes.fromhex("060a2b0601040183e85e0314"): 2}
+_RECORD = re.compile(rb"\x0c\x24[0-9a-fA-F-]{36}")
 _SERVICE_ONLY = {ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.OCSP_SIGNING}
 
 
-def guard(store: Mapping[str, Any], findings: dict[str, chain.Findings], carrier: bytes) -> None:
+def guard(
+    store: Mapping[str, Any], findings: dict[str, chain.Findings], carrier: bytes, trust: TrustList
+) -> dict[str, dict[str, Any]]:
     """Adds the guards' findings to ``findings``, by manifest label.
 
     Args:
         store: The manifest store as c2pa's reader gives it.
         findings: What validation said, changed in place.
         carrier: The image's bytes or the manifest store's, where the certificates are read.
+        trust: Who was trusted. The library got signers' and time-stamps' authorities as one list.
+
+    Returns:
+        What each signer's certificate says of itself, see ``ChainLink``.
     """
+    said: dict[str, dict[str, Any]] = {}
     manifests = store.get("manifests")
     if not isinstance(manifests, dict):
-        return
+        return said
     certificates = _certificates(carrier)
     barred = revoked()
     for label, manifest in manifests.items():
         if not isinstance(manifest, dict):
             continue
         found = findings.setdefault(label, chain.Findings())
-        _, unknown = chain.source_types_of(manifest)
+        unknown = unknown_types(manifest)
         if unknown:
             found.notice[codes.SOURCE_TYPE_UNKNOWN] = unknown[0]
         if any(not known_algorithm(alg) for alg in _soft_binding_algorithms(manifest)):
             found.notice[codes.SOFT_BINDING_UNKNOWN] = ""
         signature = manifest.get("signature_info")
         serial = str(signature.get("cert_serial_number", "")) if isinstance(signature, dict) else ""
-        leaves = [der for der in certificates.get(label, ()) if _serial(der) == serial]
+        present = certificates.get(label, [])
+        leaves = [der for der in present if _serial(der) == serial]
+        if leaves:
+            said[label] = _facts(leaves[0])
         if any(_service_only(der) for der in leaves):
             found.failure[codes.TIMESTAMP_ONLY] = ""
         if not leaves and found.state() == "trusted":
             found.failure[codes.SIGNER_UNSEEN] = ""
+        apart = trust.timestamps_pem and codes.TRUSTED in found.success
+        if apart and not any(vouched_for((der, *present), trust.anchors_pem) for der in leaves):
+            found.success.discard(codes.TRUSTED)
+            found.failure.setdefault(codes.UNTRUSTED, "")
         entry = barred.get(serial)
         if entry is not None and not _stamped_before(found, signature, entry):
             found.failure[codes.REVOKED] = entry.get("reason", "")
+    return said
 
 
 def _stamped_before(found: chain.Findings, signature: Any, entry: Mapping[str, str]) -> bool:
@@ -79,6 +102,26 @@ def _certificates(carrier: bytes) -> dict[str, list[bytes]]:
             for label, certificates in certificates_of(part or b"").items():
                 found.setdefault(label, []).extend(certificates)
     return found
+
+
+@functools.lru_cache(maxsize=256)
+def _facts(der: bytes) -> dict[str, Any]:
+    """Assurance level and product record (C2PA certificate policy 0.2), and the end of validity."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        extensions = {each.oid: each.value for each in certificate.extensions}
+    except ValueError:
+        return {}
+    facts: dict[str, Any] = {"not_after": certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    level = extensions.get(_ASSURANCE)
+    if isinstance(level, x509.UnrecognizedExtension):
+        number = _LEVELS.get(level.value)
+        if number is not None:
+            facts["assurance_level"] = number
+    record = extensions.get(_PRODUCT)
+    if isinstance(record, x509.UnrecognizedExtension) and _RECORD.fullmatch(record.value):
+        facts["product_record"] = record.value[2:].decode()
+    return facts
 
 
 @functools.lru_cache(maxsize=256)

@@ -83,9 +83,26 @@ def _node(link: ChainLink) -> HistoryNode:
         link.label,
         link.state,
         _clean(" · ".join(parts)),
-        tuple(_clean(_action(each)) for each in link.actions),
+        tuple(_clean(each) for each in (*map(_action, link.actions), *_further(link))),
         tuple(_clean(each.sentence) for each in link.problems),
     )
+
+
+def _further(link: ChainLink) -> list[str]:
+    """Identities, AI disclosures and what the signer's certificate says of itself, in words."""
+    lines = []
+    for each in link.identities:
+        who = each.get("name") or "somebody without a name"
+        words = {"trusted": "on the trust list", "valid": "good, but on no trust list"}
+        state = words.get(str(each.get("state")), f"not verified: {each.get('problem') or 'unknown kind'}")
+        lines.append(f"identity {who} ({each.get('kind')}): {state}")
+    for each in link.disclosures:
+        facts = ", ".join(f"{key} {value}" for key, value in each.items() if isinstance(value, str))
+        lines.append(f"AI disclosure: {facts}")
+    level, record = (link.certificate.get(key) for key in ("assurance_level", "product_record"))
+    if level or record:
+        lines.append(f"signer's certificate: assurance level {level}, conforming product {record}")
+    return lines
 
 
 def _action(action: dict[str, Any]) -> str:

@@ -25,11 +25,11 @@ from countermark.core.files import sha256_bytes
 from countermark.core.images import DEFAULT_LIMITS, Limits, read_bytes, sniff_format
 from countermark.core.results import ChainLink, Problem, Verification, VerificationState
 from countermark.provenance.credentials import chain as chains
-from countermark.provenance.credentials import codes
+from countermark.provenance.credentials import codes, origin
 from countermark.provenance.credentials.bounds import out_of_bounds
 from countermark.provenance.credentials.contexts import context, mime_of
 from countermark.provenance.credentials.guards import guard
-from countermark.provenance.credentials.jumbf import has_credential
+from countermark.provenance.credentials.jumbf import has_credential, stores
 from countermark.provenance.identities.trust import Trust, TrustList, resolve_trust
 
 _SUMMARIES = {
@@ -73,7 +73,7 @@ def verify_image(
     if not data:
         raise ImageError(f"{name} is empty.", code="image.empty", hint="Check how it was copied.")
     mime = mime_of(data)
-    trusted = resolve_trust(trust)
+    trusted = None if trust is None else resolve_trust(trust)  # a wrong list is told before anything else
     if manifest is None and path:
         manifest = _sidecar(path, data, limits)
     blank = Verification(path, VerificationState.ABSENT, sha256=sha256_bytes(data) if digest else None)
@@ -85,13 +85,15 @@ def verify_image(
     if reason is not None:
         problem = Problem(reason, codes.sentence(reason))
         return _finish(replace(blank, state=VerificationState.INVALID, problems=(problem,)))
+    if trusted is None:
+        trusted = resolve_trust(None)
     try:
         store = read_store(data, mime or "application/octet-stream", trusted, manifest)
     except ProvenanceError as error:
         return _unread(blank, data, manifest, error)
     if store is None:
         return _finish(blank)
-    return _finish(_judge(blank, store, manifest or data))
+    return _finish(_judge(blank, store, manifest or data, trusted))
 
 
 def read_store(
@@ -105,7 +107,8 @@ def read_store(
     """
     import c2pa
 
-    settings = context(trust.anchors_pem, trust.eku_text)
+    anchors = trust.anchors_pem + trust.timestamps_pem
+    settings = context(anchors, trust.eku_text, identities=trust.identity_anchors)
     try:
         with c2pa.Reader(mime, io.BytesIO(data), manifest_data=manifest, context=settings) as reader:
             store = json.loads(reader.json())
@@ -120,20 +123,27 @@ def read_store(
     return store if isinstance(store, dict) and store.get("active_manifest") else None
 
 
-def _judge(blank: Verification, store: dict[str, Any], carrier: bytes) -> Verification:
+def _judge(blank: Verification, store: dict[str, Any], carrier: bytes, trust: TrustList) -> Verification:
     findings = chains.gather(store)
-    guard(store, findings, carrier)
+    certificates = guard(store, findings, carrier, trust)
     active = str(store["active_manifest"])
     if store.get("validation_state") == "Invalid" and findings[active].state() != "invalid":
         below = any(each.state() == "invalid" for each in findings.values())
-        if not below:
+        identity = any(codes.only_identity(code) for each in findings.values() for code in each.failure)
+        if not below and not identity:
             findings[active].failure.setdefault("general.error", "the reader calls it invalid")
-    history = chains.links(store, findings)
+    history = chains.links(store, findings, certificates)
+    said = origin.statements(store, findings)
     weakest = chains.weakest(history)
     state = VerificationState(weakest.state if weakest else "invalid")
     problems = [problem for link in _once(history) for problem in link.problems]
     problems.sort(
-        key=lambda each: (each.severity != "failure", each.code == codes.UNTRUSTED, each.where != "active")
+        key=lambda each: (
+            each.severity != "failure",
+            each.code == codes.UNTRUSTED,
+            not codes.says_changed(each.code),
+            each.where != "active",
+        )
     )
     manifests = store.get("manifests")
     return replace(
@@ -142,13 +152,17 @@ def _judge(blank: Verification, store: dict[str, Any], carrier: bytes) -> Verifi
         problems=tuple(problems),
         chain=tuple(history),
         manifest=manifests.get(active) if isinstance(manifests, dict) else None,
-        digital_source_type=chains.effective_source_type(store),
+        digital_source_type=origin.source_type_of(said),
+        statements=said,
+        matches=findings[active].matches(),
     )
 
 
 def _finish(result: Verification) -> Verification:
     summary = _SUMMARIES[result.state]
     reason = next((each for each in result.problems if each.severity == "failure"), None)
+    if reason is not None and result.state is VerificationState.INVALID and codes.only_signer(reason.code):
+        summary = "The credential fits the image, but it does not hold."
     if reason is None and result.state is VerificationState.ABSENT:
         reason = next(iter(result.problems), None)
     if reason is not None:
@@ -166,7 +180,7 @@ def _unread(blank: Verification, data: bytes, manifest: bytes | None, error: Pro
     if error.code == codes.REMOTE:
         problem = Problem(codes.REMOTE, codes.sentence(codes.REMOTE), "notice")
         return _finish(replace(blank, problems=(problem,)))
-    if manifest is not None or has_credential(data):
+    if manifest is not None or has_credential(data) or next(stores(data), None) is not None:
         sentence = f"{codes.sentence(codes.UNREADABLE)[:-1]} ({_short(explanation)})."
         problem = Problem(codes.UNREADABLE, sentence)
         return _finish(replace(blank, state=VerificationState.INVALID, problems=(problem,)))

@@ -27,7 +27,8 @@ from countermark.provenance.identities.certificates import load_chain
 DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 MS_DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.311.76.59.1.9")
 C2PA_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
-CONFIGURABLE = {DOCUMENT_SIGNING, MS_DOCUMENT_SIGNING, C2PA_SIGNING}
+#: What a signing certificate may be made for (C2PA 2.2, 14.4.1); trust lists add to these.
+SIGNING = {Eku.EMAIL_PROTECTION, DOCUMENT_SIGNING, MS_DOCUMENT_SIGNING, C2PA_SIGNING}
 _KNOWN = {
     x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x509.SubjectKeyIdentifier,
     x509.AuthorityKeyIdentifier, x509.CertificatePolicies, x509.SubjectAlternativeName,
@@ -95,10 +96,9 @@ def _leaf(leaf: x509.Certificate, allowed: set[x509.ObjectIdentifier]) -> Iterat
             "Have it issue a signing certificate, and put that one first.",
         )
     self_signed = leaf.subject == leaf.issuer
-    if _value(extensions, x509.AuthorityKeyIdentifier) is None and not self_signed:
-        yield _problem(
-            "aki.missing", "It has no authority key identifier. Ask the authority to add that extension."
-        )
+    if _value(extensions, x509.AuthorityKeyIdentifier) is None:
+        whom = "Make it again with" if self_signed else "Ask the authority to add"
+        yield _problem("aki.missing", f"It has no authority key identifier. {whom} that extension.")
     if self_signed:
         yield _problem(
             "self-signed",
@@ -135,15 +135,15 @@ def _extended_usage(usage: Any, allowed: set[x509.ObjectIdentifier]) -> Iterator
             "It is for time-stamps or OCSP answers only and must not sign images, though the library "
             "accepts it. Ask for emailProtection.",
         )
-    elif Eku.EMAIL_PROTECTION in purposes or purposes & (allowed - {Eku.CODE_SIGNING}):
+    elif purposes & (SIGNING | (allowed - {Eku.CODE_SIGNING})):
+        if purposes & SIGNING == {C2PA_SIGNING}:
+            yield _problem(
+                "eku.policy",
+                "It is made for C2PA claims alone. The C2PA certificate policy (0.2) asks for "
+                "emailProtection or documentSigning besides.",
+                severity="notice",
+            )
         return
-    elif purposes & CONFIGURABLE:
-        names = ", ".join(sorted(oid.dotted_string for oid in purposes & CONFIGURABLE))
-        yield _problem(
-            "eku.unconfigured",
-            f"Its use {names} counts only where it is named in the trust list, when signing and when "
-            "reading. Add it under ekus there, or ask for emailProtection.",
-        )
     else:
         names = ", ".join(sorted(getattr(oid, "_name", oid.dotted_string) for oid in purposes))
         yield _problem("eku.wrong", f"It is made for another use ({names}). Ask for emailProtection.")

@@ -22,6 +22,7 @@ from countermark.provenance.identities.records import (
     read_record,
     root_dir,
     save_identity,
+    until,
     write_record,
 )
 
@@ -71,6 +72,29 @@ def revoke_identity(name: str, reason: str = "key compromised") -> IdentityRecor
     entries[record.serial] = {"name": name, "reason": reason, "time": record.changed}
     atomic_write(_revoked_path(), json.dumps(entries, indent=1), overwrite=True, mode=0o600)
     return record
+
+
+#: From how many days before its end a certificate is warned of.
+EXPIRY_DAYS = 30
+
+
+def expiry_warning(record: IdentityRecord) -> str:
+    """A sentence when what an identity signs will soon hold no more (or from its end on), else empty.
+
+    A signature without a time-stamp stops holding on the day when its certificate expires.
+    """
+    if record.status != "active" or not record.not_after:
+        return ""
+    days = int((until(record.not_after) - until(now())) // 86_400)
+    if days <= EXPIRY_DAYS:
+        rotate = f" Make a new one with: countermark keys rotate {record.name}"
+        return f"The certificate of {record.name} expires in {days} days." + rotate * (
+            record.kind == "development"
+        )
+    if record.timestamp_url is None:
+        end = record.not_after[:10]
+        return f"{record.name} has no time-stamp authority: what it signs holds only until {end}."
+    return ""
 
 
 def revoked() -> dict[str, dict[str, str]]:

@@ -6,11 +6,20 @@ Each source of evidence is independent; one that fails is reported and does not 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from countermark.core.errors import CountermarkError, ImageError
 from countermark.core.images import DEFAULT_LIMITS, Limits, LoadedImage, read_image
-from countermark.core.results import Evidence, Strength, Verification, VerificationState
-from countermark.provenance.source_types import CAPTURED, SYNTHETIC
+from countermark.core.results import (
+    Evidence,
+    Problem,
+    Statement,
+    Strength,
+    Verification,
+    VerificationState,
+)
+from countermark.provenance.credentials.codes import says_changed
+from countermark.provenance.source_types import CAPTURED, TABLE, whole, words
 
 #: A mark is believed when a chance match on an unmarked image is rarer than this.
 MAX_CHANCE_MATCH = 1e-9
@@ -68,43 +77,100 @@ def gather(
 
 
 def credential_evidence(verification: Verification) -> list[Evidence]:
-    """What a credential and its validation say; an absent one says nothing and gives nothing."""
-    state, source_type = verification.state, verification.digital_source_type
-    if state is VerificationState.ABSENT:
+    """What a credential and its validation say; an absent one says nothing and gives nothing.
+
+    The credential's own state comes first, then what it declares, then what contradicts that. A
+    declaration counts as far as the credential does: ``certain`` under a trusted signer, ``strong``
+    (as unsigned metadata) under one that nobody vouches for or whose certificate has expired, ``weak``
+    when the credential does not belong to these bytes.
+    """
+    if verification.state is VerificationState.ABSENT:
         return []
+    problem = next((each for each in verification.problems if each.severity == "failure"), None)
+    deciding = next((each for each in verification.statements if each.points_to != "neither"), None)
     detail = {
-        "state": state.value,
-        "digital_source_type": source_type,
-        "problems": [problem.code for problem in verification.problems],
+        "state": verification.state.value,
+        "digital_source_type": verification.digital_source_type,
+        "problems": [each.code for each in verification.problems],
         "signer": next((link.signer for link in verification.chain), None),
+        "matches": verification.matches,
     }
-    if state is VerificationState.INVALID:
-        return [
-            Evidence(
-                "credential",
-                "neither",
-                Strength.STRONG,
-                "A content credential is there but does not match this file: the file or the credential "
-                "was changed after signing. That says nothing about how the picture was made.",
-                detail,
+    found = []
+    broken = verification.state is VerificationState.INVALID
+    if broken:
+        sentence = _broken(verification, problem)
+        found.append(Evidence("credential", "neither", Strength.STRONG, sentence, detail))
+    by = _by(verification, problem)
+    if deciding is None:
+        if not broken:
+            kind = verification.digital_source_type
+            said = (
+                f"it says: {words(kind)} ({kind})"
+                if kind in TABLE
+                else "it does not say how the picture was made"
             )
-        ]
-    trusted = state is VerificationState.TRUSTED
-    strength = Strength.CERTAIN if trusted else Strength.STRONG
-    by = f"a {'trusted' if trusted else 'valid (signer not on your trust list)'} content credential"
-    if source_type in SYNTHETIC:
-        sentence = f"Declared as {source_type} by {by}."
-        return [Evidence("credential", "synthetic", strength, sentence, detail)]
-    if source_type in CAPTURED:
-        sentence = f"Declared as {source_type} by {by}."
-        points = "captured" if trusted else "neither"
-        return [Evidence("credential", points, strength if trusted else Strength.WEAK, sentence, detail)]
-    earlier = _synthetic_ingredient(verification)
-    if earlier:
-        sentence = f"By {by}, the history holds generated material ({earlier})."
-        return [Evidence("credential", "synthetic", Strength.STRONG, sentence, detail)]
-    sentence = f"There is {by}; it does not say how the picture was made."
-    return [Evidence("credential", "neither", Strength.WEAK, sentence, detail)]
+            sentence = f"There is {by}; {said}."
+            found.append(Evidence("credential", "neither", Strength.WEAK, sentence, detail))
+        return found
+    found.append(_declared(verification, deciding, by, detail))
+    if deciding.points_to == "synthetic":
+        for other in verification.statements:
+            if _captures(other):
+                sentence = f"Contradiction: the history of the same picture also says {other.sentence}."
+                found.append(Evidence("credential", "neither", Strength.WEAK, sentence, {"term": other.term}))
+                break
+    return found
+
+
+def _declared(verification: Verification, said: Statement, by: str, detail: dict[str, Any]) -> Evidence:
+    trusted = verification.state is VerificationState.TRUSTED
+    strength = said.strength if trusted and said.own else min_strength(said.strength, Strength.STRONG)
+    detail = {**detail, "term": said.term, "whole": said.term is None or whole(said.term)}
+    place = "" if said.own else "in the history of a part of the picture: "
+    if not said.matches:
+        sentence = f"The credential, which is not of these bytes, speaks of {place}{said.sentence}."
+        return Evidence("credential", "neither", Strength.WEAK, sentence, detail)
+    sentence = f"Declared by {by}: {place}{said.sentence}."
+    if said.points_to == "synthetic":
+        return Evidence("credential", "synthetic", strength, sentence, detail)
+    if trusted:
+        return Evidence("credential", "captured", strength, sentence, detail)
+    return Evidence("credential", "neither", Strength.WEAK, sentence, detail)
+
+
+def _captures(statement: Statement) -> bool:
+    return statement.term is not None and statement.term in CAPTURED
+
+
+def min_strength(one: Strength, other: Strength) -> Strength:
+    """The weaker of two."""
+    order = (Strength.WEAK, Strength.STRONG, Strength.CERTAIN)
+    return min(one, other, key=order.index)
+
+
+def _broken(verification: Verification, problem: Problem | None) -> str:
+    """Why a credential does not hold, by its worst finding; only a change is called one."""
+    tail = " That says nothing about how the picture was made."
+    if problem is None:
+        return "A content credential is there but does not hold." + tail
+    where = "" if problem.where == "active" else "In its history: "
+    if says_changed(problem.code):
+        return (
+            "A content credential is there but does not match this file: the file or the credential was "
+            f"changed after signing. {where}{problem.sentence}{tail}"
+        )
+    fits = " It still fits this file." if verification.matches else ""
+    return f"A content credential is there but does not hold. {where}{problem.sentence}{fits}{tail}"
+
+
+def _by(verification: Verification, problem: Problem | None) -> str:
+    if verification.state is VerificationState.TRUSTED:
+        return "a trusted content credential"
+    if verification.state is VerificationState.INTACT:
+        return "a valid (signer not on your trust list) content credential"
+    if problem is not None and "expired" in problem.code:
+        return "a content credential that fits this file, but whose signing certificate had expired"
+    return "a content credential that fits this file, but that nobody can vouch for"
 
 
 def mark_evidence(image: LoadedImage, seconds: float = MARK_SECONDS) -> list[Evidence]:
@@ -149,15 +215,6 @@ def _verify(path: str, image: LoadedImage, limits: Limits) -> Verification:
     from countermark.provenance.credentials.verification import verify_image
 
     return verify_image(path, data=image.data, limits=limits)
-
-
-def _synthetic_ingredient(verification: Verification) -> str | None:
-    for link in verification.chain[1:]:
-        for action in link.actions:
-            term = str(action.get("digitalSourceType", "")).rsplit("/", 1)[-1]
-            if term in SYNTHETIC and link.state != "invalid":
-                return term
-    return None
 
 
 def _could_not(kind: str, error: CountermarkError) -> Evidence:

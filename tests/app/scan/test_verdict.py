@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +11,8 @@ from hypothesis import strategies as st
 from countermark.app.scan.gather import credential_evidence
 from countermark.app.scan.verdict import declared, estimated, score_evidence, under_stress
 from countermark.core.results import (
-    ChainLink,
     Evidence,
+    Statement,
     Strength,
     Verdict,
     Verification,
@@ -61,35 +63,42 @@ def test_a_verdict_that_flips_is_unsure() -> None:
     assert under_stress(none, {"q75": likely}) is unsure
 
 
-def verification(state: str, source_type: str | None, chain: tuple[ChainLink, ...] = ()) -> Verification:
-    return Verification("a.jpg", VerificationState(state), digital_source_type=source_type, chain=chain)
+def verification(state: str, *said: Statement, matches: bool = True) -> Verification:
+    return Verification("a.jpg", VerificationState(state), statements=said, matches=matches)
+
+
+def statement(term: str, points_to: str, strength: str = "certain", *, own: bool = True) -> Statement:
+    return Statement(points_to, Strength(strength), f"declared ({term})", term, own=own)
 
 
 @pytest.mark.parametrize(
-    ("state", "source_type", "points_to", "strength"),
+    ("state", "said", "points_to", "strength"),
     [
-        ("trusted", "trainedAlgorithmicMedia", "synthetic", "certain"),
-        ("intact", "compositeWithTrainedAlgorithmicMedia", "synthetic", "strong"),
-        ("trusted", "digitalCapture", "captured", "certain"),
-        ("intact", "digitalCapture", "neither", "weak"),
+        ("trusted", ("trainedAlgorithmicMedia", "synthetic"), "synthetic", "certain"),
+        ("intact", ("compositeWithTrainedAlgorithmicMedia", "synthetic"), "synthetic", "strong"),
+        ("trusted", ("digitalCapture", "captured"), "captured", "certain"),
+        ("intact", ("digitalCapture", "captured"), "neither", "weak"),
         ("trusted", None, "neither", "weak"),
-        ("invalid", "trainedAlgorithmicMedia", "neither", "strong"),
     ],
 )
-def test_credentials(state: str, source_type: str | None, points_to: str, strength: str) -> None:
-    (found,) = credential_evidence(verification(state, source_type))
+def test_credentials(state: str, said: tuple[str, str] | None, points_to: str, strength: str) -> None:
+    (found,) = credential_evidence(verification(state, *([statement(*said)] if said else [])))
     assert (found.points_to, found.strength) == (points_to, strength)
+
+
+def test_a_credential_of_other_bytes_declares_nothing() -> None:
+    said = replace(statement("trainedAlgorithmicMedia", "synthetic"), matches=False)
+    first, second = credential_evidence(verification("invalid", said, matches=False))
+    assert (first.points_to, first.strength) == ("neither", "strong")
+    assert (second.points_to, second.strength) == ("neither", "weak")
 
 
 def test_a_missing_credential_is_no_evidence() -> None:
     assert credential_evidence(verification("absent", None)) == []
 
 
-def test_generated_ingredients_are_found_in_the_history() -> None:
-    action = {"digitalSourceType": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"}
-    links = tuple(
-        ChainLink(label, None, None, None, None, None, None, "trusted", actions)
-        for label, actions in (("active", ()), ("parent", (action,)))
+def test_generated_ingredients_are_strong_not_certain() -> None:
+    (found,) = credential_evidence(
+        verification("trusted", statement("trainedAlgorithmicMedia", "synthetic", own=False))
     )
-    (found,) = credential_evidence(verification("trusted", None, links))
     assert found.points_to == "synthetic" and found.strength == "strong"
