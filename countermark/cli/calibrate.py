@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
 
 def calibrate(
     photos: list[Path] = typer.Option(..., "--photos", help="Folder of photographs known to be real."),
-    out: Path = typer.Option(..., "--out", "-o", help="Thresholds file, for scan --thresholds."),
+    out: Path = typer.Option(..., "--out", "-o", help="Thresholds file, for countermark scan --thresholds."),
     detector: str = typer.Option("default", "--detector", "-d", help="A shipped detector, or weights."),
     max_fpr: float = typer.Option(0.01, "--max-fpr", help="Share of them that may be called synthetic."),
     as_json: bool = JSON,

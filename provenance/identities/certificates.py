@@ -180,7 +180,7 @@ def load_key(pem: bytes, passphrase: str | None = None) -> PrivateKey:
         raise ProvenanceError(
             "The private key is protected by a passphrase.",
             code="key.passphrase",
-            hint="Give it in COUNTERMARK_PASSPHRASE, or on the command line with --passphrase-file.",
+            hint="Give it in the environment variable COUNTERMARK_PASSPHRASE.",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         code = "key.passphrase" if secret is not None else "key.unreadable"

@@ -163,5 +163,5 @@ def _no_place(path: Path, error: OSError) -> ProvenanceError:
     return ProvenanceError(
         f"The manifest repository cannot be opened at {path}: {error.strerror}.",
         code="repository.unavailable",
-        hint="Choose another place with --repository or COUNTERMARK_HOME.",
+        hint="Choose another place for it with the environment variable COUNTERMARK_HOME.",
     )

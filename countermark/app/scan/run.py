@@ -179,14 +179,10 @@ def _ask_second(
             listed.append(result)
             continue
         high = score >= likely
+        side = "at or above" if high else "below"
         sentence = (
-            f"Second opinion, {other.name!r}: {score:.2f}, "
-            + (
-                f"at or above its threshold of {likely:.2f}"
-                if high
-                else f"below its threshold of {likely:.2f}"
-            )
-            + f" its threshold of {likely:.2f}. It does not decide."
+            f"Second opinion, {other.name!r}: {score:.2f}, {side} its threshold of {likely:.2f}. "
+            "It does not decide."
         )
         detail = {"score": score, "likely": likely, "detector": other.name, "second": True}
         opinion = Evidence("detector", "synthetic" if high else "neither", Strength.WEAK, sentence, detail)

@@ -214,6 +214,10 @@ def test_a_second_opinion_is_listed_and_decides_nothing(tmp_path) -> None:
     assert [len(o) for o in opinions] == [1, 0, 1, 0]
     assert opinions[0][0].points_to == "synthetic" and opinions[0][0].strength == "weak"
     assert opinions[2][0].points_to == "neither"
+    assert [o[0].sentence for o in (opinions[0], opinions[2])] == [
+        "Second opinion, 'opposite': 0.96, at or above its threshold of 0.80. It does not decide.",
+        "Second opinion, 'opposite': 0.02, below its threshold of 0.80. It does not decide.",
+    ]
 
 
 def test_order_is_kept_over_many_chunks(tmp_path) -> None:
