@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from countermark.core.errors import ConfigError, UnknownNameError, WeightsError, known_names
 from countermark.core.files import data_dir
 from countermark.core.registry import Registry
+from countermark.core.seeds import torch_seeded
 from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
 from countermark.generators.base import Family, LoadedGenerator
 from countermark.generators.families import FAMILIES
@@ -67,7 +68,8 @@ def load_generator(name_or_path: str | Path, device: str | None = None) -> Loade
         raise WeightsError(f"{path.name} is a {card.kind}, not a generator.", code="weights.family")
     family = find_family(card.family)
     try:
-        network = family.build_generator(family.parse(card.config))
+        with torch_seeded(0):  # first weights are drawn, and overwritten at once
+            network = family.build_generator(family.parse(card.config))
     except ConfigError as error:
         raise WeightsError(f"The card of {path.name} is not understood: {error.message}") from error
     try:

@@ -7,6 +7,8 @@ True
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,3 +33,17 @@ def torch_rng(seed: int, *labels: object) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(derive(seed, *labels))
+
+
+@contextmanager
+def torch_seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Torch's global generators start from ``seed`` inside, and are as if nothing had been drawn after.
+
+    For what draws from nothing else: the weights of a new network, dropout. ``device`` names a CUDA
+    device whose generator is meant too.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -4,8 +4,8 @@ Both follow ``countermark.generators.families.base``; what is real comes from a 
 tensors may be pixels or anything else that a critic can look at and that can be painted for people.
 ``gan.training`` wraps it for users. Devices, precision and processes come from lightning-fabric;
 gradients are averaged over processes by hand, because a GAN steps through one network while it trains
-the other. Each step is seeded by (seed, step, process), so a resumed run goes on exactly as one that
-was never stopped, as long as its budget is counted in images.
+the other. A resumed run goes on exactly as one that was never stopped, as long as its budget is counted
+in images.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from countermark.core.errors import OutputError, TrainingError
 from countermark.core.images import write_image
-from countermark.core.seeds import derive, torch_rng
+from countermark.core.seeds import torch_rng
 from countermark.generators.families.base import SelfSupervised
 from countermark.generators.gan.diffaugment import augment, roll
 from countermark.generators.gan.losses import LOSSES
@@ -113,6 +113,7 @@ def fit(
         resume=resume,
         checkpoint_minutes=recipe.checkpoint_minutes,
         advice="or use fp32, spectral normalisation or a stronger r1",
+        seed=seed,
         title=f"{recipe.name} on {real.name}" if progress else "",
         fabric=fabric,
         clock=clock,
@@ -158,20 +159,18 @@ class _Run:
 
     def step(self, at: Progress, share: float) -> Losses:
         """The critic's steps and then one of the generator; losses are the mean over processes."""
-        device, turns = self.fabric.device, self.recipe.optimiser.critic_steps
+        turns = self.recipe.optimiser.critic_steps
         self._set_rates(share)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(derive(self.seed, "step", at.step, self.fabric.global_rank))
-            for turn in range(turns):
-                real, classes, z = self._draw(at.step, turn)
-                with self.fabric.autocast():
-                    fake = self.generator(z, classes)
-                value_d = self._critic_loss(real, fake, classes, at.step * turns + turn)
-                _step(self.fabric, self.opt_d, self.critic, value_d)
-            self.critic.requires_grad_(False)
-            value_g = self._generator_loss(real, fake, classes)
-            _step(self.fabric, self.opt_g, self.generator, value_g)
-            self.critic.requires_grad_(True)
+        for turn in range(turns):
+            real, classes, z = self._draw(at.step, turn)
+            with self.fabric.autocast():
+                fake = self.generator(z, classes)
+            value_d = self._critic_loss(real, fake, classes, at.step * turns + turn)
+            _step(self.fabric, self.opt_d, self.critic, value_d)
+        self.critic.requires_grad_(False)
+        value_g = self._generator_loss(real, fake, classes)
+        _step(self.fabric, self.opt_g, self.generator, value_g)
+        self.critic.requires_grad_(True)
         self.average.update(self.generator, self.shown, at.images + self.shown)
         critic, generator = _together(self.fabric, value_d, value_g)
         return {"critic": critic, "generator": generator}

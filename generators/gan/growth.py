@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from countermark.core.errors import ConfigError
 from countermark.core.networks import count_parameters
-from countermark.core.seeds import rng, torch_rng
+from countermark.core.seeds import rng, torch_rng, torch_seeded
 from countermark.core.weights import WeightsCard
 from countermark.generators.base import LoadedGenerator, to_tensor
 from countermark.generators.data.pictures import DataConfig, Pictures, load_pictures
@@ -105,7 +105,8 @@ def grow_generator(
     name = name or f"{small.name}-x{factor}"
     loop = StepLoop(
         out, settings.batch, images, max(settings.rate, settings.critic_rate), minutes=minutes,
-        resume=resume, counted="crops", checkpoint_minutes=settings.checkpoint_minutes, clock=clock,
+        resume=resume, counted="crops", checkpoint_minutes=settings.checkpoint_minutes, seed=settings.seed,
+        clock=clock,
     )  # fmt: skip
     loop.check(f"{name}.safetensors")
     options = DataConfig(classes=bool(small.classes), max_images=max_images)
@@ -120,7 +121,8 @@ def grow_generator(
         "critic_optimiser": run.opt_d,
     }
     progress = loop.run(run.step, modules, optimisers, identity)
-    network = GrownGenerator(config)
+    with torch_seeded(settings.seed):
+        network = GrownGenerator(config)
     network.base.load_state_dict(small.network.state_dict())
     network.stage.load_state_dict(run.average.network.state_dict())
     return save_generator(out, network, _card(name, config, settings, small, pictures, progress, run))
@@ -167,11 +169,12 @@ class _Run:
                 code="growth.classes",
                 hint=f"Known: {', '.join(small.classes) or 'none'}.",
             )
-        torch.manual_seed(settings.seed)
         self.config, self.settings, self.small, self.pictures = config, settings, small, pictures
         self.numbers = np.array([small.classes.index(c) for c in pictures.classes], np.int64)
-        self.stage = GrowthStage(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.critic = build_critic(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with torch_seeded(settings.seed):
+            stage, critic = GrowthStage(config), build_critic(config)
+        self.stage = stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.critic = critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Ema(self.stage, half_life=3000)
         self.opt_g = torch.optim.Adam(self.stage.parameters(), settings.rate, (0.5, 0.99))
         self.opt_d = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, (0.0, 0.99))

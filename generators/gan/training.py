@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from countermark.core.files import atomic_write
-from countermark.core.seeds import derive, torch_rng
+from countermark.core.seeds import derive, torch_rng, torch_seeded
 from countermark.core.weights import WeightsCard
 from countermark.generators.data.pictures import Pictures, load_pictures
 from countermark.generators.data.selflabels import label_pictures
@@ -94,8 +94,7 @@ def train_pictures(
         more["self_labels"] = found.as_dict()
     config = config.model_copy(update={"classes": len(pictures.classes)})
     fabric = make_fabric(recipe, devices)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "initialise"))
+    with torch_seeded(derive(seed, "initialise")):
         generator, critic = family.build_generator(config), family.build_critic(config)
     if fabric.is_global_zero:
         atomic_write(folder / "recipe.json", recipe.model_dump_json(indent=2) + "\n", overwrite=True)

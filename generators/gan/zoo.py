@@ -27,7 +27,7 @@ from countermark.core.corpus import METADATA, Corpus, CorpusRow, write_metadata
 from countermark.core.errors import ConfigError, OutputError, TrainingError
 from countermark.core.files import atomic_write, sha256_bytes
 from countermark.core.images import encode_image
-from countermark.core.seeds import derive, rng, torch_rng
+from countermark.core.seeds import derive, rng, torch_rng, torch_seeded
 from countermark.generators.base import to_pixels
 from countermark.generators.data.pictures import Pictures, load_pictures
 from countermark.generators.families import FAMILIES
@@ -121,8 +121,7 @@ def sample_species(species: Species, pictures: Pictures, count: int, *, images: 
     """
     family = FAMILIES.get(species.recipe.family)
     config = family.parse(species.recipe.network)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(species.seed)
+    with torch_seeded(species.seed):
         network, critic = family.build_generator(config), family.build_critic(config)
     budget = int(images * species.stage)
     plain = Pictures(

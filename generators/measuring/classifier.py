@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.networks import CriticTrunk, initialise
-from countermark.core.seeds import derive, torch_rng
+from countermark.core.seeds import derive, torch_rng, torch_seeded
 from countermark.generators.base import to_tensor
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.steps import Losses, StepLoop
@@ -118,8 +118,7 @@ def train_classifier(
     data = to_tensor(images)
     weights = 1 / np.bincount(labels, minlength=classes)[labels] if balanced else np.ones(len(labels))
     chances, truth = torch.from_numpy(weights), torch.from_numpy(labels)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "classifier"))
+    with torch_seeded(derive(seed, "classifier")):
         network = SmallClassifier(images.shape[1], images.shape[3], classes, width).train()
         optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)

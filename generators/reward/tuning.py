@@ -23,7 +23,7 @@ from torch import Tensor
 
 from countermark.core.errors import ConfigError, CorpusError, TrainingError
 from countermark.core.features import load_extractor
-from countermark.core.seeds import derive, rng, torch_rng
+from countermark.core.seeds import derive, rng, torch_rng, torch_seeded
 from countermark.generators.base import LoadedGenerator
 from countermark.generators.data.pictures import Pictures, load_pictures
 from countermark.generators.families.tuned import LatentPolicy
@@ -141,8 +141,7 @@ def tune_generator(
     judged = Rewards(judge, *first, settings.weights)
     extractor = load_extractor(settings.extractor)
     guard = Guard(other, *second, extractor, settings.limits)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(settings.seed, "policy"))
+    with torch_seeded(derive(settings.seed, "policy")):
         policy = LatentPolicy(loaded.latent, len(loaded.classes), settings.hidden, settings.sigma)
     run = _Run(loaded, policy, judged, guard, wanted, settings, reward)
     history, kept, stopped = run.train(progress)

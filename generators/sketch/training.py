@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from countermark.core.networks import count_parameters
-from countermark.core.seeds import rng, torch_rng
+from countermark.core.seeds import rng, torch_rng, torch_seeded
 from countermark.core.weights import WeightsCard
 from countermark.generators.base import to_tensor
 from countermark.generators.data.pictures import DataConfig, Pictures, load_pictures
@@ -89,11 +89,11 @@ def train_sketch(
     config, settings, out = config or SketchConfig(), settings or SketchSettings(), Path(out)
     loop = StepLoop(
         out, settings.batch, images, max(settings.generator_rate, settings.critic_rate), minutes=minutes,
-        resume=resume, counted="doodles", checkpoint_minutes=settings.checkpoint_minutes, clock=clock,
+        resume=resume, counted="doodles", checkpoint_minutes=settings.checkpoint_minutes, seed=settings.seed,
+        clock=clock,
     )  # fmt: skip
     loop.check(f"{name}.safetensors")
     pictures = load_pictures(data, size=config.size, options=DataConfig(holdout=holdout), seed=settings.seed)
-    torch.manual_seed(settings.seed)
     run = _Run(config, settings, pictures)
     identity = {"family": "sketch2image", "network": config.model_dump(), "seed": settings.seed}
     identity["edges"] = run.edges
@@ -113,8 +113,10 @@ class _Run:
 
     def __init__(self, config: SketchConfig, settings: SketchSettings, pictures: Pictures) -> None:
         self.config, self.settings, self.pictures = config, settings, pictures
-        self.generator = build_generator(config).to(memory_format=torch.channels_last)
-        self.critic = PatchCritic(config).to(memory_format=torch.channels_last)
+        with torch_seeded(settings.seed):
+            generator, critic = build_generator(config), PatchCritic(config)
+        self.generator = generator.to(memory_format=torch.channels_last)
+        self.critic = critic.to(memory_format=torch.channels_last)
         self.average = Ema(self.generator, half_life=4000)
         self.opt_g = torch.optim.Adam(self.generator.parameters(), settings.generator_rate, (0.5, 0.99))
         self.opt_d = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, (0.5, 0.99))

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
 from countermark.core.networks import count_parameters
-from countermark.core.seeds import rng
+from countermark.core.seeds import rng, torch_seeded
 from countermark.core.weights import WeightsCard
 from countermark.generators.base import to_tensor
 from countermark.generators.data.photographs import Photographs, read_photographs
@@ -100,7 +100,7 @@ def train_style(
     settings.check()
     loop = StepLoop(
         out, settings.batch, images, settings.rate, minutes=minutes, resume=resume, counted="pairs",
-        checkpoint_minutes=settings.checkpoint_minutes, clock=clock,
+        checkpoint_minutes=settings.checkpoint_minutes, seed=settings.seed, clock=clock,
     )  # fmt: skip
     loop.check(f"{name}.safetensors")
     config = config or AdainConfig()
@@ -160,11 +160,11 @@ class _Run:
         photographs: list[Pixels],
         paintings: list[Pixels],
     ) -> None:
-        torch.manual_seed(settings.seed)
         self.settings, self.encoder = settings, encoder
         self.photographs, self.paintings = photographs, paintings
-        network = AdainDecoder(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network: AdainDecoder = network
+        with torch_seeded(settings.seed):
+            network = AdainDecoder(config)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         calibrate(network, encoder, _crops(photographs, 16, settings.side, rng(settings.seed, "calibrate")))
         self.average = Ema(network, half_life=1500)
         self.optimiser = torch.optim.Adam(network.parameters(), settings.rate, (0.9, 0.99))

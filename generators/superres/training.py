@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from countermark.core.images import Pixels
 from countermark.core.networks import count_parameters
 from countermark.core.perturb import perturb
-from countermark.core.seeds import rng
+from countermark.core.seeds import rng, torch_seeded
 from countermark.core.weights import WeightsCard
 from countermark.generators.base import to_tensor
 from countermark.generators.data.photographs import read_photographs
@@ -89,7 +89,7 @@ def train_superres(
     config, settings, out = config or SuperresConfig(), settings or SuperresSettings(), Path(out)
     loop = StepLoop(
         out, settings.batch, images, settings.rate, minutes=minutes, resume=resume, counted="crops",
-        checkpoint_minutes=settings.checkpoint_minutes, clock=clock,
+        checkpoint_minutes=settings.checkpoint_minutes, seed=settings.seed, clock=clock,
     )  # fmt: skip
     loop.check(f"{name}.safetensors")
     found = read_photographs(data, least=settings.patch, seed=settings.seed)
@@ -130,9 +130,9 @@ class _Run:
     """The networks and optimisers of one run, and one step of it."""
 
     def __init__(self, config: SuperresConfig, settings: SuperresSettings, photographs: list[Pixels]) -> None:
-        torch.manual_seed(settings.seed)
         self.settings, self.photographs = settings, photographs
-        self.network, self.critic = SuperResolver(config), DetailCritic(config)
+        with torch_seeded(settings.seed):
+            self.network, self.critic = SuperResolver(config), DetailCritic(config)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Ema(self.network, half_life=2000)
         self.opt_g = torch.optim.Adam(self.network.parameters(), settings.rate, (0.9, 0.99))

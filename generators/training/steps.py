@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import torch
 from torch import nn
 
 from countermark.core.errors import ConfigError, TrainingError
+from countermark.core.seeds import derive, torch_seeded
 from countermark.generators.training.checkpoints import (
     FILE,
     Progress,
@@ -58,6 +60,9 @@ class StepLoop:
         counted: What ``images`` are called in messages.
         advice: What else helps against losses that are not numbers.
         title: Of the progress bar; '' shows none.
+        seed: Every step is seeded by it, the step's number and the process, so that a resumed training
+            goes on as one that was never stopped, and torch's global generator is left as it was; None
+            lets steps draw from that one.
         fabric: Of a training in several processes, which then see the same time and the same signals;
             the first of them writes checkpoints and shows the bar.
         clock: Gives seconds; ``time.process_time`` counts the CPU's.
@@ -73,6 +78,7 @@ class StepLoop:
     checkpoint_minutes: float = 2.0
     advice: str = "or train without bf16"
     title: str = ""
+    seed: int | None = None
     fabric: Fabric | None = None
     clock: Callable[[], float] = time.monotonic
 
@@ -124,7 +130,8 @@ class StepLoop:
         shown = bool(self.title) and first
         with TrainingBar(self.title, enabled=shown) as bar, StopSignal() as stop:
             while (share := self.share(at)) < 1:
-                losses = step(at, share)
+                with self._seeded(at):
+                    losses = step(at, share)
                 if not all(map(math.isfinite, losses.values())):
                     raise self._diverged(at, "The loss")
                 at.step += 1
@@ -149,6 +156,14 @@ class StepLoop:
         """Used share of the budget, by images or by minutes, whichever is further; 1 or more ends it."""
         by_images = 1.0 if at.images >= self.images else at.images / self.images
         return by_images if self.minutes is None else max(by_images, at.seconds / (self.minutes * 60))
+
+    def _seeded(self, at: Progress) -> AbstractContextManager[None]:
+        if self.seed is None:
+            return nullcontext()
+        device, rank = None, 0
+        if self.fabric is not None:
+            device, rank = self.fabric.device, self.fabric.global_rank
+        return torch_seeded(derive(self.seed, "step", at.step, rank), device)
 
     def _agreed(self, seconds: float, asked: bool) -> tuple[float, bool]:
         """Every process must see the same time and the same wish to stop, or they wait forever."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from countermark.core.seeds import derive, rng, torch_rng
+from countermark.core.seeds import derive, rng, torch_rng, torch_seeded
 
 
 def test_labels_and_seed_decide() -> None:
@@ -22,3 +22,14 @@ def test_global_generators_are_left_alone() -> None:
     torch.randn(3, generator=torch_rng(1))
     assert np.array_equal(before[0], np.random.get_state()[1])
     assert torch.equal(before[1], torch.get_rng_state())
+
+
+def test_seeded_torch_draws_the_same_and_leaves_no_trace() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with torch_seeded(7):
+        one = torch.rand(3)
+    with torch_seeded(7):
+        two = torch.rand(3)
+    assert torch.equal(one, two) and torch.equal(torch.rand(3), expected)
