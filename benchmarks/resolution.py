@@ -1,10 +1,10 @@
 """Enlarging and growing, measured against bicubic; writes two tables.
 
-    python benchmarks/resolution.py --data PHOTOS --out docs/benchmark-resolution.md
+    PYTHONPATH=tools python benchmarks/resolution.py --data PHOTOS --out docs/benchmark-resolution.md
 
 Photographs (``--data``, none of which the network may have seen): centre crops of 256 px are made
 small and enlarged again, by OpenCV's bicubic and by ``superres``. PSNR, and a distance of VGG
-features as in LPIPS without its learnt weights (``superres.measure``).
+features as in LPIPS without its learnt weights (``tools/enlarging_measure.py``).
 
 Growth: a grown generator (``--grown``) beside its own small generator, enlarged by bicubic or by
 ``superres``. Real pictures are those of the procedural source whose numbers were not trained on. KID in
@@ -22,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from enlarging_measure import EnlargingFigures, bicubic_pixels, compare_with_bicubic
 
 from countermark.core.features import Extractor, load_extractor
 from countermark.core.files import atomic_write
@@ -35,7 +36,6 @@ from countermark.generators.families import FAMILIES
 from countermark.generators.measuring.quality import kid
 from countermark.generators.style.encoder import load_encoder
 from countermark.generators.superres.enlarge import enlarge
-from countermark.generators.superres.measure import EnlargingFigures, bicubic_pixels, compare_with_bicubic
 
 CROP = 256
 

@@ -1,6 +1,6 @@
 """Style transfer in one pass beside optimisation: distances, seconds and seams.
 
-    python benchmarks/style.py --content PHOTOS --styles PAINTINGS --out docs/benchmark-style.md
+    PYTHONPATH=tools python benchmarks/style.py --content PHOTOS --styles PAINTINGS --out TABLE.md
 
 Pairs every content with every style (at most ``--pairs``, taken evenly), both shrunk to ``--side``.
 The optimisation (Gatys et al. 2016) runs at several style weights, so that its style distance can be
@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from style_measure import at_content, content_distance, moments_distance
 
 from countermark.core.files import atomic_write
 from countermark.core.images import Pixels, iter_image_paths, read_image
@@ -29,7 +30,6 @@ from countermark.generators.style.encoder import Encoder, load_encoder
 from countermark.generators.style.feedforward import ForwardSettings, stylise_forward
 from countermark.generators.style.gatys import StyleSettings, style_distance, stylise
 from countermark.generators.style.generator import ForwardStyle
-from countermark.generators.style.measure import at_content, content_distance, moments_distance
 from countermark.generators.style.tiles import fit_within
 
 WEIGHTS = (0.2, 1.0, 5.0, 25.0)

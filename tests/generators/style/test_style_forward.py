@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from style_measure import content_distance, moments_distance
 
 from countermark.core.errors import (
     ConfigError,
@@ -30,7 +31,6 @@ from countermark.generators.style import encoder as encoders
 from countermark.generators.style import training
 from countermark.generators.style.adain import AdainConfig, AdainDecoder, adapt, distance, measure, mix
 from countermark.generators.style.feedforward import ForwardSettings, measure_tiled, stylise_forward
-from countermark.generators.style.measure import content_distance, moments_distance
 from countermark.generators.style.tiles import windows
 from countermark.generators.style.training import StyleTraining, calibrate, style_losses, train_style
 from countermark.generators.training import steps

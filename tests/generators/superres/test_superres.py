@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from enlarging_measure import bicubic_pixels, psnr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from countermark.core.errors import ConfigError, CorpusError, ImageError, Output
 from countermark.core.images import write_image
 from countermark.generators import list_generators, load_generator
 from countermark.generators.superres.enlarge import enlarge
-from countermark.generators.superres.measure import bicubic_pixels, psnr
 from countermark.generators.superres.network import SuperresConfig, SuperResolver, bicubic, enlarge_once
 from countermark.generators.superres.training import SuperresSettings, degrade, train_superres
 

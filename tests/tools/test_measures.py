@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from enlarging_measure import bicubic_pixels, compare_with_bicubic, perceptual_distance
+from style_measure import at_content, content_distance, moments_distance
 
 from countermark.generators.style.encoder import load_encoder
-from countermark.generators.style.measure import at_content, content_distance, moments_distance
-from countermark.generators.superres.measure import bicubic_pixels, compare_with_bicubic, perceptual_distance
 
 FILTERS = load_encoder("filters")
 
@@ -64,8 +64,13 @@ def test_enlargers_are_compared_on_the_same_small_images() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["style.adain", "style.measure", "style.tiles", "superres.measure", "families.grown"]
+    "name",
+    [
+        "style_measure",
+        "enlarging_measure",
+        *(f"countermark.generators.{name}" for name in ("style.adain", "style.tiles", "families.grown")),
+    ],
 )
 def test_examples(name: str) -> None:
-    found = doctest.testmod(import_module(f"countermark.generators.{name}"), extraglobs={"torch": torch})
+    found = doctest.testmod(import_module(name), extraglobs={"torch": torch})
     assert found.attempted and not found.failed
