@@ -45,7 +45,9 @@ def generator(
     self_labels: int = typer.Option(
         0, "--self-labels", min=0, metavar="K", help="Make K classes from clusters; no labels are needed."
     ),
-    download: bool = typer.Option(False, "--download", help="Fetch medmnist:NAME if it is not there."),
+    download: bool = typer.Option(
+        False, "--download", help="Fetch medmnist:NAME or torchvision:NAME if it is not there."
+    ),
     name: str | None = typer.Option(None, "--name", help="Of the model."),
     images: int | None = typer.Option(None, "--images", min=1, help="Stop after so many images."),
     minutes: float | None = typer.Option(None, "--minutes", help="Stop after so many minutes."),

@@ -1,20 +1,18 @@
-"""Training pictures in memory: image folders, zip archives, torchvision sets and bundled digits.
+"""Training pictures in memory: image folders, zip archives, published sets and bundled digits.
 
 >>> pictures = load_pictures("digits", size=32, channels=1)
 >>> pictures.images.shape, pictures.heldout.shape
 ((1623, 32, 32, 1), (174, 32, 32, 1))
 
-Sources: a folder of images, a ``.zip`` of one, ``torchvision:NAME`` (downloaded by torchvision
-if it is not there), ``medmnist:NAME`` (downloaded only if the recipe says so), ``digits``
-(scikit-learn's, works offline), ``textures`` (procedural, 64 px, works offline) or ``textures:256``
-(the same at 256 px; or 128). Files that cannot be read are
-skipped and counted. A share of the images is held out, chosen by the digest of their pixels'
-source, so that the same files are held out whatever the order.
+Sources: a folder of images, a ``.zip`` of one, ``torchvision:NAME`` (see ``data.published``) and
+``medmnist:NAME`` (both fetched only if ``DataConfig.download`` says so), ``digits`` (scikit-learn's,
+works offline), ``textures`` (procedural, 64 px, works offline) or ``textures:256`` (the same at 256 px;
+or 128). Files that cannot be read are skipped and counted. A share of the images is held out, chosen by
+the digest of their pixels' source, so that the same files are held out whatever the order.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 import zipfile
 from collections.abc import Iterator
@@ -27,8 +25,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from countermark.core.errors import CorpusError, ImageError, MissingExtraError, UnknownNameError, known_names
-from countermark.core.files import data_dir
+from countermark.core.errors import CorpusError, ImageError
 from countermark.core.images import EXTENSIONS, Pixels, iter_image_paths, read_image
 from countermark.core.seeds import derive, rng
 from countermark.generators.base import to_pixels, to_tensor
@@ -53,7 +50,8 @@ class DataConfig(BaseModel):
         self_labels: Make so many classes from clusters of features (``data.selflabels``); names
             of folders are then only used to measure the clusters.
         self_label_features: Extractor for them: ``auto``, ``lite0``, ``dct`` or ``pixels``.
-        download: Fetch ``medmnist:NAME`` if it is not there; nothing is fetched otherwise.
+        download: Fetch ``medmnist:NAME`` or ``torchvision:NAME`` if it is not there; nothing is fetched
+            otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -170,7 +168,9 @@ def _read(
 
         yield from read_medmnist(str(source).partition(":")[2], download=options.download)
     elif str(source).startswith("torchvision:"):
-        yield from _read_torchvision(str(source).partition(":")[2], options.max_images)
+        from countermark.generators.data.published import read_published
+
+        yield from read_published(str(source).partition(":")[2], download=options.download)
     else:
         path = Path(source)
         if path.is_dir():
@@ -247,32 +247,6 @@ def _read_textures(seed: int, size: int) -> Iterator[tuple[str, str, Pixels]]:
     for index in range(EACH):
         for material in MATERIALS:
             yield f"{material}-{index:04d}", material, texture(material, derive(seed, index), size)
-
-
-def _read_torchvision(name: str, limit: int) -> Iterator[tuple[str, str, Pixels | ImageError]]:
-    try:
-        from torchvision import datasets
-    except ImportError as error:  # pragma: no cover
-        raise MissingExtraError("torchvision", "test") from error
-    known = [n for n in datasets.__all__ if n not in ("ImageFolder", "DatasetFolder", "VisionDataset")]
-    if name not in known:
-        raise UnknownNameError(f"torchvision has no data set {name!r}.", hint=known_names(name, known))
-    make = getattr(datasets, name)
-    root = data_dir() / "torchvision"
-    accepted = inspect.signature(make).parameters
-    settings = {"root": str(root), "download": True}
-    try:
-        dataset = make(**{key: value for key, value in settings.items() if key in accepted})
-    except (TypeError, OSError, RuntimeError, ValueError) as error:
-        raise CorpusError(
-            f"torchvision could not provide {name!r}: {error}.",
-            hint=f"Put its files under {root}, or train on a folder of images.",
-        ) from error
-    classes = list(getattr(dataset, "classes", ()))
-    for index in range(min(len(dataset), limit)):
-        image, target = dataset[index][:2]
-        label = classes[target] if isinstance(target, int) and target < len(classes) else str(target)
-        yield f"{name}-{index:07d}", label, np.array(image.convert("RGB"), np.uint8)
 
 
 def _crops(

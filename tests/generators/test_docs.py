@@ -24,6 +24,8 @@ MODULES = [
     "grids",
     "gan.losses",
     "data.medmnist",
+    "data.published",
+    "families",
     "library",
     "presets",
     "measuring.quality",

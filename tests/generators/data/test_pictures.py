@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from countermark.core.errors import CorpusError, UnknownNameError
+from countermark.core.errors import CorpusError
 from countermark.core.images import write_image
 from countermark.generators.data.pictures import DataConfig, load_pictures
 
@@ -123,10 +123,3 @@ def test_bundled_digits():
     assert pictures.images.shape[1:] == (32, 32, 1)
     assert pictures.classes == tuple("0123456789")
     assert len(pictures) + len(pictures.heldout) == 1797
-
-
-def test_torchvision_by_name():
-    with pytest.raises(UnknownNameError, match="CIFAR10"):
-        load_pictures("torchvision:CIFAR11", size=32)
-    pictures = load_pictures("torchvision:FakeData", size=16, options=DataConfig(max_images=5, holdout=0))
-    assert pictures.images.shape == (5, 16, 16, 3)
