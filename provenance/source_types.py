@@ -10,7 +10,7 @@ rubrics of the C2PA conformance programme (6 August 2026), whose list of generat
 >>> points_to("trainedAlgorithmicMedia"), points_to("digitalCapture"), points_to("algorithmicMedia")
 ('synthetic', 'captured', 'neither')
 >>> words("compositeWithTrainedAlgorithmicMedia")
-'edited with generative AI'
+'edited with generative AI, not made by it'
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class SourceType:
 _SYNTHETIC, _CAPTURED = "synthetic", "captured"
 TABLE: dict[str, SourceType] = {
     "trainedAlgorithmicMedia": SourceType("made with generative AI", _SYNTHETIC, whole=True),
-    "compositeWithTrainedAlgorithmicMedia": SourceType("edited with generative AI", _SYNTHETIC),
+    "compositeWithTrainedAlgorithmicMedia": SourceType(
+        "edited with generative AI, not made by it", _SYNTHETIC
+    ),
     "compositeSynthetic": SourceType("put together from parts, some of them generated", _SYNTHETIC),
     "trainedAlgorithmicData": SourceType(
         "data made by a trained model", _SYNTHETIC, whole=True, prefix=C2PA_PREFIX

@@ -72,6 +72,7 @@ class LoadedImage:
         sha256: Of the file's bytes.
         data: The file's bytes.
         notes: Things worth knowing, such as ``animated: first of 12 frames``.
+        alpha: uint8, H x W, the transparency that was laid over white; None where there is none.
     """
 
     pixels: Pixels
@@ -79,6 +80,7 @@ class LoadedImage:
     sha256: str
     data: bytes = field(repr=False)
     notes: tuple[str, ...] = ()
+    alpha: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def width(self) -> int:
@@ -121,8 +123,8 @@ def read_image(
     claimed = header_size(kind, data)
     if claimed is not None:
         _check_dimensions(name, claimed, limits)
-    pixels, notes = _decode(name, data, kind, limits)
-    return LoadedImage(pixels, kind, sha256_bytes(data), data, notes)
+    pixels, alpha, notes = _decode(name, data, kind, limits)
+    return LoadedImage(pixels, kind, sha256_bytes(data), data, notes, alpha)
 
 
 def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
@@ -214,7 +216,9 @@ def iter_image_paths(
                     yield path
 
 
-def _decode(name: str, data: bytes, kind: str, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
+def _decode(
+    name: str, data: bytes, kind: str, limits: Limits
+) -> tuple[Pixels, np.ndarray | None, tuple[str, ...]]:
     notes: list[str] = []
     try:
         with warnings.catch_warnings():
@@ -227,7 +231,7 @@ def _decode(name: str, data: bytes, kind: str, limits: Limits) -> tuple[Pixels, 
                     notes.append(f"animated: first of {frames} frames")
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
-                return _to_rgb(image, notes), tuple(notes)
+                return *_to_rgb(image, notes), tuple(notes)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -249,13 +253,14 @@ def _decode(name: str, data: bytes, kind: str, limits: Limits) -> tuple[Pixels, 
         ) from error
 
 
-def _to_rgb(image: Image.Image, notes: list[str]) -> Pixels:
+def _to_rgb(image: Image.Image, notes: list[str]) -> tuple[Pixels, np.ndarray | None]:
     if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
         notes.append(f"mode {image.mode} reduced to 8 bits")
         values = np.asarray(image, dtype=np.float64)
         top = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0)
         grey = np.clip(values / top * 255.0, 0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
+        return np.repeat(grey[..., None], 3, axis=2), None
+    alpha = None
     if image.mode == "CMYK":
         notes.append("CMYK converted to RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -263,7 +268,8 @@ def _to_rgb(image: Image.Image, notes: list[str]) -> Pixels:
         layer = image.convert("RGBA")
         canvas = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         image = Image.alpha_composite(canvas, layer)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
+        alpha = np.array(layer.getchannel("A"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8), alpha
 
 
 def _check_dimensions(name: str, size: tuple[int, int], limits: Limits) -> None:

@@ -8,8 +8,10 @@ Nothing here is signed, so nothing here is certain. Reading is bounded and raise
 
 from __future__ import annotations
 
+import re
 import warnings
 
+import numpy as np
 from PIL import Image
 
 from countermark.core.images import sniff_format
@@ -17,6 +19,8 @@ from countermark.core.results import Evidence, Strength
 from countermark.provenance.credentials.jumbf import has_credential, manifest_store
 from countermark.provenance.metadata import rules
 from countermark.provenance.metadata.blocks import MAX_TEXT, read_blocks
+from countermark.provenance.metadata.generators import named_generator
+from countermark.provenance.metadata.stealth import hidden_text
 
 _EXIF_TEXTS = {
     0x010E: "ImageDescription",
@@ -29,14 +33,19 @@ _EXIF_TEXTS = {
 }
 _EXIF_IFD, _USER_COMMENT, _MAKE, _MODEL = 0x8769, 0x9286, 0x010F, 0x0110
 _MAX_EVIDENCE = 32
+#: ComfyUI writes its graphs into EXIF tags of WebP, each with its name in front.
+_GRAPH = re.compile(r"(prompt|workflow):\{", re.IGNORECASE)
 
 
-def read_metadata(data: bytes, format: str | None = None) -> list[Evidence]:
+def read_metadata(
+    data: bytes, format: str | None = None, *, alpha: np.ndarray | None = None
+) -> list[Evidence]:
     """Evidence in an image file's metadata, strongest first.
 
     Args:
         data: The encoded image.
         format: As the image gate names it (``png``, ``jpeg`` …); by content when None.
+        alpha: The decoded picture's transparency, uint8 H x W, where a prompt may be hidden.
 
     Returns:
         At most 32 pieces of evidence of kind ``metadata`` or ``file``. Generator parameters and
@@ -46,7 +55,7 @@ def read_metadata(data: bytes, format: str | None = None) -> list[Evidence]:
     found: list[Evidence] = []
     for packet in blocks.xmp[:4]:
         found += rules.from_xmp(packet[:MAX_TEXT])
-    texts = list(blocks.texts[:64])
+    texts = list(blocks.texts[:64]) + blocks.iptc[:64]
     for blob in blocks.exif[:4]:
         named, seen = _exif(blob)
         texts += named
@@ -55,10 +64,10 @@ def read_metadata(data: bytes, format: str | None = None) -> list[Evidence]:
         evidence = rules.from_text(key, value)
         if evidence is not None:
             found.append(evidence)
-    for block in blocks.iptc[:4]:
-        evidence = rules.from_iptc(block)
-        if evidence is not None:
-            found.append(evidence)
+    found += rules.from_texts(texts)
+    text = None if alpha is None else hidden_text(alpha)
+    if text:
+        found.append(rules.hidden(text))
     broken = _broken_credential(data)
     if broken is not None:
         found.append(broken)
@@ -85,11 +94,13 @@ def _exif(blob: bytes) -> tuple[list[tuple[str, str]], list[Evidence]]:
     if user:
         texts.append(("UserComment", user))
     make, model = _as_text(tags.get(_MAKE)), _as_text(tags.get(_MODEL))
-    if rules.GENERATORS.search(f"{make} {model}"):
-        texts.append(("Make", f"{make} {model}"))
-    elif make and model:
-        return texts, [rules.camera(make, model)]
-    return texts, []
+    graphs = [_GRAPH.match(each) for each in (make, model, *(text for _, text in texts))]
+    graphs = [each for each in graphs if each is not None]
+    texts += [(each[1], each.string[each.end(1) + 1 :]) for each in graphs]
+    texts += [("Make", make)] if make else []
+    if not make or not model or graphs or named_generator(make):
+        return texts, []
+    return texts, [rules.camera(make, model)]
 
 
 def _as_text(value: object, *, wide: bool = False) -> str:

@@ -1,145 +1,193 @@
 """What generators write into files, and how it is recognised.
 
 Each rule looks at one kind of block and gives evidence or nothing. Unsigned metadata is never
-``certain``: anyone can write it. A camera's EXIF is weak, because it is copied with one command.
+``certain``: anyone can write it. It is ``strong`` where the structure is one that only a generator (or a
+standard for such pictures) writes, or where a field for the making program holds a generator's name and
+nothing else. A generator's name as a word in a sentence, a credit or a person's name is ``weak``, and so is
+a camera's EXIF, which is copied with one command.
 
-Sources: IPTC Photo Metadata Standard 2025.1 (DigitalSourceType, AISystemUsed …), the metadata
-formats of Stable Diffusion web UI, ComfyUI, InvokeAI, NovelAI, Fooocus, SwarmUI, Midjourney,
-and GB 45438-2025 (AIGC label).
+Sources: IPTC Photo Metadata Standard 2025.1 (DigitalSourceType, AISystemUsed, AIPromptInformation …), the
+metadata formats of Stable Diffusion web UI, ComfyUI, InvokeAI, NovelAI, Fooocus, SwarmUI, Easy Diffusion,
+MFLUX, Midjourney, xAI, Black Forest Labs, and GB 45438-2025 (AIGC label).
 """
 
 from __future__ import annotations
 
+import html
 import json
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from countermark.core.results import Evidence, Strength
-from countermark.provenance.source_types import points_to, term_of
+from countermark.provenance.metadata.generators import (
+    credited_editor,
+    credited_generator,
+    mentioned_generator,
+    named_generator,
+)
+from countermark.provenance.source_types import points_to, term_of, whole, words
 
 MAX_DETAIL = 400
+MAX_JSON = 256 * 1024
+_MAX_TEXT = 20_000
 
-#: Names of generators as they appear in Software, CreatorTool, Credit and the like.
-GENERATORS = re.compile(
-    r"\b(midjourney|stable[ -]?diffusion|sdxl|comfyui|automatic1111|a1111|invoke ?ai|novelai|fooocus|"
-    r"swarmui|dall[-·. ]?e(?: ?[23])?|gpt[- ]image|chatgpt|openai|adobe firefly|firefly image|imagen|"
-    r"nano banana|gemini|made with google ai|google ai|leonardo\.ai|ideogram|black forest labs|"
-    r"flux\.?[12](?:[ -](?:dev|schnell|pro))?|bing image creator|microsoft designer|nightcafe|"
-    r"dreamstudio|stability\.?ai|playground ai|craiyon|deepai|artbreeder|recraft|krea|grok|aurora ai|"
-    r"draw things|diffusionbee|easy diffusion|tensor\.art|civitai|seaart|countermark generate)\b",
+_VALUE = (
+    r"""(?:\s*=\s*["']([^"']{1,300})["']|\s*>\s*([^<]{1,300})<|"""
+    r"""[^>]{0,200}rdf:resource\s*=\s*["']([^"']{1,200})["'])"""
+)
+_SOURCE_TYPE = re.compile(rf"DigitalSourceType{_VALUE}", re.IGNORECASE)
+_AI_FIELD = re.compile(
+    r"""(AISystem(?:Version)?Used|AIPromptInformation|AIPromptWriterName)"""
+    r"""(?:\s*=\s*["']([^"']{1,300})["']|\s*>(?:\s*<(?:\w+:)?(?:Alt|Bag|Seq|li)\b[^>]{0,200}>){0,2}\s*([^<]{1,300})<)""",
     re.IGNORECASE,
 )
-_SOURCE_TYPE = re.compile(
-    r"""DigitalSourceType(?:\s*=\s*["']([^"']{1,200})["']|\s*>\s*([^<]{1,200})<|"""
-    r"""[^>]{0,200}rdf:resource\s*=\s*["']([^"']{1,200})["'])""",
-    re.IGNORECASE,
-)
-_AI_SYSTEM = re.compile(
-    r"""AISystem(?:Version)?Used(?:\s*=\s*["']([^"']{1,200})["']|\s*>\s*([^<]{1,200})<)""", re.IGNORECASE
-)
-_CREDIT = re.compile(
-    r"""(CreatorTool|Credit|Software|AgentName|softwareAgent)"""
+_PROGRAM_FIELDS = ("CreatorTool", "Software", "AgentName", "softwareAgent")
+_FIELD = re.compile(
+    r"""\b(CreatorTool|Credit|Software|AgentName|softwareAgent)"""
     r"""(?:\s*=\s*["']([^"']{1,300})["']|\s*>\s*([^<]{1,300})<)"""
 )
+_NOTHING = re.compile(
+    r"\s*(?:none|no|n/?a|not applicable|null|false|0|-+|unknown|nil)?\s*\.?\s*", re.IGNORECASE
+)
 _AIGC = re.compile(r"""["']?AIGC["']?\s*[:=>]\s*["']?\s*\{([^}]{0,2000})\}""")
-_STEPS = re.compile(r"\bSteps:\s*\d+\b.{0,2000}?\bSampler:", re.DOTALL)
+_LABEL = re.compile(r"""Label["'&quot;]*\s*[:=]\s*["'&quot;]*([123])""")
+_STEPS = re.compile(r"\bSteps: ?\d+\b.{0,2000}?\bSampler: ?\w.{0,4000}", re.DOTALL)
+_WITH_STEPS = re.compile(
+    r"\b(?:CFG scale: ?[\d.]|Size: ?\d+ ?x ?\d+|Model(?: hash)?: ?\w|Denoising strength:)"
+)
 _PAIRS = re.compile(r"\b(Steps|Sampler|CFG scale|Seed|Size|Model hash|Model|Version): ([^,\n]{1,120})")
 _MIDJOURNEY = re.compile(r"\bJob ID:\s*[0-9a-f-]{36}\b", re.IGNORECASE)
 _MIDJOURNEY_FLAGS = re.compile(r"--(?:v|ar|stylize|niji|chaos|profile)\b")
+_DREAM = re.compile(r"(?:^|\s)-[sSWHCA] ?\d")
+_XAI = re.compile(r"\s*Signature: [A-Za-z0-9+/=]{100,2000}\s*")
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_BFL = re.compile(r"\s*AI generated;.{0,100}", re.IGNORECASE | re.DOTALL)
+
+#: Nodes of ComfyUI and the classes that make a picture: samplers, loaders of generating models, services.
+_CLASS = re.compile(r'"class_type"\s*:\s*"([^"]{1,100})"')
+_NODE = re.compile(r'"type"\s*:\s*"([^"]{1,100})"')
+_GRAPH = re.compile(r'"(?:links|last_node_id|last_link_id)"\s*:')
+_MAKES = re.compile(
+    r"sampler|checkpoint|unet|diffusion_?model|empty.{0,20}latent|controlnet|lora_?loader|"
+    r"(?:flux|gpt|openai|dall.?e|gemini|imagen|ideogram|recraft|stability|stable.?diffusion|luma|kling|runway|"
+    r"minimax|byte_?dance|seedream|qwen|hunyuan|nano.?banana|grok).{0,40}(?:image|generat|api|node|edit|pro|dev)",
+    re.IGNORECASE,
+)
+_EASY = frozenset(
+    "num_inference_steps use_stable_diffusion_model guidance_scale sampler_name use_vae_model "
+    "use_lora_model clip_skip num_outputs negative_prompt".split()
+)
+#: Keys of JSON that only the generator named beside them writes, wherever it stands.
+_JSON_KEYS = {
+    "sui_image_params": "SwarmUI",
+    "mflux_version": "MFLUX",
+    "invokeai_metadata": "InvokeAI",
+    "sd-metadata": "InvokeAI",
+}
+_PERSONS = frozenset({"artist", "by-line", "author", "credit", "copyright", "source", "headline"})
+_PROSE = frozenset(
+    {
+        "title", "description", "imagedescription", "comment", "usercomment", "xptitle", "xpcomment",
+        "parameters", "caption", "keywords", "hostcomputer", "caption writer",
+    }
+)  # fmt: skip
 
 
 def from_text(key: str, value: str) -> Evidence | None:
-    """Evidence in one named text field (PNG text, JPEG comment, EXIF description or comment)."""
-    name = key.strip().lower()
-    if _STEPS.search(value[:20_000]):
-        facts = {each: text.strip() for each, text in _PAIRS.findall(value[:20_000])}
-        facts["prompt"] = re.split(r"\n(?:Negative prompt|Steps):", value, maxsplit=1)[0]
-        return _generated("Stable Diffusion web UI or a relative", key, facts)
-    if name in ("prompt", "workflow"):
-        return _comfy(key, value)
-    if name in ("invokeai_metadata", "invokeai_graph", "invokeai_workflow", "sd-metadata", "dream"):
-        return _generated("InvokeAI", key, _json_facts(value))
-    if name in ("fooocus_scheme", "sui_image_params", "generation_data", "generation-data"):
-        maker = {"fooocus_scheme": "Fooocus", "sui_image_params": "SwarmUI"}.get(name, "a generation service")
-        return _generated(maker, key, _json_facts(value))
-    if name == "comment" and value.lstrip().startswith("{"):
-        facts = _json_facts(value)
-        if {"steps", "sampler"} <= facts.keys() or {"prompt", "seed"} <= facts.keys():
-            return _generated("NovelAI or a relative", key, facts)
-    if name in (
-        "software",
-        "source",
-        "title",
-        "make",
-        "model",
-        "artist",
-        "hostcomputer",
-        "copyright",
-        "credit",
-    ):
-        if name == "title" and value.strip().lower() == "ai generated image":
-            return _generated("NovelAI", key, {})
-        return _named(key, value)
-    if _MIDJOURNEY.search(value) or (name == "description" and _MIDJOURNEY_FLAGS.search(value)):
-        return _generated("Midjourney", key, {"description": value})
-    if name == "aigc" or _AIGC.search(value[:20_000]):
-        return _aigc(key, value)
-    if name in ("description", "imagedescription", "comment", "usercomment", "xpcomment", "parameters"):
-        match = GENERATORS.search(value[:20_000])
-        if match:
+    """Evidence in one named text field (PNG text, comment, EXIF or IPTC field)."""
+    name, head = key.strip().lower(), value[:_MAX_TEXT]
+    found = _structured(name, key, value)
+    if found is not None:
+        return found
+    if name in ("software", "creatortool"):
+        return _program(key, head)
+    if name == "make":
+        maker = named_generator(head.strip())
+        return _names(key, maker, head) if maker else None
+    line = credited_generator(head) if name in _PERSONS | {"title"} else None
+    if line:
+        return _names(key, line, head)
+    line = credited_editor(head) if name in _PERSONS else None
+    if line:
+        return _edited(key, line, head)
+    if name in _PERSONS | _PROSE:
+        mention = mentioned_generator(head)
+        if mention:
             return Evidence(
                 "metadata",
                 "synthetic",
                 Strength.WEAK,
-                f"The field {_shown(key)} mentions {match.group(0)}.",
+                f"The field {_shown(key)} mentions {_shown(mention)}: a subject, maybe, or a plain word.",
                 {"field": _shown(key), "value": _cut(value)},
             )
     return None
 
 
+def from_texts(texts: Sequence[tuple[str, str]]) -> list[Evidence]:
+    """Evidence that takes several fields together."""
+    found = []
+    named = {key.strip().lower().replace(" ", "_"): value for key, value in texts}
+    easy = _EASY & named.keys()
+    if "prompt" in named and "seed" in named and len(easy) >= 2:
+        found.append(_generated("Easy Diffusion", "prompt", {name: named[name] for name in sorted(easy)}))
+    signed = next(
+        (named[n] for n in ("imagedescription", "usercomment") if _XAI.fullmatch(named.get(n, ""))), ""
+    )
+    if signed and _UUID.fullmatch(named.get("artist", "").strip()):
+        found.append(
+            Evidence(
+                "metadata",
+                "synthetic",
+                Strength.STRONG,
+                "EXIF holds a signature as xAI (Grok) writes it, with the picture's number as its artist.",
+                {"field": "ImageDescription", "maker": "xAI"},
+            )
+        )
+    if _UUID.fullmatch(named.get("hf-job-id", "").strip()):
+        found.append(
+            Evidence(
+                "metadata",
+                "synthetic",
+                Strength.WEAK,
+                "The field hf-job-id names a job of a hosting service that runs generators, among others.",
+                {"field": "hf-job-id", "value": named["hf-job-id"].strip()},
+            )
+        )
+    return found
+
+
 def from_xmp(packet: str) -> list[Evidence]:
-    """Evidence in an XMP packet: digital source type, AI system used, creator tool, credit, AIGC label.
+    """Evidence in an XMP packet: source type, IPTC fields on AI, tool, credit, AIGC label, parameters.
 
     The packet is searched with bounded patterns and never parsed as XML, so no entity is expanded.
     """
     found: list[Evidence] = []
+    terms = []
     for match in list(_SOURCE_TYPE.finditer(packet))[:8]:
-        found += _source_type(next(group for group in match.groups() if group is not None))
-    for match in list(_AI_SYSTEM.finditer(packet))[:4]:
-        system = next(group for group in match.groups() if group is not None).strip()
-        if system:
-            found.append(
-                Evidence(
-                    "metadata",
-                    "synthetic",
-                    Strength.STRONG,
-                    f"IPTC metadata names an AI system: {_cut(system, 80)}.",
-                    {"field": "Iptc4xmpExt:AISystemUsed", "value": _cut(system)},
-                )
-            )
-    for match in list(_CREDIT.finditer(packet))[:8]:
-        named = _named(match.group(1), match.group(2) or match.group(3) or "")
+        value = next(group for group in match.groups() if group is not None)
+        terms.append(term_of(value))
+        found += _source_type(value)
+    captured = any(term is not None and points_to(term) != "synthetic" for term in terms)
+    for match in list(_AI_FIELD.finditer(packet))[:8]:
+        value = html.unescape((match.group(2) or match.group(3) or "").strip())
+        if not _NOTHING.fullmatch(value):
+            found.append(_ai_field(match.group(1), value, captured))
+    for match in list(_FIELD.finditer(packet))[:8]:
+        named = from_text(match.group(1), html.unescape(match.group(2) or match.group(3) or ""))
+        if named is None and match.group(1) in _PROGRAM_FIELDS:
+            named = _program(match.group(1), html.unescape(match.group(2) or match.group(3) or ""))
         if named is not None:
             found.append(named)
     if _AIGC.search(packet) or "TC260:AIGC" in packet:
         label = _aigc("AIGC", packet)
         if label is not None:
             found.append(label)
+    plain = html.unescape(packet[:MAX_JSON])
+    for structure in (_web_ui("XMP", plain), _known_json("XMP", plain)):
+        if structure is not None:
+            found.append(structure)
     return found
-
-
-def from_iptc(block: str) -> Evidence | None:
-    """Evidence in a Photoshop/IPTC-IIM block: a credit line that names a generator."""
-    match = GENERATORS.search(block[:200_000])
-    if match is None:
-        return None
-    return Evidence(
-        "metadata",
-        "synthetic",
-        Strength.STRONG if "google ai" in match.group(0).lower() else Strength.WEAK,
-        f"IPTC metadata mentions {match.group(0)}.",
-        {"field": "IPTC-IIM", "value": match.group(0)},
-    )
 
 
 def camera(make: str, model: str) -> Evidence:
@@ -154,25 +202,88 @@ def camera(make: str, model: str) -> Evidence:
     )
 
 
-def _source_type(value: str) -> list[Evidence]:
-    term = term_of(value)
-    if term is None:
-        return []
-    direction = points_to(term)
-    strength = Strength.STRONG if direction == "synthetic" else Strength.WEAK
-    sentence = f"IPTC metadata gives the digital source type as {term}"
-    sentence += "." if direction == "synthetic" else "; it is not signed."
-    return [
-        Evidence("metadata", direction, strength, sentence, {"field": "DigitalSourceType", "value": term})
-    ]
+def hidden(text: str) -> Evidence:
+    """Generation parameters in the lowest bits of a picture's transparency."""
+    facts = _json_facts(text)
+    return _generated("a generator that hides them in the transparency (stealth_pnginfo)", "alpha", facts)
+
+
+def _structured(name: str, key: str, value: str) -> Evidence | None:
+    """Structures that only generators write."""
+    found = _web_ui(key, value[:_MAX_TEXT]) or _known_json(key, value)
+    if found is not None:
+        return found
+    if name in ("prompt", "workflow"):
+        return _comfy(key, value)
+    if name in ("invokeai_metadata", "invokeai_graph", "invokeai_workflow", "sd-metadata"):
+        return _generated("InvokeAI", key, _json_facts(value)) if value.lstrip().startswith("{") else None
+    if name == "dream":
+        return _generated("InvokeAI", key, {"dream": value}) if _DREAM.search(value[:_MAX_TEXT]) else None
+    if name in ("generation_data", "generation-data") and value.lstrip().startswith("{"):
+        return _generated("a generation service", key, _json_facts(value))
+    if name == "fooocus_scheme":
+        return _generated("Fooocus", key, {"scheme": value})
+    if name in ("comment", "parameters", "usercomment") and value.lstrip().startswith("{"):
+        facts = _json_facts(value)
+        if str(facts.get("version", facts.get("Version", ""))).startswith("Fooocus"):
+            return _generated("Fooocus", key, facts)
+        if {"steps", "sampler"} <= facts.keys() or {"prompt", "seed"} <= facts.keys():
+            return _generated("NovelAI or a relative", key, facts)
+    if name == "source" and re.match(r"\s*NovelAI\b", value):
+        return _generated("NovelAI", key, {"source": value})
+    if name == "title" and value.strip().lower() == "ai generated image":
+        return _generated("NovelAI", key, {})
+    if name in ("software", "imagedescription") and _BFL.fullmatch(value[:200]):
+        return _generated("Black Forest Labs", key, {"software": value})
+    if _MIDJOURNEY.search(value[:_MAX_TEXT]) or (
+        name == "description" and _MIDJOURNEY_FLAGS.search(value[:_MAX_TEXT])
+    ):
+        return _generated("Midjourney", key, {"description": value})
+    if name == "aigc" or _AIGC.search(value[:_MAX_TEXT]):
+        return _aigc(key, value)
+    return None
+
+
+def _web_ui(key: str, value: str) -> Evidence | None:
+    """ "Steps: …, Sampler: …" and at least one more setting that goes with them, as web UIs write it."""
+    match = _STEPS.search(value)
+    if match is None or not _WITH_STEPS.search(match.group(0)):
+        return None
+    facts = {each: text.strip() for each, text in _PAIRS.findall(value)}
+    facts["prompt"] = re.split(r"\n(?:Negative prompt|Steps):", value, maxsplit=1)[0]
+    return _generated("Stable Diffusion web UI or a relative", key, facts)
+
+
+def _known_json(key: str, value: str) -> Evidence | None:
+    start = value.find("{")
+    if start < 0:
+        return None
+    for name, maker in _JSON_KEYS.items():
+        if re.search(rf'"{name}"\s*:', value[start : start + MAX_JSON]):
+            return _generated(maker, key, _json_facts(value[start:]))
+    return None
 
 
 def _comfy(key: str, value: str) -> Evidence | None:
-    if '"class_type"' not in value[:MAX_JSON] and '"nodes"' not in value[:MAX_JSON]:
+    """A graph of ComfyUI: strong when something in it makes pictures, weak when photographs go through it."""
+    text = value[:MAX_JSON]
+    kinds = _CLASS.findall(text)
+    if not kinds and '"nodes"' in text and _GRAPH.search(text):
+        kinds = _NODE.findall(text)
+    if not kinds:
         return None
+    if not any(_MAKES.search(kind) and "upscalemodel" not in kind.lower() for kind in kinds):
+        return Evidence(
+            "metadata",
+            "neither",
+            Strength.WEAK,
+            f"The field {_shown(key)} holds a workflow of ComfyUI without a sampler or a generating model: "
+            "the picture was edited with it, not made.",
+            {"field": _shown(key), "maker": "ComfyUI", "nodes": [_shown(kind) for kind in kinds[:16]]},
+        )
     facts: dict[str, Any] = {}
-    model = re.search(r'"(?:ckpt_name|unet_name)"\s*:\s*"([^"]{1,200})"', value[:MAX_JSON])
-    seed = re.search(r'"(?:seed|noise_seed)"\s*:\s*(\d{1,20})', value[:MAX_JSON])
+    model = re.search(r'"(?:ckpt_name|unet_name)"\s*:\s*"([^"]{1,200})"', text)
+    seed = re.search(r'"(?:seed|noise_seed)"\s*:\s*(\d{1,20})', text)
     if model:
         facts["model"] = model.group(1)
     if seed:
@@ -180,34 +291,90 @@ def _comfy(key: str, value: str) -> Evidence | None:
     return _generated("ComfyUI", key, facts)
 
 
+def _source_type(value: str) -> list[Evidence]:
+    term = term_of(value)
+    if term is None:
+        return []
+    direction = points_to(term)
+    strength = Strength.STRONG if direction == "synthetic" else Strength.WEAK
+    sentence = f"IPTC metadata declares the picture as {words(term)} ({term})"
+    sentence += "." if direction == "synthetic" else "; it is not signed."
+    detail = {"field": "DigitalSourceType", "value": term, "whole": whole(term)}
+    return [Evidence("metadata", direction, strength, sentence, detail)]
+
+
+def _ai_field(name: str, value: str, captured: bool) -> Evidence:
+    """IPTC 2025.1: each of these fields is for what was used "to generate this image"."""
+    what = {"s": "an AI system", "i": "a prompt", "w": "the writer of a prompt"}[
+        "s" if name.lower().startswith("aisystem") else "i" if "information" in name.lower() else "w"
+    ]
+    sentence = f"IPTC metadata names {what}: {_cut(value, 80)}."
+    if captured:
+        sentence = f"{sentence[:-1]}, though it declares another origin."
+    return Evidence(
+        "metadata",
+        "synthetic",
+        Strength.WEAK if captured else Strength.STRONG,
+        _one_line(sentence),
+        {"field": f"Iptc4xmpExt:{name}", "value": _cut(value)},
+    )
+
+
 def _aigc(key: str, value: str) -> Evidence | None:
-    label = re.search(r"""Label["'&quot;]*\s*[:=]\s*["'&quot;]*([123])""", value[:20_000])
+    label = _LABEL.search(value[:_MAX_TEXT])
     if label is None:
         return None
-    words = {"1": "is", "2": "may be", "3": "is suspected to be"}[label.group(1)]
+    said = {"1": "is", "2": "may be", "3": "is suspected to be"}[label.group(1)]
     return Evidence(
         "metadata",
         "synthetic",
         Strength.STRONG if label.group(1) == "1" else Strength.WEAK,
-        f"An AIGC label (GB 45438) says that the image {words} generated.",
+        f"An AIGC label (GB 45438) says that the image {said} generated.",
         {"field": _shown(key), "label": label.group(1)},
     )
 
 
-def _named(key: str, value: str) -> Evidence | None:
-    match = GENERATORS.search(value[:2000])
-    if match is None:
+def _program(key: str, value: str) -> Evidence | None:
+    """The program that made the file: strong when it is a generator's name and nothing else."""
+    maker = named_generator(value) or credited_generator(value)
+    if maker:
+        return _names(key, maker, value)
+    editor = credited_editor(value)
+    if editor:
+        return _edited(key, editor, value)
+    mention = mentioned_generator(value)
+    if mention is None:
         return None
     return Evidence(
         "metadata",
         "synthetic",
-        Strength.STRONG,
-        f"The field {_shown(key)} names the generator {match.group(0)}.",
+        Strength.WEAK,
+        f"The field {_shown(key)} mentions {_shown(mention)} among other words.",
         {"field": _shown(key), "value": _cut(value)},
     )
 
 
-def _generated(maker: str, key: str, facts: dict[str, Any]) -> Evidence:
+def _names(key: str, maker: str, value: str) -> Evidence:
+    return Evidence(
+        "metadata",
+        "synthetic",
+        Strength.STRONG,
+        f"The field {_shown(key)} names the generator {_shown(maker)}.",
+        {"field": _shown(key), "value": _cut(value)},
+    )
+
+
+def _edited(key: str, line: str, value: str) -> Evidence:
+    return Evidence(
+        "metadata",
+        "synthetic",
+        Strength.STRONG,
+        f"The field {_shown(key)} says {_shown(line)!r}: edited with AI, not made by it.",
+        {"field": _shown(key), "value": _cut(value), "whole": False},
+    )
+
+
+def _generated(maker: str, key: str, facts: Mapping[str, Any]) -> Evidence:
     return Evidence(
         "metadata",
         "synthetic",
@@ -221,9 +388,6 @@ def _generated(maker: str, key: str, facts: dict[str, Any]) -> Evidence:
     )
 
 
-MAX_JSON = 256 * 1024
-
-
 def _json_facts(value: str) -> dict[str, Any]:
     """Plain top-level facts of a JSON object; empty for anything else."""
     try:
@@ -232,8 +396,14 @@ def _json_facts(value: str) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         return {}
+    if isinstance(content.get("sui_image_params"), dict):
+        content = content["sui_image_params"]
     plain = [(str(key), text) for key, text in content.items() if isinstance(text, (str, int, float))]
     return dict(plain[:32])
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _shown(text: str) -> str:

@@ -65,7 +65,7 @@ def gather(
     try:
         from countermark.provenance.metadata.reading import read_metadata
 
-        evidence.extend(read_metadata(image.data, image.format))
+        evidence.extend(read_metadata(image.data, image.format, alpha=image.alpha))
     except CountermarkError as error:
         evidence.append(_could_not("metadata", error))
     if marks:

@@ -44,7 +44,7 @@ def xmp(inner: str) -> bytes:
         ({"parameters": A1111}, "Stable Diffusion"),
         ({"parameters": A1111 + " " * 500}, "Stable Diffusion"),
         ({"prompt": '{"3": {"class_type": "KSampler", "inputs": {"seed": 5}}}'}, "ComfyUI"),
-        ({"workflow": '{"nodes": []}'}, "ComfyUI"),
+        ({"workflow": '{"nodes": [{"id": 1, "type": "KSampler"}], "links": []}'}, "ComfyUI"),
         ({"Software": "NovelAI", "Comment": '{"steps": 28, "sampler": "k_euler", "seed": 3}'}, "NovelAI"),
         ({"invokeai_metadata": '{"seed": 3}'}, "InvokeAI"),
         ({"Description": "a cat --v 6.1 Job ID: 12345678-1234-1234-1234-123456789012"}, "Midjourney"),
