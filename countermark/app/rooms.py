@@ -1,40 +1,77 @@
-"""What an audit needs of the rooms, in one record, so that tests and other back ends can stand in."""
+"""What audits and adversaries need of the rooms, in one record, so that tests and back ends can stand in.
+
+Protocols say what is needed of a detector and of a generator: less than the rooms' own classes give.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from countermark.core.images import Pixels
-from countermark.core.results import Verification
+from countermark.core.results import SignedImage, Verification
+
+if TYPE_CHECKING:
+    from countermark.core.weights import WeightsCard
+    from countermark.detectors.scoring.thresholds import Thresholds
+    from countermark.generators.measuring.evaluation import GeneratorReport
+    from countermark.provenance.watermark import Reading
 
 
 class Detector(Protocol):
     """A loaded detector."""
 
-    name: str
-    card: Any
+    @property
+    def name(self) -> str:
+        """As it is known."""
+        ...
+
+    @property
+    def card(self) -> WeightsCard:
+        """What it was made of."""
+        ...
 
     def score(self, images: Sequence[Pixels]) -> np.ndarray:
         """Calibrated P(synthetic), float64 [N] in [0, 1], of uint8 RGB images."""
         ...
 
-    def thresholds(self, max_fpr: float = 0.01) -> Any:
-        """An object with ``likely`` and ``unsure``, scores in [0, 1]."""
+    def thresholds(self, max_fpr: float = 0.01) -> Thresholds:
+        """The scores, in [0, 1], that verdicts begin at."""
         ...
 
 
-def _load_detector(name: str) -> Any:
+class Generator(Protocol):
+    """A loaded generator."""
+
+    @property
+    def card(self) -> WeightsCard:
+        """What it was made of."""
+        ...
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """uint8 [count, H, W, 3] RGB."""
+        ...
+
+
+class Explains(Detector, Protocol):
+    """A detector that can say where its evidence lies."""
+
+    def heatmap(self, image: Pixels) -> np.ndarray:
+        """float32 H x W in [0, 1]."""
+        ...
+
+
+def _load_detector(name: str) -> Detector:
     from countermark.detectors import load_detector
 
     return load_detector(name)
 
 
-def _load_generator(name: str) -> Any:
+def _load_generator(name: str) -> Generator:
     from countermark.generators import load_generator
 
     return load_generator(name)
@@ -46,13 +83,13 @@ def _verify(path: Path) -> Verification:
     return verify(path)
 
 
-def _sign(source: Path, destination: Path, generator: str) -> Any:
+def _sign(source: Path, destination: Path, generator: str) -> SignedImage:
     from countermark.app.sign import sign
 
     return sign(source, destination, generator=generator)
 
 
-def _read_mark(pixels: Pixels) -> Any:
+def _read_mark(pixels: Pixels) -> Reading:
     from countermark.provenance import watermark
 
     return watermark.read(pixels)
@@ -64,7 +101,7 @@ def _embed_mark(pixels: Pixels, payload: bytes) -> Pixels:
     return watermark.embed(pixels, payload)
 
 
-def _evaluate(generator: str, data: str, count: int, extractor: str, seed: int) -> Any:
+def _evaluate(generator: str, data: str, count: int, extractor: str, seed: int) -> GeneratorReport:
     from countermark.generators.measuring.evaluation import evaluate_generator
 
     return evaluate_generator(generator, data, count=count, extractor=extractor, seed=seed)
@@ -82,11 +119,11 @@ def _weights_folder(kind: str) -> Path:
 class Rooms:
     """Functions of the rooms; the defaults import them when they are first called."""
 
-    load_detector: Callable[[str], Any] = _load_detector
-    load_generator: Callable[[str], Any] = _load_generator
+    load_detector: Callable[[str], Detector] = _load_detector
+    load_generator: Callable[[str], Generator] = _load_generator
     verify: Callable[[Path], Verification] = _verify
-    sign: Callable[[Path, Path, str], Any] = _sign
-    read_mark: Callable[[Pixels], Any] = _read_mark
+    sign: Callable[[Path, Path, str], SignedImage] = _sign
+    read_mark: Callable[[Pixels], Reading] = _read_mark
     embed_mark: Callable[[Pixels, bytes], Pixels] = _embed_mark
-    evaluate: Callable[[str, str, int, str, int], Any] = _evaluate
+    evaluate: Callable[[str, str, int, str, int], GeneratorReport] = _evaluate
     weights_folder: Callable[[str], Path] = _weights_folder

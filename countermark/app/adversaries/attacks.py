@@ -8,8 +8,8 @@ here is the logit that ``Detector.logits`` gives for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Logits = Callable[["Tensor"], "Tensor"]
+#: P(synthetic), float [N], of uint8 RGB pictures.
+Score = Callable[[Sequence[Pixels]], np.ndarray]
 
 
-def differentiable(detector: Any) -> tuple[int, Logits]:
+def differentiable(detector: object) -> tuple[int, Logits]:
     """The side of the view and a function from images to logits float [N].
 
     Raises:
@@ -42,7 +44,17 @@ def differentiable(detector: Any) -> tuple[int, Logits]:
     )
 
 
-def _probe(network: Any) -> Logits:
+class _Probe(Protocol):
+    """What is asked of the family ``clip-probe``: frozen blocks, and a linear head on some of them."""
+
+    trunk: Callable[[Tensor, Sequence[int]], Tensor]
+    blocks: Sequence[int]
+    pools: Sequence[int]
+    weight: Tensor
+    bias: Tensor
+
+
+def _probe(network: _Probe) -> Logits:
     def logits(x: Tensor) -> Tensor:
         parts = network.trunk(x * 255, network.blocks)[:, :, network.pools]
         return (parts * network.weight.sum(dim=0)).sum(dim=(1, 2, 3)) + network.bias
@@ -57,7 +69,7 @@ def square_view(pixels: Pixels, side: int) -> Pixels:
     return np.ascontiguousarray(resize_to(pixels[top : top + short, left : left + short], side, side))
 
 
-def pgd(pictures: list[Pixels], logits: Any, epsilon: float, steps: int, batch: int = 8) -> list[Pixels]:
+def pgd(pictures: list[Pixels], logits: Logits, epsilon: float, steps: int, batch: int = 8) -> list[Pixels]:
     """Projected gradient descent on the logit; results are rounded to uint8 inside the bound."""
     import torch
 
@@ -80,7 +92,7 @@ def pgd(pictures: list[Pixels], logits: Any, epsilon: float, steps: int, batch: 
 
 def square_attack(
     pictures: list[Pixels],
-    score: Any,
+    score: Score,
     epsilon: float,
     steps: int,
     seed: int,

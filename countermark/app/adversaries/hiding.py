@@ -1,6 +1,6 @@
 """Two searches for everyday edits that hide synthetic images, compared on images that neither has seen.
 
-    result = measure_laundering(model, pictures, sources, likely=0.9, searches=5)
+    result = measure_laundering(model.score, pictures, sources, likely=0.9, searches=5)
     result.difference.value            # learned less random, share that stays found
 
 Each pair of searches, one at random and one by a policy that REINFORCE trains, gets the same number of
@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from countermark.app.adversaries.attacks import Score
 from countermark.app.adversaries.search import search
 from countermark.core.images import Pixels
 from countermark.core.intervals import Resamples, smaller_class, widened
@@ -60,7 +60,7 @@ class Comparison:
 
 
 def measure_laundering(
-    model: Any,
+    score: Score,
     pictures: list[Pixels],
     clusters: np.ndarray,
     likely: float,
@@ -76,7 +76,7 @@ def measure_laundering(
     """Searches ``searches`` times by each kind and measures the best sequences on the other halves.
 
     Args:
-        model: Has ``score``: P(synthetic), float [N], of uint8 RGB images.
+        score: P(synthetic), float [N], of uint8 RGB images.
         pictures: Found as they are: with a score of at least ``likely``.
         clusters: Source of each picture; images of one source are drawn together.
         budget: Times ``per_trial``: scores that every search asks for.
@@ -88,7 +88,7 @@ def measure_laundering(
         for kind in KINDS:
             report(f"laundering, {kind} search {number + 1} of {searches}")
             result = search(
-                [pictures[i] for i in seen], model.score, kind=kind, budget=budget, length=length,
+                [pictures[i] for i in seen], score, kind=kind, budget=budget, length=length,
                 per_trial=per_trial, seed=seed + number, likely=likely,
             )  # fmt: skip
             spec = next(iter(result.best(1)), "none")
@@ -96,7 +96,7 @@ def measure_laundering(
             likeness = [_psnr(pictures[i], new) for i, new in zip(held, edited, strict=True)]
             likeness = [value for value in likeness if np.isfinite(value)]
             mean = float(np.mean(likeness)) if likeness else float("nan")
-            scores = np.asarray(model.score(edited))
+            scores = np.asarray(score(edited))
             found[kind].append(Found(spec, held, scores, mean, result.history))
     difference = paired(found, clusters, likely, confidence=confidence, seed=seed)
     return Comparison(found, budget * per_trial, difference)

@@ -19,6 +19,7 @@ import numpy as np
 from countermark.app.adversaries.attacks import differentiable, pgd, square_attack, square_view
 from countermark.app.adversaries.hiding import KINDS, Comparison, measure_laundering
 from countermark.app.adversaries.search import EDITS
+from countermark.app.rooms import Detector
 from countermark.core.corpus import Corpus, CorpusRow, read_corpus
 from countermark.core.errors import CorpusError, ImageError
 from countermark.core.images import Pixels, read_image
@@ -51,7 +52,7 @@ class Record:
 
 
 def measure_adversaries(
-    detector: str | Any,
+    detector: str | Detector,
     corpus: Path | str | Corpus,
     *,
     images: int = 100,
@@ -84,7 +85,7 @@ def measure_adversaries(
     from countermark.detectors import load_detector
     from countermark.reports import evaluation_document
 
-    model = load_detector(detector) if isinstance(detector, str) else detector
+    model: Detector = load_detector(detector) if isinstance(detector, str) else detector
     likely = float(model.thresholds(max_fpr).likely)
     corpus = corpus if isinstance(corpus, Corpus) else read_corpus(corpus)
     rows, pictures = found_images(model, corpus, likely, images, seed)
@@ -120,7 +121,7 @@ def measure_adversaries(
     setting = f"{bound:g} grey levels, {square_queries} queries an image"
     note("square attack", setting, square_queries, np.asarray(model.score(changed)), clusters[hit])
     laundered = measure_laundering(
-        model, pictures, clusters, likely, budget=budget, length=length, per_trial=per_trial,
+        model.score, pictures, clusters, likely, budget=budget, length=length, per_trial=per_trial,
         searches=repeats, seed=seed, report=report,
     )  # fmt: skip
     for kind in KINDS:
@@ -197,7 +198,7 @@ def _details(laundered: Comparison, likely: float) -> list[dict[str, Any]]:
 
 
 def found_images(
-    model: Any, corpus: Corpus, likely: float, wanted: int, seed: int
+    model: Detector, corpus: Corpus, likely: float, wanted: int, seed: int
 ) -> tuple[list[CorpusRow], list[Pixels]]:
     """Synthetic images that are found as they are, drawn in turn from the sources."""
     by_source: dict[str, list[CorpusRow]] = {}

@@ -12,12 +12,13 @@ the table is ranked by what stays detected, with exact intervals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from countermark.app.adversaries.attacks import Score
 from countermark.app.adversaries.learned import learned_search
 from countermark.app.adversaries.racing import Edits, Trials, random_search
 from countermark.core.images import Pixels
@@ -32,8 +33,6 @@ EDITS = (
     "crop:0.75", "rotate:3", "flip", "noise:6", "blur:0.8", "median:3", "sharpen:1", "brightness:1.15",
     "contrast:1.2", "gamma:1.2", "screenshot:0.7", "border:0.05", "caption:0.1",
 )  # fmt: skip
-
-Score = Callable[[Sequence[Pixels]], np.ndarray]
 
 
 @dataclass(frozen=True)

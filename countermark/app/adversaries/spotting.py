@@ -10,7 +10,7 @@ the held-out half by a paired bootstrap over the same pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from countermark.app.adversaries.search import BlindSpot, blind_spots
 from countermark.app.rooms import Rooms
 from countermark.core.corpus import read_corpus
 from countermark.core.errors import ConfigError
-from countermark.core.images import read_image
+from countermark.core.images import Pixels, read_image
 from countermark.core.intervals import bootstrap
 from countermark.core.results import Interval
 from countermark.core.seeds import derive
@@ -71,7 +71,7 @@ def spot(
         )
     likely = float(model.thresholds(max_fpr).likely)
 
-    def score(pictures: Any) -> np.ndarray:
+    def score(pictures: Sequence[Pixels]) -> np.ndarray:
         values = np.asarray(model.score(pictures))
         report(len(values))
         return values

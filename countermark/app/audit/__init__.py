@@ -11,7 +11,7 @@ small class (``checks/``), named by its id; ``explain`` documents it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from countermark.app.audit.checks import CHECKS
@@ -34,7 +34,7 @@ _HOMES = {
 __all__ = ["CHECKS", "Policy", "audit", "audit_with_images", "combine", "explain", "load_policy", "starter"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -7,7 +7,6 @@ detector.auroc: Ranks synthetic images above real ones
 from __future__ import annotations
 
 import inspect
-from typing import Any
 
 from countermark.app.audit.checks import CHECKS
 from countermark.app.audit.schema import CheckEntry
@@ -48,7 +47,7 @@ def overview() -> str:
     return "\n".join(f"{name:<{width}}  {CHECKS.get(name).title}" for name in CHECKS) + "\n"
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     return "none" if value is None or value in ((), "") else str(value)
 
 

@@ -1,7 +1,7 @@
 """Corpora that are made on the spot, from what is installed: for policies that need no data of their own.
 
 ``generated-and-photographs``: samples of one shipped generator, enlarged to 256 pixels, and crops of
-256 pixels of the photographs that come with scikit-learn and matplotlib. Both labels are packed
+256 pixels of the photographs that come with scikit-learn. Both labels are packed
 alike: PNG, equal sides, no metadata. Enlarged samples hold less detail than photographs do, so this
 is an easy set: good for "do the shipped weights work", no more.
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from countermark.app.rooms import Rooms
 from countermark.core.corpus import CorpusRow, write_metadata
-from countermark.core.images import Pixels, read_image, write_image
+from countermark.core.images import Pixels, write_image
 from countermark.core.perturb import resize_to
 from countermark.core.registry import Registry
 from countermark.core.seeds import rng
@@ -38,19 +38,14 @@ MAKERS: Registry[Maker] = Registry("made corpus")
 
 
 def photographs() -> dict[str, Pixels]:
-    """Photographs that installed packages bring along, by name; uint8 RGB."""
-    import matplotlib
+    """Photographs that scikit-learn brings along, by name; uint8 RGB."""
     from sklearn.datasets import load_sample_images
 
     bunch = load_sample_images()
-    found = {
+    return {
         Path(name).stem: np.ascontiguousarray(image)
         for name, image in zip(bunch.filenames, bunch.images, strict=True)
     }
-    portrait = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    if portrait.is_file():
-        found["grace_hopper"] = read_image(portrait).pixels
-    return found
 
 
 def crops(count: int, side: int, seed: int) -> list[tuple[str, Pixels]]:

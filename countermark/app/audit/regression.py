@@ -14,7 +14,7 @@ import numpy as np
 
 from countermark.app.audit.checks import CHECKS
 from countermark.app.audit.checks.base import Context, Measured
-from countermark.app.audit.checks.detector import ScoreCheck
+from countermark.app.audit.checks.detector import Delivered, ScoreCheck
 from countermark.app.audit.judging import judge
 from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.core.errors import ConfigError, CountermarkError
@@ -53,14 +53,14 @@ def regressions(policy: Policy, context: Context) -> Iterator[CheckResult]:
 
 def _measure(entry: CheckEntry, policy: Policy, context: Context) -> Measured:
     check = CHECKS.get(entry.id)()
-    if not isinstance(check, ScoreCheck) or not policy.baseline.detector:
+    if not (isinstance(check, ScoreCheck) and isinstance(entry, Delivered) and policy.baseline.detector):
         raise ConfigError(
             f"{entry.id} cannot be compared with a baseline.",
             code="policy.baseline",
             hint="Name baseline.detector, and checks with a bootstrap statistic such as detector.auroc.",
         )
     library, name = context.library, policy.baseline.detector
-    spec, limit = entry.spec, entry.limit(policy)  # type: ignore[attr-defined]
+    spec, limit = entry.spec, entry.limit(policy)
     now = context.scores(entry.evidence, spec, limit)
     before = library.scores(entry.evidence, spec, detector=name, limit=limit)
     if now.items != before.items:

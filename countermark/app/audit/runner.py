@@ -115,7 +115,7 @@ def _run(policy: Policy, library: Library, today: date) -> AuditReport:
         exit_code=code,
         version=VERSION,
         seed=policy.statistics.seed,
-        detail=_detail(policy, library, problem),
+        detail=_detail(policy, library, context.exhibits, problem),
     )
 
 
@@ -192,7 +192,7 @@ def _subject(policy: Policy, library: Library) -> dict[str, Any]:
     return subject
 
 
-def _detail(policy: Policy, library: Library, problem: str) -> dict[str, Any]:
+def _detail(policy: Policy, library: Library, exhibits: Mapping[str, object], problem: str) -> dict[str, Any]:
     statistics = policy.statistics
     detail: dict[str, Any] = {
         "statistics": statistics.model_dump(),
@@ -208,9 +208,7 @@ def _detail(policy: Policy, library: Library, problem: str) -> dict[str, Any]:
     if policy.subject.kind == "detector":
         detail["curves"] = curves(library)
         detail["worst"] = worst_images(library)
-    spots = library.__dict__.get("_blindspots", [])
-    if spots:
-        detail["blindspots"] = [spot.row() for spot in spots]
+    detail |= exhibits
     if problem:
         detail["problem"] = problem
     return detail

@@ -12,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from countermark.app.rooms import Detector
 from countermark.app.scan.gather import MARK_SECONDS, Gathered, gather
 from countermark.app.scan.verdict import declared, estimated, score_evidence, under_stress
 from countermark.core.errors import CountermarkError, ImageError
@@ -24,26 +23,13 @@ from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.results import Evidence, Failure, ScanResult, Strength, Verdict
 from countermark.core.seeds import rng
 
+if TYPE_CHECKING:
+    from countermark.detectors.scoring.thresholds import Thresholds
+
 #: Images with a shorter side than this are not scored: there is not enough to look at.
 MIN_SIDE = 32
 CHUNK = 16
 STRESS = {name: spec for name, spec in DELIVERIES.items() if name != "native"}
-
-
-class Detector(Protocol):
-    """What a scan needs of a detector."""
-
-    name: str
-    card: Any
-
-    def score(self, images: Sequence[Pixels]) -> np.ndarray:
-        """Calibrated P(synthetic), float64 [N] in [0, 1], of uint8 RGB images."""
-        ...
-
-    def thresholds(self, max_fpr: float = 0.01) -> Any:
-        """An object with ``likely`` and ``unsure``."""
-        ...
-
 
 Watcher = Callable[[ScanResult, Pixels | None], None]
 
@@ -143,7 +129,7 @@ def failed(path: str, error: CountermarkError) -> ScanResult:
 
 
 def _judge(
-    chunk: Sequence[Gathered | ScanResult], model: Detector, bounds: Any, stress: bool
+    chunk: Sequence[Gathered | ScanResult], model: Detector, bounds: Thresholds, stress: bool
 ) -> list[ScanResult]:
     ready = [g for g in chunk if isinstance(g, Gathered) and min(g.image.pixels.shape[:2]) >= MIN_SIDE]
     scores = _scores(model, [g.image.pixels for g in ready])
@@ -203,7 +189,7 @@ def _scores(model: Detector, images: list[Pixels]) -> list[float | None]:
 
 
 def _result(
-    item: Gathered, score: float | None, under: dict[str, float | None], model: Detector, bounds: Any
+    item: Gathered, score: float | None, under: dict[str, float | None], model: Detector, bounds: Thresholds
 ) -> ScanResult:
     evidence = list(item.evidence)
     verdict = declared(evidence)

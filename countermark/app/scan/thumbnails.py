@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 import numpy as np
 
+from countermark.app.rooms import Explains
 from countermark.core.errors import CountermarkError
 from countermark.core.images import Pixels
 from countermark.core.results import ScanResult, Verdict
@@ -16,18 +15,10 @@ MAX_HEATMAPS = 60
 HEATED = (Verdict.LIKELY_SYNTHETIC, Verdict.UNSURE, Verdict.DECLARED_SYNTHETIC)
 
 
-class Explains(Protocol):
-    """A detector that can say where its evidence lies."""
-
-    def heatmap(self, image: Pixels) -> np.ndarray:
-        """float32 H x W in [0, 1]."""
-        ...
-
-
 class Collector:
     """Keeps a small JPEG of every result that a scan hands over; ``images`` is by path."""
 
-    def __init__(self, detector: Explains | Any, *, max_heatmaps: int = MAX_HEATMAPS) -> None:
+    def __init__(self, detector: Explains, *, max_heatmaps: int = MAX_HEATMAPS) -> None:
         self.images: dict[str, Thumbnail] = {}
         self._detector = detector
         self._max_heatmaps = max_heatmaps

@@ -8,14 +8,14 @@ A new check is a class in one of these modules and its line here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from countermark.core.registry import Registry
 
 if TYPE_CHECKING:
     from countermark.app.audit.checks.base import Check
 
-CHECKS: Registry[type[Check]] = Registry("check")
+CHECKS: Registry[type[Check[Any]]] = Registry("check")
 
 for _id, _home in {
     "detector.auroc": "detector:Auroc",

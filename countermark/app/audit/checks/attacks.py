@@ -7,7 +7,6 @@ reported is the share of found synthetic images that stays found.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -21,6 +20,9 @@ from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import Pixels, read_image
 from countermark.core.intervals import Estimate
 from countermark.core.results import Outcome
+
+#: From pictures to the same ones changed.
+Attack = Callable[[list[Pixels]], list[Pixels]]
 
 
 class AttackOptions(CheckEntry):
@@ -40,20 +42,23 @@ class AttackOptions(CheckEntry):
     side: int = Field(default=224, ge=32, le=1024)
 
 
-class AttackCheck(Check):
+class AttackCheck(Check[AttackOptions]):
     """Base: attacks the synthetic images that are found, counts those that stay found."""
 
-    Options = AttackOptions
     claims = ROBUST
 
-    def victims(self, entry: Any, context: Context, side: int) -> tuple[list[Item], list[Pixels]]:
+    def victims(self, entry: AttackOptions, context: Context, side: int) -> tuple[list[Item], list[Pixels]]:
         library = context.library
         items = [i for i in library.images(entry.evidence).items if i.label == 1]
         chosen = library.draw(items, entry.images, "attack")
         return chosen, [square_view(read_image(i.path).pixels, side) for i in chosen]
 
     def run(
-        self, entry: Any, context: Context, attack: Callable[[list[Pixels]], list[Pixels]], side: int
+        self,
+        entry: AttackOptions,
+        context: Context,
+        attack: Attack,
+        side: int,
     ) -> Measured:
         detector = context.library.detector()
         likely = float(detector.thresholds(entry.max_fpr).likely)
@@ -87,7 +92,7 @@ class Pgd(AttackCheck):
     formula = "share of found images that stay found after PGD within ±epsilon grey levels"
     source = "Madry et al. 2018; sign steps of 2.5 epsilon / steps, no random start, at the view's own size"
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: AttackOptions, context: Context) -> Measured:
         side, logits = differentiable(context.library.detector())
         return self.run(
             entry, context, lambda pictures: pgd(pictures, logits, entry.epsilon, entry.steps), side
@@ -100,7 +105,7 @@ class Square(AttackCheck):
     formula = "share of found images that stay found after 'steps' queries of the square attack"
     source = "Andriushchenko et al. 2020, L-infinity variant: vertical stripes, then random squares"
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: AttackOptions, context: Context) -> Measured:
         detector, seed = context.library.detector(), context.policy.statistics.seed
 
         def attack(pictures: list[Pixels]) -> list[Pixels]:
@@ -124,15 +129,14 @@ class LaunderingOptions(CheckEntry):
     max_fpr: float = Field(default=0.01, gt=0, le=0.5)
 
 
-class Laundering(Check):
+class Laundering(Check[LaunderingOptions]):
     id = "detector.laundering"
     title = "Still finds synthetic images after the best edits that a search finds"
     formula = "smallest share of held-out synthetic images found under the edit sequences of two searches"
     source = "random search and REINFORCE (Williams 1992) on one half, measured on the other; Holm 1979"
     claims = ROBUST
-    Options = LaunderingOptions
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: LaunderingOptions, context: Context) -> Measured:
         library, statistics = context.library, context.policy.statistics
         items = [i for i in library.images(entry.evidence).items if i.label == 1]
         items = library.draw(items, entry.images, "laundering")
@@ -151,6 +155,6 @@ class Laundering(Check):
             confidence=statistics.confidence,
             seed=statistics.seed,
         )
-        library.__dict__.setdefault("_blindspots", []).extend(spots)
+        context.exhibits.setdefault("blindspots", []).extend(spot.row() for spot in spots)
         slices = tuple(Slice(s.edits, Estimate(s.interval, np.array([]), s.binomial)) for s in spots)
         return Measured(slices=slices, detail={"detected_before": spots[0].before if spots else None})

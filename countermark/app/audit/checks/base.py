@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, cast, get_args
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.core import intervals
 from countermark.core.intervals import Estimate, Resamples, Weighted
 from countermark.core.results import Interval, Outcome
+
+#: A check's own options.
+Entry = TypeVar("Entry", bound=CheckEntry)
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,23 @@ class Measured:
 
 @dataclass
 class Context:
-    """What a check may use: the policy, the evidence, and shared bootstrap weights."""
+    """What a check may use: the policy, the evidence, and what checks share.
+
+    Attributes:
+        exhibits: Rows that a report shows beside the checks, by the name of their table.
+    """
 
     policy: Policy
     library: Library
+    exhibits: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _kept: dict[Hashable, object] = field(default_factory=dict)
     _resamples: dict[tuple[str, ...], Resamples] = field(default_factory=dict)
+
+    def once(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """What ``make`` gives, made when it is first asked for; checks with the same key share it."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return cast(Kept, self._kept[key])
 
     def scores(self, evidence: str, spec: str = "none", limit: int = 0) -> Scored:
         """The subject's scores of an evidence table under a perturbation; ``limit`` 0 takes all images."""
@@ -118,8 +134,8 @@ class Context:
         return ""
 
 
-class Check(ABC):
-    """Base of every check; ``checks.CHECKS`` names them by id."""
+class Check(ABC, Generic[Entry]):
+    """Base of every check, generic in its options; ``checks.CHECKS`` names them by id."""
 
     id: ClassVar[str]
     title: ClassVar[str]
@@ -133,10 +149,18 @@ class Check(ABC):
     default_threshold: ClassVar[float | None] = None
     Options: ClassVar[type[CheckEntry]] = CheckEntry
 
-    def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
+    def __init_subclass__(cls) -> None:
+        """``class Auroc(Check[Delivered])`` has the options ``Delivered``."""
+        super().__init_subclass__()
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, CheckEntry):
+                    cls.Options = argument
+
+    def requests(self, entry: Entry, policy: Policy) -> Iterator[Request]:
         """Scores that this check will ask for, so that all checks share one pass over the images."""
         return iter(())
 
     @abstractmethod
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: Entry, context: Context) -> Measured:
         """Measures; CountermarkError when it cannot."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -21,16 +20,15 @@ class LatencyOptions(CheckEntry):
     images: int = Field(default=30, ge=5, le=1000)
 
 
-class Latency(Check):
+class Latency(Check[LatencyOptions]):
     id = "detector.latency"
     title = "Answers in time"
     unit = "ms"
     direction = "at-most"
     formula = "95th percentile of the wall-clock time to score one decoded image"
     source = "percentile bootstrap over the timed images; depends on the machine"
-    Options = LatencyOptions
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: LatencyOptions, context: Context) -> Measured:
         items = context.library.draw(context.library.images(entry.evidence).items, entry.images, "latency")
         detector = context.library.detector()
         pictures = [read_image(item.path).pixels for item in items]
@@ -52,7 +50,7 @@ class Latency(Check):
         return Measured(found, detail={"median_ms": float(np.median(times))})
 
 
-class Memory(Check):
+class Memory(Check[CheckEntry]):
     id = "detector.memory"
     title = "Fits into memory"
     unit = "MiB"
@@ -60,7 +58,7 @@ class Memory(Check):
     formula = "peak resident memory of the process after the evidence was scored"
     source = "getrusage(2), ru_maxrss; a census of one process, no interval"
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: CheckEntry, context: Context) -> Measured:
         scored = context.library.scores(entry.evidence, limit=16)
         import resource
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -55,25 +55,28 @@ class AtRate(Delivered):
     max_fpr: float = Field(default=0.01, gt=0, le=0.5)
 
 
-class ScoreCheck(Check):
+#: Options of a check under one delivery.
+UnderOne = TypeVar("UnderOne", bound=Delivered)
+
+
+class ScoreCheck(Check[UnderOne]):
     """A statistic of labels and scores with a bootstrap interval."""
 
-    Options: ClassVar[type[CheckEntry]] = Delivered
-    labels: tuple[int, ...] = (0, 1)
+    labels: ClassVar[tuple[int, ...]] = (0, 1)
 
-    def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
+    def requests(self, entry: UnderOne, policy: Policy) -> Iterator[Request]:
         yield Request(entry.evidence, entry.spec, limit=entry.limit(policy))
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: UnderOne, context: Context) -> Measured:
         scored = context.scores(entry.evidence, entry.spec, entry.limit(context.policy))
         short = context.short_of(scored, entry.evidence, self.labels)
         detail = {"delivery": entry.delivery, **context.sampled(scored, entry.evidence)}
         return Measured(self.estimate(scored, entry, context), short=short, detail=detail)
 
-    def estimate(self, scored: Scored, entry: Any, context: Context) -> Estimate:
+    def estimate(self, scored: Scored, entry: UnderOne, context: Context) -> Estimate:
         return context.estimate(scored, self.statistic(scored, entry, context.library.detector()))
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+    def statistic(self, scored: Scored, entry: UnderOne, detector: Detector) -> Weighted:
         """The statistic as a function of weights; also used for comparisons with a baseline."""
         raise TypeError(f"{self.id} has no bootstrap statistic.")
 
@@ -85,7 +88,7 @@ def share_at(scored: Scored, label: int, threshold: float) -> Weighted:
     return lambda weights: weighted_mean(events, weights[:, chosen])
 
 
-class Auroc(ScoreCheck):
+class Auroc(ScoreCheck[Delivered]):
     id = "detector.auroc"
     title = "Ranks synthetic images above real ones"
     unit = "AUROC"
@@ -93,60 +96,57 @@ class Auroc(ScoreCheck):
     source = "Hanley & McNeil 1982; interval: stratified cluster bootstrap, Davison & Hinkley 1997"
     claims = DETECTABLE
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+    def statistic(self, scored: Scored, entry: Delivered, detector: Detector) -> Weighted:
         return partial(weighted_auroc, scored.labels, scored.scores)
 
 
-class Tpr(ScoreCheck):
+class Tpr(ScoreCheck[AtRate]):
     id = "detector.tpr"
     title = "Finds synthetic images at a false-positive rate"
     formula = "share of synthetic images above the threshold that max_fpr of the real ones exceed"
     source = "field practice: TPR at a fixed FPR; interval: cluster bootstrap, threshold redrawn each time"
     claims = DETECTABLE
-    Options = AtRate
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+    def statistic(self, scored: Scored, entry: AtRate, detector: Detector) -> Weighted:
         return partial(weighted_tpr_at_fpr, scored.labels, scored.scores, max_fpr=entry.max_fpr)
 
 
-class Fpr(ScoreCheck):
+class Fpr(ScoreCheck[AtRate]):
     id = "detector.fpr"
     title = "Leaves photographs alone"
     direction = "at-most"
     formula = "share of real images at or above the detector's own threshold for max_fpr"
     source = "Clopper & Pearson 1934 on the effective sample size of Korn & Graubard 1998"
     claims = RELIABLE
-    Options = AtRate
     labels = (0,)
 
-    def estimate(self, scored: Scored, entry: Any, context: Context) -> Estimate:
+    def estimate(self, scored: Scored, entry: AtRate, context: Context) -> Estimate:
         likely = float(context.library.detector().thresholds(entry.max_fpr).likely)
         real = scored.labels == 0
         return context.proportion(scored.scores[real] >= likely, scored.clusters[real])
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+    def statistic(self, scored: Scored, entry: AtRate, detector: Detector) -> Weighted:
         return share_at(scored, 0, float(detector.thresholds(entry.max_fpr).likely))
 
 
-class Recall(ScoreCheck):
+class Recall(ScoreCheck[AtRate]):
     id = "detector.recall"
     title = "Finds synthetic images at its own threshold"
     formula = "share of synthetic images at or above the detector's own threshold for max_fpr"
     source = "Clopper & Pearson 1934 on the effective sample size of Korn & Graubard 1998"
     claims = DETECTABLE
-    Options = AtRate
     labels = (1,)
 
-    def estimate(self, scored: Scored, entry: Any, context: Context) -> Estimate:
+    def estimate(self, scored: Scored, entry: AtRate, context: Context) -> Estimate:
         likely = float(context.library.detector().thresholds(entry.max_fpr).likely)
         synthetic = scored.labels == 1
         return context.proportion(scored.scores[synthetic] >= likely, scored.clusters[synthetic])
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+    def statistic(self, scored: Scored, entry: AtRate, detector: Detector) -> Weighted:
         return share_at(scored, 1, float(detector.thresholds(entry.max_fpr).likely))
 
 
-class Calibration(ScoreCheck):
+class Calibration(ScoreCheck[Delivered]):
     id = "detector.ece"
     title = "Probabilities mean what they say"
     unit = ""
@@ -155,11 +155,11 @@ class Calibration(ScoreCheck):
     source = "Naeini, Cooper & Hauskrecht 2015"
     claims = RELIABLE
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+    def statistic(self, scored: Scored, entry: Delivered, detector: Detector) -> Weighted:
         return partial(weighted_calibration_error, scored.labels, scored.scores)
 
 
-class Brier(ScoreCheck):
+class Brier(ScoreCheck[Delivered]):
     id = "detector.brier"
     title = "Probabilities are close to the truth"
     unit = ""
@@ -168,19 +168,18 @@ class Brier(ScoreCheck):
     source = "Brier 1950"
     claims = RELIABLE
 
-    def statistic(self, scored: Scored, entry: Any, detector: Detector) -> Weighted:
+    def statistic(self, scored: Scored, entry: Delivered, detector: Detector) -> Weighted:
         return partial(weighted_mean, (scored.scores - scored.labels) ** 2)
 
 
-class Abstention(ScoreCheck):
+class Abstention(ScoreCheck[AtRate]):
     id = "detector.abstention"
     title = "Decides most images"
     direction = "at-most"
     formula = "share of images whose score lies between the unsure and the likely threshold"
     source = "Clopper & Pearson 1934 on the effective sample size of Korn & Graubard 1998"
-    Options = AtRate
 
-    def estimate(self, scored: Scored, entry: Any, context: Context) -> Estimate:
+    def estimate(self, scored: Scored, entry: AtRate, context: Context) -> Estimate:
         bounds = context.library.detector().thresholds(entry.max_fpr)
         undecided = (scored.scores >= bounds.unsure) & (scored.scores < bounds.likely)
         labels = np.array([f"{label}/{c}" for label, c in zip(scored.labels, scored.clusters, strict=True)])

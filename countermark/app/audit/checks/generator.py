@@ -6,7 +6,7 @@ The reference images are those of ``data`` that the generator was not trained on
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +15,9 @@ from countermark.app.audit.checks.base import Check, Context, Measured
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.intervals import Estimate, student
 from countermark.core.results import Interval, Outcome
+
+if TYPE_CHECKING:
+    from countermark.generators.measuring.evaluation import GeneratorReport
 
 EFFECTIVE = ("eu-ai-act/50.2/effective",)
 
@@ -35,20 +38,20 @@ class Against(CheckEntry):
     repeats: int = Field(default=5, ge=2, le=100)
 
 
-class QualityCheck(Check):
+class QualityCheck(Check[Against]):
     """Base: one figure of the evaluation."""
 
     kinds = ("generator",)
     needs_evidence = False
-    Options = Against
     unit = ""
-    figure: ClassVar[Any]
+    #: The field of the evaluation; ``copying.…`` where it is one of the search for copies.
+    figure: ClassVar[str]
     #: The field of the evaluation that counts what a share is of; empty for other figures.
     out_of: ClassVar[str] = ""
     #: Whether the evaluation gives no interval, so that it is repeated with other seeds.
     repeated: ClassVar[bool] = False
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: Against, context: Context) -> Measured:
         report = evaluation(entry, context)
         detail = {
             "data": report.data,
@@ -57,7 +60,7 @@ class QualityCheck(Check):
             "real": report.count_real,
             "generated": report.count_generated,
         }
-        value = type(self).figure(report)
+        value = figure_of(report, self.figure)
         if value is None or (isinstance(value, float) and math.isnan(value)):
             sentence = "Too few images are held out to measure this."
             return Measured(outcome=Outcome.INCONCLUSIVE, sentence=sentence, detail=detail)
@@ -69,27 +72,36 @@ class QualityCheck(Check):
             return Measured(context.proportion(events, None), detail=detail)
         if self.repeated:
             others = [evaluation(entry, context, number) for number in range(1, entry.repeats)]
-            values = [float(value), *(float(type(self).figure(other)) for other in others)]
+            found = [value, *(figure_of(other, self.figure) for other in others)]
+            values = [float(one) for one in found if isinstance(one, int | float)]
             runs = student(values, report.count_generated, confidence=context.policy.statistics.confidence)
             return Measured(Estimate(runs, np.array([])), detail=detail | {"runs": values})
         return Measured(context.exact(float(value), report.count_generated), detail=detail)
 
 
-def evaluation(entry: Any, context: Context, number: int = 0) -> Any:
+def figure_of(report: GeneratorReport, name: str) -> Interval | float | None:
+    """A figure of an evaluation by its name; None where it was not measured."""
+    if name.startswith("copying."):
+        return None if report.copying is None else float(getattr(report.copying, name.split(".")[1]))
+    value: Interval | float | None = getattr(report, name)
+    return value
+
+
+def evaluation(entry: Against, context: Context, number: int = 0) -> GeneratorReport:
     """The evaluation that all checks with the same options share; ``number`` counts its repetitions."""
-    store: dict[Any, Any] = context.library.__dict__.setdefault("_evaluations", {})
-    key = (entry.data, entry.count, entry.extractor, number)
-    if key not in store:
-        library, policy = context.library, context.policy
-        data = policy.root / entry.data
-        store[key] = library.rooms.evaluate(
+    library, policy = context.library, context.policy
+    data = policy.root / entry.data
+
+    def make() -> GeneratorReport:
+        return library.rooms.evaluate(
             library.resolve(policy.subject.name),
             str(data) if data.is_dir() else entry.data,
             entry.count,
             entry.extractor,
             policy.statistics.seed + 1_000_000 * (1 + number),
         )
-    return store[key]
+
+    return context.once(("evaluation", entry.data, entry.count, entry.extractor, number), make)
 
 
 class Kid(QualityCheck):
@@ -98,7 +110,7 @@ class Kid(QualityCheck):
     direction = "at-most"
     formula = "unbiased MMD² with the kernel (x·y / D + 1)³ between features of held-out and generated images"
     source = "Bińkowski et al. 2018; interval by half-sampling, Shao & Wu 1989"
-    figure = staticmethod(lambda report: report.kid)
+    figure = "kid"
 
 
 class Fid(QualityCheck):
@@ -108,7 +120,7 @@ class Fid(QualityCheck):
     formula = "Fréchet distance of two Gaussians fitted to the features"
     source = "Heusel et al. 2017; biased upwards for few images; Student interval over runs with other seeds"
     repeated = True
-    figure = staticmethod(lambda report: report.frechet)
+    figure = "frechet"
 
 
 class Precision(QualityCheck):
@@ -117,7 +129,7 @@ class Precision(QualityCheck):
     unit = "share"
     formula = "share of generated images inside the 5-neighbour ball of a real image"
     source = "Kynkäänniemi et al. 2019; spread by half-sampling"
-    figure = staticmethod(lambda report: report.precision)
+    figure = "precision"
 
 
 class Recall(QualityCheck):
@@ -126,7 +138,7 @@ class Recall(QualityCheck):
     unit = "share"
     formula = "share of real images inside the 5-neighbour ball of a generated image"
     source = "Kynkäänniemi et al. 2019; spread by half-sampling"
-    figure = staticmethod(lambda report: report.recall)
+    figure = "recall"
 
 
 class Density(QualityCheck):
@@ -135,7 +147,7 @@ class Density(QualityCheck):
     formula = "mean number of real 5-neighbour balls that hold a generated image, divided by 5"
     source = "Naeem et al. 2020; Student interval over runs with other seeds"
     repeated = True
-    figure = staticmethod(lambda report: report.density)
+    figure = "density"
 
 
 class Coverage(QualityCheck):
@@ -145,7 +157,7 @@ class Coverage(QualityCheck):
     formula = "share of real 5-neighbour balls that hold a generated image"
     source = "Naeem et al. 2020; Clopper & Pearson 1934"
     out_of = "count_real"
-    figure = staticmethod(lambda report: report.coverage)
+    figure = "coverage"
 
 
 class CopyScore(QualityCheck):
@@ -155,7 +167,7 @@ class CopyScore(QualityCheck):
     formula = "Mann-Whitney z of distances to the nearest training image, generated against held-out"
     source = "Meehan, Chaudhuri & Dasgupta 2020; -3 or lower means copying"
     default_threshold = -3.0
-    figure = staticmethod(lambda report: report.copying and report.copying.c_t)
+    figure = "copying.c_t"
 
 
 class Authentic(QualityCheck):
@@ -165,7 +177,7 @@ class Authentic(QualityCheck):
     formula = "share of generated images further from their nearest training image than that is from its own"
     source = "Alaa et al. 2022; Clopper & Pearson 1934"
     out_of = "count_generated"
-    figure = staticmethod(lambda report: report.copying and report.copying.authentic)
+    figure = "copying.authentic"
 
 
 class NearDuplicates(QualityCheck):
@@ -176,4 +188,4 @@ class NearDuplicates(QualityCheck):
     formula = "share of generated images closer to a training image than 99 % of held-out images"
     source = "distance quantile against held-out images; 1 % is what an honest model gets; Clopper & Pearson"
     out_of = "count_generated"
-    figure = staticmethod(lambda report: report.copying and report.copying.near_duplicates)
+    figure = "copying.near_duplicates"

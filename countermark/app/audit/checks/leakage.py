@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pydantic import Field
 
@@ -11,14 +9,16 @@ from countermark.app.audit.checks.base import Check, Context, Measured
 from countermark.app.audit.samples import Item
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import read_image
+from countermark.core.intervals import Estimate
+from countermark.core.results import Outcome
 
 HASH_BITS = 256
 
 
 def perceptual_hashes(context: Context, evidence: str) -> tuple[tuple[Item, ...], np.ndarray]:
     """Items and their hashes, bool ``[images, 256]``; made once for each evidence table."""
-    store: dict[str, Any] = context.library.__dict__.setdefault("_hashes", {})
-    if evidence not in store:
+
+    def make() -> tuple[tuple[Item, ...], np.ndarray]:
         import imagehash
         from PIL import Image
 
@@ -27,9 +27,9 @@ def perceptual_hashes(context: Context, evidence: str) -> tuple[tuple[Item, ...]
         for item in items:
             small = Image.fromarray(read_image(item.path).pixels)
             rows.append(imagehash.phash(small, hash_size=16).hash.ravel())
-        store[evidence] = items, np.array(rows, dtype=bool).reshape(len(items), HASH_BITS)
-    found: tuple[tuple[Item, ...], np.ndarray] = store[evidence]
-    return found
+        return items, np.array(rows, dtype=bool).reshape(len(items), HASH_BITS)
+
+    return context.once(("perceptual hashes", evidence), make)
 
 
 class LeakageOptions(CheckEntry):
@@ -44,7 +44,7 @@ class LeakageOptions(CheckEntry):
     distance: int = Field(default=24, ge=0, le=100)
 
 
-class Leakage(Check):
+class Leakage(Check[LeakageOptions]):
     id = "detector.leakage"
     title = "Test images are not in the training set"
     direction = "at-most"
@@ -53,13 +53,12 @@ class Leakage(Check):
     formula = "share of test images within 'distance' bits (of 256) of a training image"
     source = "perceptual hash of the DCT (Zauner 2010); every pair is compared"
     claims = ("eu-ai-act/50.2/reliable",)
-    Options = LeakageOptions
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: LeakageOptions, context: Context) -> Measured:
         items, test = perceptual_hashes(context, entry.evidence)
         others, training = perceptual_hashes(context, entry.training)
         if not len(test) or not len(training):
-            return Measured(outcome=_skipped(), sentence="One of the two sets is empty.")
+            return Measured(outcome=Outcome.SKIPPED, sentence="One of the two sets is empty.")
         a, b = test.astype(np.float32), training.astype(np.float32)
         distances = a.sum(axis=1)[:, None] + b.sum(axis=1)[None, :] - 2 * a @ b.T
         nearest = distances.argmin(axis=1)
@@ -76,13 +75,7 @@ class Leakage(Check):
         )
 
 
-def _skipped() -> Any:
-    from countermark.core.results import Outcome
-
-    return Outcome.SKIPPED
-
-
-class Packaging(Check):
+class Packaging(Check[CheckEntry]):
     id = "evidence.packaging"
     title = "The evidence does not give itself away by size, format or JPEG tables"
     unit = "AUROC"
@@ -91,9 +84,8 @@ class Packaging(Check):
     source = "control experiment; see the detectors' control module"
     claims = ("eu-ai-act/50.2/reliable",)
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: CheckEntry, context: Context) -> Measured:
         from countermark.core.corpus import Corpus, CorpusRow
-        from countermark.core.intervals import Estimate
         from countermark.detectors.measuring.control import control_auroc
 
         items = context.library.images(entry.evidence).items
@@ -104,5 +96,7 @@ class Packaging(Check):
         )
         interval = control_auroc(Corpus(root, rows), seed=context.policy.statistics.seed)
         if interval is None:
-            return Measured(outcome=_skipped(), sentence="There are too few images for cross-validation.")
+            return Measured(
+                outcome=Outcome.SKIPPED, sentence="There are too few images for cross-validation."
+            )
         return Measured(Estimate(interval, np.array([])))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pydantic import Field
 
@@ -11,7 +9,7 @@ from countermark.app.audit.checks.base import Check, Context, Measured, Slice
 from countermark.app.audit.checks.pipeline import MARKED, SIGNED, census
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import Pixels, encode_image, read_image, write_image
-from countermark.core.perturb import DELIVERIES, perturb
+from countermark.core.perturb import DELIVERIES, perturb, resize_to
 from countermark.core.results import Verification, VerificationState
 from countermark.core.seeds import rng
 
@@ -36,19 +34,18 @@ class MarkOptions(CheckEntry):
 
 def samples(context: Context, count: int, enlarge: int = 0) -> list[Pixels]:
     """Pictures from the subject, uint8 RGB; made once."""
-    store: dict[Any, Any] = context.library.__dict__.setdefault("_samples", {})
-    if (count, enlarge) not in store:
+
+    def make() -> list[Pixels]:
         library, policy = context.library, context.policy
         generator = library.rooms.load_generator(library.resolve(policy.subject.name))
-        pictures = list(generator.sample(count, seed=policy.statistics.seed))
-        store[count, enlarge] = [_enlarge(picture, enlarge) for picture in pictures]
-    found: list[Pixels] = store[count, enlarge]
-    return found
+        return [
+            _enlarge(picture, enlarge) for picture in generator.sample(count, seed=policy.statistics.seed)
+        ]
+
+    return context.once(("samples", count, enlarge), make)
 
 
 def _enlarge(picture: Pixels, side: int) -> Pixels:
-    from countermark.core.perturb import resize_to
-
     short = min(picture.shape[:2])
     if side <= short:
         return picture
@@ -60,7 +57,7 @@ def _reads(context: Context, picture: Pixels, payload: bytes, max_p: float) -> b
     return reading.payload == payload and reading.p_value <= max_p
 
 
-class MarkRecovery(Check):
+class MarkRecovery(Check[MarkOptions]):
     id = "generator.mark-recovery"
     title = "Watermarks of generated images are read after handling"
     kinds = ("generator",)
@@ -68,9 +65,8 @@ class MarkRecovery(Check):
     formula = "smallest share, over the attacks, of marked samples whose payload is read with p ≤ max_p"
     source = "Clopper & Pearson 1934; Holm 1979 over attacks"
     claims = ROBUST
-    Options = MarkOptions
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: MarkOptions, context: Context) -> Measured:
         rooms, seed = context.library.rooms, context.policy.statistics.seed
         marked = []
         for number, picture in enumerate(samples(context, entry.count, entry.enlarge)):
@@ -87,7 +83,7 @@ class MarkRecovery(Check):
         return Measured(slices=tuple(slices), detail={"max_p": entry.max_p})
 
 
-class MarkFpr(Check):
+class MarkFpr(Check[MarkOptions]):
     id = "generator.mark-fpr"
     title = "Unmarked images are not read as marked"
     kinds = ("generator", "pipeline")
@@ -95,9 +91,8 @@ class MarkFpr(Check):
     formula = "share of unmarked images of the evidence with a reading of p ≤ max_p"
     source = "Clopper & Pearson 1934"
     claims = ("eu-ai-act/50.2/reliable",)
-    Options = MarkOptions
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: MarkOptions, context: Context) -> Measured:
         items = context.library.images(entry.evidence).items
         wrong = []
         for item in items:
@@ -112,7 +107,7 @@ class SampleOptions(CheckEntry):
     count: int = Field(default=8, ge=1, le=1000)
 
 
-class GeneratorSigned(Check):
+class GeneratorSigned(Check[SampleOptions]):
     id = "generator.signed"
     title = "Every generated image leaves with an intact credential that says what it is"
     kinds = ("generator",)
@@ -121,9 +116,8 @@ class GeneratorSigned(Check):
     formula = "share of signed samples that verify as trusted or intact, source type trainedAlgorithmicMedia"
     source = "C2PA 2.2; IPTC digital source type vocabulary"
     claims = (*MARKED, "eu-ai-act/50.2/interoperable")
-    Options = SampleOptions
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: SampleOptions, context: Context) -> Measured:
         library = context.library
         folder = library.workspace / "signed-samples"
         rows = []
@@ -137,7 +131,7 @@ class GeneratorSigned(Check):
             term = (found.digital_source_type or "").rsplit("/", 1)[-1]
             good = found.state in SIGNED and term == "trainedAlgorithmicMedia"
             rows.append((signed.name, good, f"{found.state}, {term or 'no source type'}"))
-        return census(context, entry, rows)
+        return census(context, rows)
 
 
 class FileMarkOptions(CheckEntry):
@@ -146,7 +140,7 @@ class FileMarkOptions(CheckEntry):
     max_p: float = Field(default=1e-6, gt=0, lt=1)
 
 
-class Marked(Check):
+class Marked(Check[FileMarkOptions]):
     id = "pipeline.marked"
     title = "Every file carries a readable watermark"
     kinds = ("pipeline", "generator", "detector")
@@ -154,15 +148,14 @@ class Marked(Check):
     formula = "share of files with a payload read at p ≤ max_p"
     source = "the watermark's own null distribution"
     claims = MARKED
-    Options = FileMarkOptions
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: FileMarkOptions, context: Context) -> Measured:
         rows = []
         for item in context.library.images(entry.evidence).items:
             reading = context.library.rooms.read_mark(read_image(item.path).pixels)
             good = reading.payload is not None and reading.p_value <= entry.max_p
             rows.append((item.name, good, f"p = {reading.p_value:.2g}"))
-        return census(context, entry, rows)
+        return census(context, rows)
 
 
 class HandledOptions(CheckEntry):
@@ -171,7 +164,7 @@ class HandledOptions(CheckEntry):
     handling: str = "jpeg:85"
 
 
-class Recoverable(Check):
+class Recoverable(Check[HandledOptions]):
     id = "pipeline.recoverable"
     title = "Stripped credentials are found again after handling"
     kinds = ("pipeline", "generator", "detector")
@@ -179,9 +172,8 @@ class Recoverable(Check):
     formula = "share of files that verify as recovered once re-encoded without their credential"
     source = "C2PA 2.2, durable content credentials: soft binding and manifest repository"
     claims = ROBUST
-    Options = HandledOptions
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: HandledOptions, context: Context) -> Measured:
         library = context.library
         folder = library.workspace / "handled"
         folder.mkdir(exist_ok=True)
@@ -196,4 +188,4 @@ class Recoverable(Check):
             found: Verification = library.rooms.verify(target)
             rows.append((item.name, found.state == VerificationState.RECOVERED, str(found.state)))
             target.unlink()
-        return census(context, entry, rows)
+        return census(context, rows)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pydantic import Field
 
-from countermark.app.audit.checks.base import Check, Context, Measured
+from countermark.app.audit.checks.base import Check, Context, Entry, Measured
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.errors import CountermarkError
 from countermark.core.images import read_image
@@ -21,28 +19,27 @@ SIGNED = (VerificationState.TRUSTED, VerificationState.INTACT)
 def verifications(context: Context, evidence: str) -> list[tuple[str, Verification]]:
     """Every file of the evidence with its verification, in the folder's order; done once."""
     library = context.library
-    store: dict[str, list[tuple[str, Verification]]] = library.__dict__.setdefault("_verified", {})
-    if evidence not in store:
-        items = library.images(evidence).items
-        store[evidence] = [(i.name, library.rooms.verify(i.path)) for i in items]
-    return store[evidence]
+    return context.once(
+        ("verifications", evidence),
+        lambda: [(item.name, library.rooms.verify(item.path)) for item in library.images(evidence).items],
+    )
 
 
-class FileCheck(Check):
+class FileCheck(Check[Entry]):
     """A property that every file of an output folder has or has not."""
 
     kinds = ("pipeline", "generator", "detector")
     default_threshold = 1.0
 
-    def holds(self, found: Verification, entry: Any) -> bool:
+    def holds(self, found: Verification, entry: Entry) -> bool:
         raise TypeError(f"{self.id} does not look at verifications.")
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: Entry, context: Context) -> Measured:
         found = verifications(context, entry.evidence)
-        return census(context, entry, [(name, self.holds(v, entry), _why(v)) for name, v in found])
+        return census(context, [(name, self.holds(v, entry), _why(v)) for name, v in found])
 
 
-def census(context: Context, entry: Any, rows: list[tuple[str, bool, str]]) -> Measured:
+def census(context: Context, rows: list[tuple[str, bool, str]]) -> Measured:
     """Counts a whole folder: nothing is sampled, so the figure has no interval but itself."""
     if not rows:
         return Measured(outcome=Outcome.SKIPPED, sentence="There is no file to look at.")
@@ -60,25 +57,25 @@ def _why(found: Verification) -> str:
     return f"{found.state}{', ' + code if code else ''}"
 
 
-class Signed(FileCheck):
+class Signed(FileCheck[CheckEntry]):
     id = "pipeline.signed"
     title = "Every file carries an intact credential"
     formula = "share of files whose verification state is trusted or intact"
     source = "C2PA 2.2, validation states"
     claims = MARKED
 
-    def holds(self, found: Verification, entry: Any) -> bool:
+    def holds(self, found: Verification, entry: CheckEntry) -> bool:
         return found.state in SIGNED
 
 
-class Trusted(FileCheck):
+class Trusted(FileCheck[CheckEntry]):
     id = "pipeline.trusted"
     title = "Every file is signed by someone on the trust list"
     formula = "share of files whose verification state is trusted"
     source = "C2PA 2.2, trust model"
     claims = (*MARKED, "eu-ai-act/50.2/interoperable")
 
-    def holds(self, found: Verification, entry: Any) -> bool:
+    def holds(self, found: Verification, entry: CheckEntry) -> bool:
         return found.state == VerificationState.TRUSTED
 
 
@@ -88,15 +85,14 @@ class SourceTypes(CheckEntry):
     allowed: tuple[str, ...] = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 
 
-class SourceType(FileCheck):
+class SourceType(FileCheck[SourceTypes]):
     id = "pipeline.source-type"
     title = "Every credential says that the image is synthetic"
     formula = "share of files whose active manifest has an allowed digitalSourceType"
     source = "IPTC digital source type vocabulary; C2PA 2.2, c2pa.actions"
     claims = (*MARKED, "eu-ai-act/50.2/interoperable")
-    Options = SourceTypes
 
-    def holds(self, found: Verification, entry: Any) -> bool:
+    def holds(self, found: Verification, entry: SourceTypes) -> bool:
         term = (found.digital_source_type or "").rstrip("/").rsplit("/", 1)[-1]
         return found.state in SIGNED and term in entry.allowed
 
@@ -107,16 +103,15 @@ class Everything(CheckEntry):
     least: int = Field(default=1, ge=1)
 
 
-class Readable(Check):
+class Readable(Check[Everything]):
     id = "pipeline.readable"
     title = "Every file is an image that can be read, and there are enough of them"
     kinds = ("pipeline", "generator", "detector")
     default_threshold = 1.0
     formula = "share of files of the folder that pass the image gate"
     source = "Countermark's image gate"
-    Options = Everything
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: Everything, context: Context) -> Measured:
         images = context.library.images(entry.evidence)
         rows = [(skipped["file"], False, skipped["code"]) for skipped in images.skipped]
         for item in images.items:
@@ -125,7 +120,7 @@ class Readable(Check):
                 rows.append((item.name, True, ""))
             except CountermarkError as error:
                 rows.append((item.name, False, error.code))
-        measured = census(context, entry, rows)
+        measured = census(context, rows)
         if len(rows) < entry.least:
             short = f"{len(rows)} files are fewer than the {entry.least} that the policy asks for."
             return Measured(measured.estimate, short=short, detail=measured.detail)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured, Slice
 from countermark.app.audit.checks.detector import DETECTABLE, RELIABLE, AtRate, Delivered
-from countermark.app.audit.samples import Request, Scored
+from countermark.app.audit.samples import Item, Request, Scored
 from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.core.intervals import Estimate
 from countermark.core.perturb import DELIVERIES
+from countermark.core.results import Outcome
 from countermark.core.stats import weighted_auroc
 
 ROBUST = ("eu-ai-act/50.2/robust",)
@@ -59,7 +60,7 @@ class Under(CheckEntry):
         return policy.statistics.delivered if self.sample is None else self.sample
 
 
-def _chosen(names: np.ndarray, entry: Any) -> tuple[list[str], dict[str, int]]:
+def _chosen(names: np.ndarray, entry: Sliced) -> tuple[list[str], dict[str, int]]:
     """Names that are judged and the small ones that are not, with their counts."""
     found, counts = np.unique(names, return_counts=True)
     table = {str(n): int(c) for n, c in zip(found, counts, strict=True) if n and n in (entry.only or found)}
@@ -67,15 +68,17 @@ def _chosen(names: np.ndarray, entry: Any) -> tuple[list[str], dict[str, int]]:
     return judged, {n: c for n, c in table.items() if c < entry.smallest}
 
 
-class SliceCheck(Check):
+#: Options of a check over slices.
+OverSlices = TypeVar("OverSlices", bound=Sliced)
+
+
+class SliceCheck(Check[OverSlices]):
     """Base of checks that judge every slice of one evidence table."""
 
-    Options: ClassVar[type[CheckEntry]] = Sliced
-
-    def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
+    def requests(self, entry: OverSlices, policy: Policy) -> Iterator[Request]:
         yield Request(entry.evidence, entry.spec, limit=entry.limit(policy))
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: OverSlices, context: Context) -> Measured:
         scored = context.scores(entry.evidence, entry.spec, entry.limit(context.policy))
         names = np.array([self.name_of(item) for item in scored.items], dtype=str)
         judged, small = _chosen(names[scored.labels == self.label], entry)
@@ -88,14 +91,14 @@ class SliceCheck(Check):
 
     label: ClassVar[int]
 
-    def name_of(self, item: Any) -> str:
+    def name_of(self, item: Item) -> str:
         raise TypeError(f"{self.id} names no slices.")
 
-    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> Estimate:
+    def slice(self, scored: Scored, mask: np.ndarray, entry: OverSlices, context: Context) -> Estimate:
         raise TypeError(f"{self.id} measures no slices.")
 
 
-class WorstGenerator(SliceCheck):
+class WorstGenerator(SliceCheck[Sliced]):
     id = "detector.worst-generator"
     title = "Ranks the images of every generator above real ones"
     unit = "AUROC"
@@ -104,15 +107,15 @@ class WorstGenerator(SliceCheck):
     claims = DETECTABLE
     label = 1
 
-    def name_of(self, item: Any) -> str:
+    def name_of(self, item: Item) -> str:
         return str(item.generator)
 
-    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> Estimate:
+    def slice(self, scored: Scored, mask: np.ndarray, entry: Sliced, context: Context) -> Estimate:
         part = scored.subset(mask | (scored.labels == 0))
         return context.estimate(part, partial(weighted_auroc, part.labels, part.scores))
 
 
-class WorstSource(SliceCheck):
+class WorstSource(SliceCheck[SlicedAtRate]):
     id = "detector.worst-source"
     title = "Leaves photographs of every source alone"
     direction = "at-most"
@@ -120,12 +123,11 @@ class WorstSource(SliceCheck):
     source = "Clopper & Pearson 1934 on the effective sample size; Holm 1979"
     claims = RELIABLE
     label = 0
-    Options = SlicedAtRate
 
-    def name_of(self, item: Any) -> str:
+    def name_of(self, item: Item) -> str:
         return str(item.source)
 
-    def slice(self, scored: Scored, mask: np.ndarray, entry: Any, context: Context) -> Estimate:
+    def slice(self, scored: Scored, mask: np.ndarray, entry: SlicedAtRate, context: Context) -> Estimate:
         likely = float(context.library.detector().thresholds(entry.max_fpr).likely)
         keep = mask & (scored.labels == 0)
         clusters = scored.clusters[keep]
@@ -138,33 +140,26 @@ class HeldOut(WorstGenerator):
     title = "Ranks images of generators that it was not trained on above real ones"
     formula = "smallest AUROC over the generators named in 'only'"
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: Sliced, context: Context) -> Measured:
         training = " ".join(context.library.detector().card.training_data)
         seen = [name for name in entry.only if name and name in training]
         if seen:
             sentence = f"The card names {', '.join(seen)} as training data; nothing is held out there."
-            return Measured(outcome=_fail(), sentence=sentence, detail={"trained_on": seen})
+            return Measured(outcome=Outcome.FAIL, sentence=sentence, detail={"trained_on": seen})
         return super().measure(entry, context)
 
 
-def _fail() -> Any:
-    from countermark.core.results import Outcome
-
-    return Outcome.FAIL
-
-
-class PerturbedCheck(Check):
+class PerturbedCheck(Check[Under]):
     """Base of checks that compare or judge several perturbations of the same images."""
 
-    Options: ClassVar[type[CheckEntry]] = Under
     claims: ClassVar[tuple[str, ...]] = ROBUST
     native: ClassVar[bool] = False
 
-    def requests(self, entry: Any, policy: Policy) -> Iterator[Request]:
+    def requests(self, entry: Under, policy: Policy) -> Iterator[Request]:
         for spec in [*entry.specs.values(), *(["none"] if self.native else [])]:
             yield Request(entry.evidence, spec, limit=entry.limit(policy))
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: Under, context: Context) -> Measured:
         limit = entry.limit(context.policy)
         scores = {name: context.scores(entry.evidence, spec, limit) for name, spec in entry.specs.items()}
         before = context.scores(entry.evidence, "none", limit) if self.native else None
@@ -174,7 +169,7 @@ class PerturbedCheck(Check):
         detail = {} if first is None else context.sampled(first, entry.evidence)
         return Measured(slices=slices, short=short, detail=detail)
 
-    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> Estimate:
+    def one(self, after: Scored, before: Scored | None, entry: Under, context: Context) -> Estimate:
         raise TypeError(f"{self.id} measures nothing.")
 
 
@@ -185,7 +180,7 @@ class WorstDelivery(PerturbedCheck):
     formula = "smallest AUROC over the named deliveries (JPEG, resize, crop, blur, noise, screenshot, …)"
     source = "intersection-union test (Berger 1982) to pass; Holm 1979 to fail"
 
-    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> Estimate:
+    def one(self, after: Scored, before: Scored | None, entry: Under, context: Context) -> Estimate:
         return context.estimate(after, partial(weighted_auroc, after.labels, after.scores))
 
 
@@ -198,7 +193,7 @@ class Drop(PerturbedCheck):
     source = "paired cluster bootstrap; Holm 1979"
     native = True
 
-    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> Estimate:
+    def one(self, after: Scored, before: Scored | None, entry: Under, context: Context) -> Estimate:
         if before is None or before.items != after.items:
             raise TypeError("Both scores must be of the same images.")
 
@@ -217,7 +212,7 @@ class Flips(PerturbedCheck):
     source = "Clopper & Pearson 1934 on the effective sample size; Holm 1979"
     native = True
 
-    def one(self, after: Scored, before: Scored | None, entry: Any, context: Context) -> Estimate:
+    def one(self, after: Scored, before: Scored | None, entry: Under, context: Context) -> Estimate:
         if before is None:
             raise TypeError("Flips need the native scores.")
         likely = float(context.library.detector().thresholds(entry.max_fpr).likely)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
-from countermark.app.audit.checks.base import Check, Context, Measured
+from countermark.app.audit.checks.base import Check, Context, Entry, Measured
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.errors import WeightsError
 from countermark.core.results import Outcome
@@ -43,7 +42,7 @@ def subject_card(context: Context) -> WeightsCard:
     return read_card(weights_path(context))
 
 
-class WeightsCheck(Check):
+class WeightsCheck(Check[Entry]):
     """A property that the weights have or have not."""
 
     kinds = ("detector", "generator")
@@ -51,24 +50,24 @@ class WeightsCheck(Check):
     default_threshold = 1.0
     claims = SUPPLY
 
-    def problems(self, entry: Any, context: Context) -> list[str]:
+    def problems(self, entry: Entry, context: Context) -> list[str]:
         """Sentences; none means that the property holds."""
         raise TypeError(f"{self.id} looks at nothing.")
 
-    def measure(self, entry: Any, context: Context) -> Measured:
+    def measure(self, entry: Entry, context: Context) -> Measured:
         found = self.problems(entry, context)
         if found:
             return Measured(outcome=Outcome.FAIL, sentence=" ".join(found), detail={"problems": found})
         return Measured(outcome=Outcome.PASS, sentence=f"Holds for {weights_path(context).name}.")
 
 
-class Format(WeightsCheck):
+class Format(WeightsCheck[CheckEntry]):
     id = "weights.format"
     title = "Weights are safetensors and run no code"
     formula = "the file parses as safetensors; no pickle lies beside it"
     source = "safetensors format; CVE-2025-32434"
 
-    def problems(self, entry: Any, context: Context) -> list[str]:
+    def problems(self, entry: CheckEntry, context: Context) -> list[str]:
         path, files = weights_path(context), weight_files(context)
         missing = [f"{file.name} does not exist." for file in files if not file.is_file()]
         if missing:
@@ -105,7 +104,7 @@ def _header_problem(path: Path) -> str:
     return ""
 
 
-class Checksum(WeightsCheck):
+class Checksum(WeightsCheck[CheckEntry]):
     id = "weights.checksum"
     title = "Weights are the file that the card and the policy name"
     formula = (
@@ -114,7 +113,7 @@ class Checksum(WeightsCheck):
     )
     source = "FIPS 180-4"
 
-    def problems(self, entry: Any, context: Context) -> list[str]:
+    def problems(self, entry: CheckEntry, context: Context) -> list[str]:
         path, files = weights_path(context), weight_files(context)
         missing = [f"{file.name} does not exist." for file in files if not file.is_file()]
         if missing:
@@ -141,14 +140,13 @@ class CardOptions(CheckEntry):
     )
 
 
-class Card(WeightsCheck):
+class Card(WeightsCheck[CardOptions]):
     id = "weights.card"
     title = "The model card is complete"
     formula = "every required field of the card is filled in"
     source = "Mitchell et al. 2019, Model Cards for Model Reporting"
-    Options = CardOptions
 
-    def problems(self, entry: Any, context: Context) -> list[str]:
+    def problems(self, entry: CardOptions, context: Context) -> list[str]:
         try:
             card = subject_card(context)
         except WeightsError as error:
@@ -160,13 +158,13 @@ class Card(WeightsCheck):
         ]
 
 
-class Licence(WeightsCheck):
+class Licence(WeightsCheck[CheckEntry]):
     id = "weights.licence"
     title = "The licence is on the allow-list"
     formula = "each part of the card's licence starts with an identifier from subject.licences"
     source = "SPDX licence identifiers"
 
-    def problems(self, entry: Any, context: Context) -> list[str]:
+    def problems(self, entry: CheckEntry, context: Context) -> list[str]:
         allowed = {name.lower() for name in context.policy.subject.licences}
         if not allowed:
             return ["The policy names no allowed licences (subject.licences)."]
