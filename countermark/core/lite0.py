@@ -12,6 +12,7 @@ import importlib.util
 import pickletools
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -32,12 +33,10 @@ def load_lite0(*, classifier: bool = False) -> nn.Module:
         classifier: Return logits [N, 1000] instead of pooled features [N, 1280].
 
     Raises:
-        MissingExtraError: the package is not installed.
+        MissingExtraError: the package, or timm, is not installed.
         WeightsError: its file is not the one that is known.
     """
-    import timm
-
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    network = _timm().create_model("tf_efficientnet_lite0", pretrained=False)
     network.load_state_dict(lite0_tensors())
     if not classifier:
         network.classifier = nn.Identity()
@@ -46,9 +45,7 @@ def load_lite0(*, classifier: bool = False) -> nn.Module:
 
 def lite0_tensors() -> dict[str, Tensor]:
     """The weights under timm's names for ``tf_efficientnet_lite0``, classifier included."""
-    import timm
-
-    names = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    names = _timm().create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
     kinds = [np.dtype("<i8") if like.dtype == torch.int64 else np.dtype("<f4") for like in names.values()]
     storages = _storages(_read(), [kind.itemsize for kind in kinds])
     tensors = {}
@@ -57,6 +54,15 @@ def lite0_tensors() -> dict[str, Tensor]:
             raise WeightsError(f"{FILE} does not fit: {name} has another size.")
         tensors[name] = _unfold(torch.from_numpy(np.frombuffer(raw, kind).copy()), like.shape)
     return tensors
+
+
+def _timm() -> ModuleType:
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingExtraError("timm", "quality") from error
+    found: ModuleType = timm
+    return found
 
 
 def _unfold(values: Tensor, shape: torch.Size) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from countermark.core.errors import ConfigError, TrainingError
+from countermark.core.errors import ConfigError, MissingExtraError, TrainingError
 from countermark.core.images import Pixels
 from countermark.core.networks import CriticTrunk, initialise
 from countermark.core.seeds import rng
@@ -221,7 +221,10 @@ class BackboneDetector(PatchDetector):
     }
 
     def build(self) -> PatchClassifier:
-        import timm
+        try:
+            import timm
+        except ImportError as error:
+            raise MissingExtraError("timm", "train") from error
 
         name, stage = str(self.config["backbone"]), int(self.config["stage"])
         front = make_front_end(str(self.config["frontend"]))

@@ -14,14 +14,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from countermark.core.errors import OutputError, TrainingError
+from countermark.core.errors import MissingExtraError, OutputError, TrainingError
 from countermark.core.images import write_image
 from countermark.core.seeds import torch_rng
 from countermark.generators.families.base import SelfSupervised
@@ -33,6 +32,9 @@ from countermark.generators.recipes.schema import Recipe
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
 from countermark.generators.training.steps import Losses, StepLoop
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PREVIEW = 36
 
@@ -249,7 +251,15 @@ class _Run:
 
 
 def make_fabric(recipe: Recipe, devices: int | str = 1, accelerator: str = "auto") -> Fabric:
-    """Devices and precision for a run; ``devices`` above 1 starts that many processes."""
+    """Devices and precision for a run; ``devices`` above 1 starts that many processes.
+
+    Raises:
+        MissingExtraError: lightning-fabric is not installed.
+    """
+    try:
+        from lightning_fabric import Fabric
+    except ImportError as error:
+        raise MissingExtraError("lightning-fabric", "train") from error
     precision = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
@@ -257,7 +267,7 @@ def make_fabric(recipe: Recipe, devices: int | str = 1, accelerator: str = "auto
 
 
 def _place(network: nn.Module, device: torch.device) -> nn.Module:
-    return network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    return network.to(device).to(memory_format=torch.channels_last).train()
 
 
 def _step(fabric: Fabric, optimiser: torch.optim.Optimizer, network: nn.Module, value: Tensor) -> None:
