@@ -71,7 +71,9 @@ def load_generator(name_or_path: str | Path, device: str | None = None) -> Loade
         with torch_seeded(0):  # first weights are drawn, and overwritten at once
             network = family.build_generator(family.parse(card.config))
     except ConfigError as error:
-        raise WeightsError(f"The card of {path.name} is not understood: {error.message}") from error
+        raise WeightsError(
+            f"The card of {path.name} is not understood: {error.message}", hint=error.hint
+        ) from error
     try:
         network.load_state_dict({k: _full(v) for k, v in tensors.items()})
     except RuntimeError as error:

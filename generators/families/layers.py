@@ -67,7 +67,7 @@ class ConditionalBatchNorm(nn.BatchNorm2d):
         self.scale_shift = nn.Linear(code, 2 * features)
         self.strength = strength
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         if labels is None:
             raise ConfigError("A class-conditional generator needs labels.")
         gain, shift = (self.strength * self.scale_shift(self.code(labels))).chunk(2, dim=1)

@@ -173,8 +173,8 @@ class _Run:
         self.numbers = np.array([small.classes.index(c) for c in pictures.classes], np.int64)
         with torch_seeded(settings.seed):
             stage, critic = GrowthStage(config), build_critic(config)
-        self.stage = stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.critic = critic.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.stage = stage.to(memory_format=torch.channels_last)
+        self.critic = critic.to(memory_format=torch.channels_last)
         self.average = Ema(self.stage, half_life=3000)
         self.opt_g = torch.optim.Adam(self.stage.parameters(), settings.rate, (0.5, 0.99))
         self.opt_d = torch.optim.Adam(self.critic.parameters(), settings.critic_rate, (0.0, 0.99))

@@ -135,7 +135,7 @@ def sample_species(species: Species, pictures: Pictures, count: int, *, images: 
                 latent=config.latent, seed=species.seed, progress=False, fabric=make_fabric(recipe),
             )  # fmt: skip
         network = fitted.average if species.averaged else fitted.generator
-    network = network.float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network = network.float().to(memory_format=torch.contiguous_format)
     finish(network, plain, config.latent, species.seed, count=512)
     network.eval()
     parts = []

@@ -126,7 +126,7 @@ def mix(several: Sequence[Statistics], weights: Sequence[float]) -> Statistics:
 
     def blend(kind: str) -> tuple[Tensor, ...]:
         levels = zip(*(getattr(s, kind) for s in several), strict=True)
-        return tuple(sum(w * v for w, v in zip(shares, level, strict=True)) for level in levels)  # type: ignore[misc]
+        return tuple(sum(w * v for w, v in zip(shares, level, strict=True)) for level in levels)
 
     return Statistics(blend("means"), blend("deviations"))
 

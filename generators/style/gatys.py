@@ -178,7 +178,7 @@ def _optimise(
         rough = (x[..., 1:] - x[..., :-1]).abs().mean() + (x[..., 1:, :] - x[..., :-1, :]).abs().mean()
         outside = (x.abs() - 1).clamp_min(0).square().mean()
         loss = 100 * (settings.content_weight * near + strength * alike + 0.02 * rough + outside)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]

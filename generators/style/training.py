@@ -164,7 +164,7 @@ class _Run:
         self.photographs, self.paintings = photographs, paintings
         with torch_seeded(settings.seed):
             network = AdainDecoder(config)
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         calibrate(network, encoder, _crops(photographs, 16, settings.side, rng(settings.seed, "calibrate")))
         self.average = Ema(network, half_life=1500)
         self.optimiser = torch.optim.Adam(network.parameters(), settings.rate, (0.9, 0.99))

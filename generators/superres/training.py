@@ -133,7 +133,7 @@ class _Run:
         self.settings, self.photographs = settings, photographs
         with torch_seeded(settings.seed):
             self.network, self.critic = SuperResolver(config), DetailCritic(config)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)
         self.average = Ema(self.network, half_life=2000)
         self.opt_g = torch.optim.Adam(self.network.parameters(), settings.rate, (0.9, 0.99))
         self.opt_d = torch.optim.Adam(self.critic.parameters(), settings.rate, (0.5, 0.99))
