@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 import os.path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 _HERE = os.path.dirname(os.path.abspath(__file__))
 if not os.path.isdir(os.path.join(_HERE, "reports")):
     __path__.append(os.path.dirname(_HERE))
+
+# Library code logs and never prints: without a handler of the caller's nothing is said.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = ["__version__", "audit", "generate", "scan", "sign", "train", "verify"]
 

@@ -18,6 +18,7 @@ from countermark.cli import (
     evaluate,
     generate,
     keys,
+    logs,
     models,
     recipe,
     records,
@@ -36,8 +37,6 @@ from countermark.core.version import VERSION
 
 app = typer.Typer(
     name="countermark",
-    help="Tests images for synthetic origin and marks the ones that are generated.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -70,13 +69,35 @@ def _version(show: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
+#: What ``countermark`` alone prints before the list of commands.
+FIRST = """\
+What would you like to do?
+
+  Try everything on this machine   countermark demo
+  Ask where pictures come from     countermark scan photo.jpg pictures/ --output html=report.html
+  Check a picture's credential     countermark verify photo.jpg --tree
+  Sign what you generate           countermark sign made.png signed.png --generator my-model/1
+  Hold a detector to a policy      countermark audit init detector > policy.toml
+                                   countermark audit policy.toml --output html=audit.html
+"""
+
+
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
+    verbose: int = typer.Option(
+        0, "--verbose", "-v", count=True, show_default=False, help="Say what is going on; twice: everything."
+    ),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print results and errors only."),
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
-    """Runs before every command."""
+    """Tests images for synthetic origin and marks the ones that are generated."""
+    logs.start(verbose=verbose, quiet=quiet)
+    if context.invoked_subcommand is None:
+        typer.echo(FIRST)
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -106,3 +127,5 @@ def run(arguments: list[str]) -> int:
             raise
         error.show()  # wrong usage; typer keeps click's classes in places that differ by version
         return USAGE
+    finally:
+        logs.stop()

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from countermark.cli.logs import tell
 from countermark.cli.output import (
     FORMAT,
     JSON,
@@ -81,7 +82,9 @@ def run(
 
 
 @app.command("init")
-def init(kind: str = typer.Argument(..., help="detector, generator, pipeline or demo.")) -> int:
+def init(
+    kind: str = typer.Argument(..., help="What is audited: detector, generator, pipeline or demo."),
+) -> int:
     """Print a commented policy to start from."""
     from countermark.app.audit import starter
 
@@ -109,7 +112,7 @@ def blind_spots(
     budget: int = typer.Option(60, "--budget", min=4, help="Edit sequences that each search tries."),
     length: int = typer.Option(2, "--length", min=1, max=6, help="Edits in a sequence."),
     max_fpr: float = typer.Option(0.01, "--max-fpr", min=1e-6, max=0.5, help="Sets the threshold."),
-    seed: int = typer.Option(0, "--seed", min=0),
+    seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
     as_json: bool = JSON,
@@ -149,7 +152,7 @@ def card(
         typer.echo(text, nl=False)
     else:
         atomic_write(output, text, overwrite=True)
-        typer.echo(f"Wrote {output}", err=True)
+        tell(f"Wrote {output}")
     return PASS
 
 

@@ -35,7 +35,7 @@ def augment(
     seeds: int = typer.Option(5, "--seeds", min=2, max=100, help="Splits to compare over."),
     shares: list[float] = typer.Option([0.5, 2.0], "--share", help="Generated over real images; repeatable."),
     per_class: int | None = typer.Option(None, "--per-class", min=2, help="Use so few of each class."),
-    seed: int = typer.Option(0, "--seed", min=0),
+    seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     as_json: bool = JSON,
 ) -> int:
     """Fill up the small classes of a labelled folder, and measure whether that helps."""

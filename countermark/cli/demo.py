@@ -18,7 +18,7 @@ def demo(
     out: Path = typer.Option(Path("countermark-demo"), "--out", "-o", help="Folder; must not exist yet."),
     photos: Path | None = typer.Option(None, "--photos", help="Your own photographs, scanned along."),
     generator: str = typer.Option("flowers-64", "--generator", help="Which shipped generator draws."),
-    seed: int = typer.Option(0, "--seed", min=0),
+    seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     as_json: bool = JSON,
 ) -> int:
     """Generate, mark, sign, launder, scan, verify, audit and report. No network."""

@@ -19,7 +19,9 @@ app = typer.Typer(
 )
 trust = typer.Typer(help="Trust lists: whose signatures count.", no_args_is_help=True)
 app.add_typer(trust, name="trust")
-ALGORITHM = typer.Option("es256", "--algorithm", help="es256, es384, ps256, ed25519 …")
+ALGORITHM = typer.Option(
+    "es256", "--algorithm", help="Of the key: es256, es384, es512, ps256, ps384, ps512 or ed25519."
+)
 
 
 @app.command("list")
@@ -37,9 +39,9 @@ def list_keys(as_json: bool = JSON) -> int:
 
 @app.command("create")
 def create(
-    name: str = typer.Argument("default"),
+    name: str = typer.Argument("default", help="Name of the identity."),
     algorithm: str = ALGORITHM,
-    days: int = typer.Option(365, "--days", min=1, max=3650),
+    days: int = typer.Option(365, "--days", min=1, max=3650, help="How long the certificate lasts."),
     passphrase: str | None = PASSPHRASE,
     passphrase_file: Path | None = PASSPHRASE_FILE,
     timestamp_url: str | None = typer.Option(None, "--timestamp-url", help="RFC 3161 authority."),
@@ -61,11 +63,11 @@ def create(
 
 @app.command("request")
 def request(
-    name: str,
-    organization: str = typer.Option(..., "--organization"),
-    common_name: str = typer.Option(..., "--common-name"),
+    name: str = typer.Argument(..., help="Name of the identity."),
+    organization: str = typer.Option(..., "--organization", help="As the authority knows it."),
+    common_name: str = typer.Option(..., "--common-name", help="Name of who signs."),
     out: Path = typer.Option(..., "--out", "-o", help="Where the signing request goes."),
-    country: str | None = typer.Option(None, "--country"),
+    country: str | None = typer.Option(None, "--country", help="Two letters."),
     algorithm: str = ALGORITHM,
     passphrase: str | None = PASSPHRASE,
     passphrase_file: Path | None = PASSPHRASE_FILE,
@@ -88,7 +90,7 @@ def request(
 
 @app.command("import")
 def import_keys(
-    name: str,
+    name: str = typer.Argument(..., help="Name of the identity."),
     chain: Path | None = typer.Option(None, "--chain", help="PEM certificates, signing certificate first."),
     key: Path | None = typer.Option(None, "--key", help="PEM private key."),
     pkcs12: Path | None = typer.Option(None, "--pkcs12", help="PKCS#12 file instead."),
@@ -118,10 +120,10 @@ def import_keys(
 
 @app.command("rotate")
 def rotate(
-    name: str,
+    name: str = typer.Argument(..., help="Name of the identity."),
     passphrase: str | None = PASSPHRASE,
     passphrase_file: Path | None = PASSPHRASE_FILE,
-    days: int = typer.Option(365, "--days", min=1),
+    days: int = typer.Option(365, "--days", min=1, help="How long the certificate lasts."),
 ) -> int:
     """Give an identity a new key and certificate."""
     from countermark.provenance.identities.lifecycle import rotate_identity
@@ -132,7 +134,10 @@ def rotate(
 
 
 @app.command("expire")
-def expire(name: str, reason: str = typer.Option("taken out of use", "--reason")) -> int:
+def expire(
+    name: str = typer.Argument(..., help="Name of the identity."),
+    reason: str = typer.Option("taken out of use", "--reason", help="Stays with the identity."),
+) -> int:
     """Take an identity out of use; what it signed stays valid."""
     from countermark.provenance.identities.lifecycle import expire_identity
 
@@ -141,7 +146,10 @@ def expire(name: str, reason: str = typer.Option("taken out of use", "--reason")
 
 
 @app.command("revoke")
-def revoke(name: str, reason: str = typer.Option("key compromised", "--reason")) -> int:
+def revoke(
+    name: str = typer.Argument(..., help="Name of the identity."),
+    reason: str = typer.Option("key compromised", "--reason", help="Stays with the identity."),
+) -> int:
     """Revoke an identity; what it signed is no longer trusted here."""
     from countermark.provenance.identities.lifecycle import revoke_identity
 
@@ -150,7 +158,10 @@ def revoke(name: str, reason: str = typer.Option("key compromised", "--reason"))
 
 
 @app.command("doctor")
-def doctor(certificate: Path, as_json: bool = JSON) -> int:
+def doctor(
+    certificate: Path = typer.Argument(..., help="PEM file of the chain, signing certificate first."),
+    as_json: bool = JSON,
+) -> int:
     """Say everything that keeps a certificate chain from signing Content Credentials."""
     from countermark.provenance.identities.doctor import examine
 

@@ -48,7 +48,7 @@ def _shortened(value: Any) -> Any:
 
 def models(
     name: str | None = typer.Argument(None, help="Show this model's card."),
-    kind: str | None = typer.Option(None, "--kind", help="detector or generator."),
+    kind: str | None = typer.Option(None, "--kind", help="Only these: detector or generator."),
     as_json: bool = JSON,
 ) -> int:
     """List the shipped models, or show a card."""

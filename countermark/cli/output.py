@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from countermark.cli.logs import is_quiet, tell
 from countermark.core.errors import ConfigError, CountermarkError
+from countermark.reports.text import visible
 
 if TYPE_CHECKING:
     from countermark.reports import Thumbnail
@@ -23,7 +25,7 @@ PASS, FAIL, ERROR, NOTHING, USAGE = 0, 1, 2, 3, 4
 
 JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
 FORMAT = typer.Option(
-    "console", "--format", "-f", help="What to print: console, json, markdown, sarif, junit …"
+    "console", "--format", "-f", help="What to print: console, json, markdown, html, sarif, junit or badge."
 )
 OUTPUT = typer.Option(
     [], "--output", "-o", metavar="FORMAT=PATH", help="Write a report too; may be given several times."
@@ -50,7 +52,7 @@ def write_all(
 
     for output in outputs:
         path = write_report(document, output, images=images, overwrite=True)
-        typer.echo(f"Wrote {path}", err=True)
+        tell(f"Wrote {path}")
 
 
 def check_outputs(kind: str, format: str, as_json: bool, outputs: Sequence[str]) -> None:
@@ -111,15 +113,15 @@ def show_record(record: Any, *, as_json: bool, text: str) -> None:
 
 def explain(error: CountermarkError) -> None:
     """An error on standard error: what happened, then what to do."""
-    typer.secho(f"Error: {error.message}", err=True, fg="red")
+    typer.secho(f"Error: {visible(error.message)}", err=True, fg="red")
     if error.hint:
-        typer.echo(f"  {error.hint}", err=True)
+        typer.echo(f"  {visible(error.hint)}", err=True)
 
 
 @contextmanager
 def progress(title: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error while a terminal looks on; yields ``advance(steps)``."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or is_quiet() or not sys.stderr.isatty():
         yield lambda steps: None
         return
     from rich.console import Console

@@ -25,7 +25,9 @@ REPOSITORY = typer.Option(None, "--repository", help="Database URL; your own by 
 
 @app.command("list")
 def list_records(
-    limit: int = typer.Option(50, "--limit", min=1), repository: str | None = REPOSITORY, as_json: bool = JSON
+    limit: int = typer.Option(50, "--limit", min=1, help="Records to list."),
+    repository: str | None = REPOSITORY,
+    as_json: bool = JSON,
 ) -> int:
     """List records, oldest first."""
     with opened(repository) as records:
@@ -38,7 +40,7 @@ def list_records(
 
 @app.command("show")
 def show(
-    manifest_id: str,
+    manifest_id: str = typer.Argument(..., help="Identifier of the manifest, as records list prints it."),
     out: Path | None = typer.Option(None, "--out", "-o", help="Write the manifest store here (.c2pa)."),
     repository: str | None = REPOSITORY,
     as_json: bool = JSON,
@@ -60,7 +62,9 @@ def show(
 
 
 @app.command("export")
-def export(out: Path, repository: str | None = REPOSITORY) -> int:
+def export(
+    out: Path = typer.Argument(..., help="The file to write."), repository: str | None = REPOSITORY
+) -> int:
     """Write all records and traces to a JSON-lines file (0600)."""
     from countermark.provenance.repository.exchange import export as write
 
@@ -71,7 +75,7 @@ def export(out: Path, repository: str | None = REPOSITORY) -> int:
 
 @app.command("import")
 def import_records(
-    source: Path,
+    source: Path = typer.Argument(..., help="A file that records export wrote."),
     restore_deleted: bool = typer.Option(False, "--restore-deleted", help="Add deleted ones again."),
     repository: str | None = REPOSITORY,
 ) -> int:
@@ -86,7 +90,7 @@ def import_records(
 
 @app.command("delete")
 def delete(
-    manifest_id: str,
+    manifest_id: str = typer.Argument(..., help="Identifier of the manifest, as records list prints it."),
     reason: str = typer.Option(..., "--reason", help="Stays in the trace."),
     repository: str | None = REPOSITORY,
 ) -> int:

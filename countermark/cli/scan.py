@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from countermark.app.scan.suppressions import Ignored
 
+from countermark.cli.logs import warn
 from countermark.cli.output import (
     FORMAT,
     JSON,
@@ -32,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
 def scan(
     paths: list[str] = typer.Argument(None, help="Images and folders; - reads a list from standard input."),
     max_fpr: float | None = typer.Option(
-        None, "--max-fpr", help="Share of photographs that may be called likely-synthetic [default: 0.01]."
+        None, "--max-fpr", help="Share of photographs that may be called likely-synthetic; 0.01 by default."
     ),
     stress: bool | None = typer.Option(
         None, "--stress/--no-stress", help="Score altered copies too; a flip means unsure."
@@ -82,7 +83,7 @@ def scan(
     ignored = _ignored(config.ignore)
     files = list(iter_image_paths(_sources(paths)))
     if not files:
-        typer.echo("No images found.", err=True)
+        warn("No images found.")
         return NOTHING
     model = load_detector(config.detector)
     if thresholds is not None:
@@ -114,7 +115,7 @@ def scan(
     }
     suppressed = suppressions(results, ignore=ignored, baseline=known)
     for sentence in expired(results, ignored):
-        typer.echo(sentence, err=True)
+        warn(sentence)
     document = scan_document(
         results, settings=settings, failing=failing(results, config.fail_on), suppressed=suppressed
     )

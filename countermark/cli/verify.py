@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from countermark.cli.logs import warn
 from countermark.cli.output import ERROR, FAIL, FORMAT, JSON, NOTHING, OUTPUT, PASS, explain, show, write_all
 from countermark.cli.records import REPOSITORY, opened
 
@@ -42,7 +43,7 @@ def verify(
         raise ConfigError(f"{require!r} cannot be required.", hint=f"Use one of {', '.join(ORDER[:3])}.")
     files = list(iter_image_paths(paths))
     if not files:
-        typer.echo("No images found.", err=True)
+        warn("No images found.")
         return NOTHING
     found = []
     with opened(repository) if repository else nullcontext() as place:
@@ -69,7 +70,7 @@ def verify(
     write_all(document, output)
     for each in () if trust else default_lists():
         if each.outdated():
-            typer.echo(each.outdated(), err=True)
+            warn(each.outdated())
     below = require is not None and any(ORDER.index(r.state) > ORDER.index(require) for r in found)
     if below or any(r.state == "invalid" for r in found):
         return FAIL

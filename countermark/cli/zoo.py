@@ -21,7 +21,7 @@ def zoo(
     per_species: int = typer.Option(50, "--per-species", min=1, help="Images of each."),
     size: int = typer.Option(64, "--size", help="Side in pixels: 16, 32, 64, 128 or 256."),
     images: int = typer.Option(4000, "--images", min=1, help="Images that a full training is shown."),
-    seed: int = typer.Option(0, "--seed", min=0),
+    seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     as_json: bool = JSON,
 ) -> int:
     """Draw generators that differ in every part that leaves a trace; tag every image with its recipe."""

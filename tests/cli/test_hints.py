@@ -61,6 +61,7 @@ SPOKEN_BY: dict[str, tuple[str, ...]] = {
     ),
     "generators/augmentation/filling.py": ("train generator",),
     "generators/base.py": ("generate",),
+    "generators/data/published.py": ("train generator",),
     "generators/style/generator.py": ("generate",),
 }
 #: Where an option's own declaration stands, names of options are no sentences.
@@ -104,7 +105,9 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 def problems(text: str) -> Iterator[str]:
     """What is wrong with the commands that a text names."""
-    for match in re.finditer(r"(?<![\w./:-])countermark ((?:[a-z][a-z0-9-]*(?![\w.*/…])[ \n]?)+)", text):
+    for match in re.finditer(
+        r"(?<![\w./:-])countermark ([a-z][a-z0-9-]*(?:[ \n][a-z][a-z0-9-]*(?![\w.*/…]))*)", text
+    ):
         words = match[1].split()
         known = max((n for n in range(len(words) + 1) if " ".join(words[:n]) in COMMANDS), default=0)
         name = " ".join(words[:known])
