@@ -162,6 +162,10 @@ class Repository:
         found = self._find(manifests.c.manifest_id == manifest_id, limit=1)
         return found[0][1] if found else None
 
+    def latest(self, limit: int = 50) -> list[ManifestRecord]:
+        """The records that were added last, newest first; at most ``MAX_RESULTS``."""
+        return [record for _, record in self._find(manifests.c.id > 0, limit=min(limit, MAX_RESULTS))]
+
     def by_sha256(self, sha256: str) -> list[ManifestRecord]:
         """Records of a signed file by its digest, newest first."""
         return [record for _, record in self._find(manifests.c.sha256 == sha256)]

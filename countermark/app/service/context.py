@@ -44,6 +44,7 @@ class Context:
         self.lane = Lane(workers=settings.workers, queue=settings.queue)
         self.budget = Budget(settings.waiting_bytes)
         self.warming = False
+        self.stopping = threading.Event()
         self._detector: Any = None
         self._detector_lock = threading.Lock()
         self._lookups: anyio.CapacityLimiter | None = None

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -30,6 +31,12 @@ _CODES = {
     429: "request.rate",
     503: "service.busy",
 }
+
+
+ErrorPage = Callable[[Request, int, dict[str, str], dict[str, str]], Response]
+
+#: Never answered with HTML, whatever the client says that it takes.
+_FOR_MACHINES = ("/v1/", "/.well-known/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
 
 class ErrorBody(BaseModel):
@@ -76,37 +83,49 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorBody, "description": titles[status]} for status in statuses}
 
 
-def install(app: FastAPI) -> None:
-    """Registers the handlers."""
+def install(app: FastAPI, routers: Sequence[APIRouter], *, page: ErrorPage | None = None) -> None:
+    """Registers the handlers.
+
+    Args:
+        routers: Whose routes there are, for the methods that an address knows.
+        page: Makes the answer for a browser that wants HTML.
+    """
+
+    def respond(request: Request, status: int, body: Any, headers: dict[str, str]) -> Response:
+        wanted = page is not None and "text/html" in request.headers.get("accept", "")
+        if page is None or not wanted or request.url.path.startswith(_FOR_MACHINES):
+            return JSONResponse(body, status, headers)
+        return page(request, status, body, headers)
 
     @app.exception_handler(StarletteHTTPException)
-    async def _http(request: Request, error: StarletteHTTPException) -> JSONResponse:
+    async def _http(request: Request, error: StarletteHTTPException) -> Response:
+        if error.status_code < 400:
+            return Response(status_code=error.status_code, headers=error.headers)
         body: Any = error.detail
         if not isinstance(body, dict):
             body = {"code": _CODES.get(error.status_code, "request.failed"), "detail": str(body), "hint": ""}
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            headers["Allow"] = ", ".join(_methods(app, request.url.path))
-        return JSONResponse(body, error.status_code, headers)
+            headers["Allow"] = ", ".join(_methods(routers, request.url.path))
+        return respond(request, error.status_code, body, headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         detail = f"{where}: {first['msg']}."
-        return JSONResponse({"code": "request.invalid", "detail": detail, "hint": ""}, 400)
+        return respond(request, 400, {"code": "request.invalid", "detail": detail, "hint": ""}, {})
 
     @app.exception_handler(CountermarkError)
-    async def _ours(request: Request, error: CountermarkError) -> JSONResponse:
+    async def _ours(request: Request, error: CountermarkError) -> Response:
         body = {"code": error.code, "detail": error.message, "hint": error.hint}
-        return JSONResponse(body, status_of(error))
+        return respond(request, status_of(error), body, {})
 
 
-def _methods(app: FastAPI, path: str) -> list[str]:
-    """All methods of a path; the router only names those of the first route that fits."""
+def _methods(routers: Sequence[APIRouter], path: str) -> list[str]:
+    """All methods of a path; the framework only names those of the first route that fits."""
     found: set[str] = set()
-    for template, operations in app.openapi()["paths"].items():
-        pattern = re.sub(r"\\\{[^}]*\\\}", ".+", re.escape(template))
-        if re.fullmatch(pattern, path):
-            found |= {method.upper() for method in operations}
+    for route in (route for router in routers for route in router.routes):
+        if isinstance(route, APIRoute) and route.path_regex.fullmatch(path):
+            found |= route.methods or set()
     return sorted(found)

@@ -19,6 +19,9 @@ from countermark.app.service import errors, health, images, resolution
 from countermark.app.service.context import Context
 from countermark.app.service.limits import Limited
 from countermark.app.service.observe import Observed
+from countermark.app.service.page import routes as page
+from countermark.app.service.page.access import Sessions
+from countermark.app.service.page.desk import Desk
 from countermark.app.service.settings import Settings
 from countermark.app.service.tokens import TokenStore
 from countermark.core.version import VERSION
@@ -38,12 +41,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     context = Context(settings)
+    tokens = TokenStore(settings.tokens)
+    desk = Desk(context)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         context.warming = settings.warm
         warming = asyncio.create_task(context.warm())
+        sweeping = asyncio.create_task(desk.sweep())
         yield
+        context.stopping.set()
+        sweeping.cancel()
+        await desk.close()
         await warming
         context.close()
 
@@ -58,10 +67,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.context = context
-    errors.install(app)
-    for part in (resolution, images, health):
-        app.include_router(part.router)
-    app.add_middleware(Limited, settings=settings, tokens=TokenStore(settings.tokens))
+    app.state.desk = desk
+    app.state.sessions = Sessions(tokens)
+    routers = [resolution.router, images.router, health.router]
+    if settings.page != "off":
+        routers.append(page.router)
+    errors.install(app, routers, page=None if settings.page == "off" else page.error_page)
+    for router in routers:
+        app.include_router(router)
+    app.add_middleware(Limited, settings=settings, tokens=tokens)
     app.add_middleware(Observed, metrics=context.metrics)
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     return app

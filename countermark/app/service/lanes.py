@@ -114,6 +114,7 @@ class Lane:
         self.queue = queue
         self.turns = Turns()
         self.running = 0
+        self.patient = 0  # waiting, but bounded by whoever handed them in
         self._pool: ThreadPoolExecutor | None = None
 
     async def __aenter__(self) -> Self:
@@ -133,7 +134,7 @@ class Lane:
     @property
     def full(self) -> bool:
         """Whether one more would be turned away."""
-        return self.running + len(self.turns) >= self.workers + self.queue
+        return self.running >= self.workers and len(self.turns) - self.patient >= self.queue
 
     async def run(
         self,
@@ -143,6 +144,7 @@ class Lane:
         batch: str = "",
         gone: Callable[[], Awaitable[bool]] | None = None,
         seen: Callable[[Ticket], None] | None = None,
+        patient: bool = False,
     ) -> T:
         """Runs a task on a worker when its turn has come.
 
@@ -151,12 +153,13 @@ class Lane:
             owner, batch: Whose task it is, see ``Turns``.
             gone: Asked once when the turn has come; True means that nobody waits for the answer.
             seen: Told the ticket, to ask ``turns.before`` for its place.
+            patient: Wait even if the queue is full; the caller bounds how many do.
 
         Raises:
             FullError: the queue is full.
             asyncio.CancelledError: nobody waits any more.
         """
-        if self.full:
+        if self.full and not patient:
             raise FullError()
         if self.running < self.workers and not len(self.turns):
             self.running += 1
@@ -165,6 +168,7 @@ class Lane:
             self.turns.add(ticket)
             if seen is not None:
                 seen(ticket)
+            self.patient += patient
             try:
                 await ticket.granted
             except asyncio.CancelledError:
@@ -173,6 +177,8 @@ class Lane:
                 else:
                     self.turns.drop(ticket)
                 raise
+            finally:
+                self.patient -= patient
         # Granted: this task counts among the running until it is released.
         try:
             if gone is not None and await gone():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -176,8 +176,16 @@ def rehearse(context: Context) -> None:
 
     ramp = np.linspace(0, 255, 256, dtype=np.uint8)
     picture = np.stack([np.tile(ramp, (256, 1)), np.tile(ramp[:, None], (1, 256)), np.full((256,) * 2, 90)])
-    data = encode_image(picture.transpose(1, 2, 0).astype(np.uint8), "jpeg")
-    scan_picture(context, data, stress=True)
-    verify_picture(context, data)
-    with suppress(CountermarkError):
-        context.detector().heatmap(picture.transpose(1, 2, 0).astype(np.uint8))
+    pixels = picture.transpose(1, 2, 0).astype(np.uint8)
+    data = encode_image(pixels, "jpeg")
+    steps: list[Callable[[], object]] = [
+        lambda: verify_picture(context, data),
+        context.detector,
+        lambda: scan_picture(context, data, stress=True),
+        lambda: context.detector().heatmap(pixels),
+    ]
+    for step in steps:
+        if context.stopping.is_set():  # told to stop while it starts
+            return
+        with suppress(CountermarkError):  # whoever comes first will be told
+            step()

@@ -1,0 +1,259 @@
+"""Everything that the page shows of one picture, made in two steps: the answer first, the map after it.
+
+Pictures that are shown are encoded anew from pixels: no byte of an upload goes back to a browser, but
+for the signed file that was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image
+
+from countermark.app.service.context import Context
+from countermark.app.service.work import scan_picture, verify_picture
+from countermark.core.errors import CountermarkError
+from countermark.core.images import Limits, LoadedImage, Pixels, encode_image, read_image
+from countermark.core.results import Failure, ScanResult, Verification, VerificationState
+from countermark.reports.text import visible
+
+#: Longest sides of what is shown, in pixels.
+VIEW_SIDE, THUMB_SIDE, MAP_SIDE = 1600, 240, 512
+#: Local scores below this are left clear in the map.
+MAP_FLOOR = 0.25
+MAX_ROWS, MAX_VALUE = 80, 400
+THUMBNAIL_LIMITS = Limits(max_bytes=2 << 20, max_pixels=4_000_000, max_side=4_000)
+#: The working points that are shown beside a score, and the share of photographs that each may flag.
+WORKING_POINTS = (("strict", 0.001), ("default", 0.01), ("review", 0.05))
+#: Shares of generated pictures among those received, for which the chance is worked out.
+PRIORS = (0.01, 0.1, 0.5)
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class WorkingPoint:
+    """A threshold by name: the share of photographs it may flag, both bounds, and a note or ''."""
+
+    name: str
+    max_fpr: float
+    likely: float
+    unsure: float
+    note: str = ""
+
+    def verdict(self, score: float) -> str:
+        if score >= self.likely:
+            return "likely-synthetic"
+        return "unsure" if score >= self.unsure else "no-evidence"
+
+
+@dataclass
+class Look:
+    """One examined picture. ``pictures`` are encoded, by the name under which they are served."""
+
+    name: str
+    data: bytes
+    image_format: str
+    width: int
+    height: int
+    notes: tuple[str, ...]
+    result: ScanResult
+    verification: Verification | None
+    failure: Failure | None
+    points: tuple[WorkingPoint, ...]
+    metadata: tuple[tuple[str, str, str], ...]
+    trust: str
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    thumbnails: dict[str, str] = field(default_factory=dict)
+    record: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return len(self.data) + sum(map(len, self.pictures.values()))
+
+
+def examine(context: Context, data: bytes, name: str, report: Report, *, max_fpr: float = 0.01) -> Look:
+    """The first step: everything but the map.
+
+    Args:
+        name: As the sender calls it; shown, never used as a path.
+        report: Told the stage that begins: ``reading``, ``credential``, ``detector``.
+
+    Raises:
+        ImageError: the bytes are no picture that may be read.
+    """
+    report("reading")
+    image = read_image(data, context.settings.limits, name=visible(name, 120))
+    pictures = {"view": _shrunk(image.pixels, VIEW_SIDE), "thumb": _shrunk(image.pixels, THUMB_SIDE)}
+    report("credential")
+    failure = None
+    verification: Verification | None = None
+    try:
+        verification = verify_picture(context, data, checked=True)
+    except CountermarkError as error:
+        failure = Failure(error.code, error.message, error.hint)
+    look = Look(
+        name=name,
+        data=data,
+        image_format=image.format,
+        width=image.width,
+        height=image.height,
+        notes=image.notes,
+        result=ScanResult("", image.sha256, None, None),
+        verification=verification,
+        failure=failure,
+        points=(),
+        metadata=describe_metadata(image),
+        trust=_trust_name(),
+        pictures=pictures,
+    )
+    _add_history(context, look)
+    report("detector")
+    look.result = scan_picture(context, data, max_fpr=max_fpr, stress=True)
+    look.points = working_points(context.detector())
+    return look
+
+
+def draw_map(context: Context, look: Look) -> None:
+    """The second step: where the score comes from, as an overlay; left out where there is none."""
+    if look.result.score is None:
+        return
+    with suppress(CountermarkError, AttributeError):
+        image = read_image(look.data, context.settings.limits)
+        look.pictures["map"] = overlay(context.detector().heatmap(image.pixels))
+
+
+def working_points(detector: Any) -> tuple[WorkingPoint, ...]:
+    """The detector's thresholds at every working point, strictest first."""
+    found = []
+    for name, rate in WORKING_POINTS:
+        bounds = detector.thresholds(rate)
+        note = str(getattr(bounds, "note", ""))
+        found.append(WorkingPoint(name, rate, float(bounds.likely), float(bounds.unsure), note))
+    return tuple(found)
+
+
+def chances(score: float) -> list[tuple[float, float]]:
+    """For each prior: the chance that a picture of this score is generated.
+
+    ``score`` is calibrated on as many generated pictures as photographs.
+
+    >>> [(prior, round(chance, 3)) for prior, chance in chances(0.9)]
+    [(0.01, 0.083), (0.1, 0.5), (0.5, 0.9)]
+    """
+    odds = score / max(1 - score, 1e-9)
+    found = []
+    for prior in PRIORS:
+        posterior = odds * prior / (1 - prior)
+        found.append((prior, posterior / (1 + posterior)))
+    return found
+
+
+def overlay(heat: np.ndarray) -> bytes:
+    """A heatmap (float in [0, 1], H x W) as a PNG that lies over the picture: clear where it is 0."""
+    height, width = heat.shape
+    scale = min(1.0, MAP_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.clip(cv2.resize(np.asarray(heat, np.float32), size, interpolation=cv2.INTER_AREA), 0, 1)
+    # Scores of photographs lie low: what colours at all begins where it could matter.
+    shown = np.clip((small - MAP_FLOOR) / (1 - MAP_FLOOR), 0, 1)
+    colours = cv2.applyColorMap((255 * (0.35 + 0.6 * shown)).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    alpha = (255 * np.sqrt(shown)).astype(np.uint8)
+    stored, encoded = cv2.imencode(".png", np.dstack([colours, alpha]))
+    if not stored:
+        raise CountermarkError("The map could not be encoded.", code="output.failed")
+    return encoded.tobytes()
+
+
+def describe_metadata(image: LoadedImage) -> tuple[tuple[str, str, str], ...]:
+    """Group, field and value of what stands in the file: EXIF, text fields, IPTC, XMP; bounded."""
+    from countermark.provenance.metadata.blocks import read_blocks
+
+    blocks = read_blocks(image.data, image.format)
+    rows: list[tuple[str, str, str]] = []
+    for blob in blocks.exif[:2]:
+        rows += _exif(blob)
+    rows += [("Text", key, value) for key, value in blocks.texts[:32]]
+    rows += [("IPTC", key, value) for key, value in blocks.iptc[:16]]
+    rows += [("XMP", "", " ".join(packet.split())) for packet in blocks.xmp[:2]]
+    return tuple((g, visible(k, 80), visible(v, MAX_VALUE)) for g, k, v in rows[:MAX_ROWS] if v)
+
+
+def _exif(blob: bytes) -> list[tuple[str, str, str]]:
+    rows = []
+    exif = Image.Exif()
+    try:
+        exif.load(blob)
+        tables: list[tuple[str, Mapping[int, Any], Mapping[int, str]]] = [("EXIF", dict(exif), ExifTags.TAGS)]
+        tables.append(("EXIF", exif.get_ifd(ExifTags.IFD.Exif), ExifTags.TAGS))
+        tables.append(("GPS", exif.get_ifd(ExifTags.IFD.GPSInfo), ExifTags.GPSTAGS))
+    except Exception:  # Pillow raises many kinds of errors on damaged EXIF
+        return [("EXIF", "", "damaged")]
+    for group, table, names in tables:
+        for tag, value in list(table.items())[:MAX_ROWS]:
+            if isinstance(value, bytes) and len(value) > 64:
+                value = f"{len(value)} bytes"
+            elif isinstance(value, Mapping):
+                continue
+            rows.append((group, str(names.get(tag, f"0x{tag:04x}")), str(value).strip("\0 ")))
+    return rows
+
+
+def _add_history(context: Context, look: Look) -> None:
+    """Thumbnails of the credential, and what the repository keeps of a recovered original."""
+    from countermark.provenance.credentials.pictures import thumbnails
+
+    verification = look.verification
+    if verification is None or not verification.chain:
+        return
+    manifest = None
+    if verification.state is VerificationState.RECOVERED:
+        with suppress(CountermarkError):
+            record = context.repository.by_manifest_id(verification.chain[0].label)
+            if record is not None:
+                manifest = record.store
+                look.record = {
+                    "created": record.created,
+                    "signer": record.signer,
+                    "generator": record.generator or "",
+                }
+                if record.sketch is not None:
+                    look.pictures["sketch"] = _sketch(record.sketch, look.width, look.height)
+    for number, (label, picture) in enumerate(thumbnails(look.data, manifest).items()):
+        with suppress(CountermarkError):
+            pixels = read_image(picture, THUMBNAIL_LIMITS).pixels
+            look.pictures[f"history-{number}"] = _shrunk(pixels, THUMB_SIDE)
+            look.thumbnails[label] = f"history-{number}"
+
+
+def _sketch(values: bytes, width: int, height: int) -> bytes:
+    """The repository's 64 x 64 grey values in the shape of the picture."""
+    grey = np.frombuffer(values, np.uint8).reshape(64, 64)
+    scale = 320 / max(width, height)
+    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    large = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC)
+    return encode_image(np.repeat(large[..., None], 3, axis=2), "jpeg", quality=85)
+
+
+def _shrunk(pixels: Pixels, side: int) -> bytes:
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return encode_image(pixels, "jpeg", quality=88)
+
+
+def _trust_name() -> str:
+    from countermark.provenance.identities.trust import default_trust
+
+    try:
+        return visible(default_trust().name, 200)
+    except CountermarkError as error:
+        return visible(error.message, 200)
