@@ -101,6 +101,11 @@ class FrozenNetwork(DetectorNetwork):
     def feature_shape(self) -> tuple[int, ...]:
         """Of one view's features."""
 
+    @property
+    @abstractmethod
+    def view_kinds(self) -> tuple[int, ...]:
+        """Places in whole, middle, native of the kinds of view that the head looks at."""
+
     @abstractmethod
     def view_features(self, views: np.ndarray) -> np.ndarray:
         """float32 [n, *feature_shape] of uint8 RGB views [n, 224, 224, 3]."""

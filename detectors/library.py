@@ -13,7 +13,7 @@ from countermark.core.weights import WeightsCard, load_weights, save_weights, sh
 from countermark.detectors.base import DETECTORS, Detector, DetectorNetwork
 from countermark.detectors.families import register_families
 from countermark.detectors.scoring.calibration import Calibrator
-from countermark.detectors.scoring.thresholds import ThresholdTable
+from countermark.detectors.scoring.thresholds import ARRAYS, ThresholdTable
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 
@@ -49,9 +49,10 @@ def load_detector(name: str | Path = "default", device: str | torch.device | Non
         raise WeightsError(f"{path.name} holds a {card.kind}, not a detector.", code="weights.kind")
     register_families()
     try:
+        scores = {name: tensors.pop(name) for name in ARRAYS}
+        table = ThresholdTable.from_arrays(scores, card.config["thresholds"])
         network = DETECTORS.get(card.family).restore(dict(card.config["network"]), tensors)
         calibrator = Calibrator.from_config(card.config["calibrator"])
-        table = ThresholdTable.from_config(card.config["thresholds"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path.name} and its card do not fit together: {error}") from error
     network = network.to(_device(device))
@@ -67,9 +68,15 @@ def save_detector(
     table: ThresholdTable,
     **card: Any,
 ) -> Path:
-    """Writes a detector's weights and card into ``folder``; ``card`` are further WeightsCard fields."""
+    """Writes a detector's weights and card into ``folder``; ``card`` are further WeightsCard fields.
+
+    The scores behind the thresholds stand beside the weights, under the same digest; the card, which people
+    read, names their sources and kinds only.
+    """
     tensors, config = network.state()
-    whole = {"network": config, "calibrator": calibrator.to_config(), "thresholds": table.to_config()}
+    arrays, groups = table.to_arrays()
+    tensors = tensors | {key: torch.from_numpy(value) for key, value in arrays.items()}
+    whole = {"network": config, "calibrator": calibrator.to_config(), "thresholds": groups}
     return save_weights(
         folder,
         tensors,

@@ -23,7 +23,7 @@ from countermark.detectors.fitting.histories import random_history
 from countermark.detectors.scoring.inference import best_dtype
 from countermark.detectors.scoring.views import SIDE, ViewPlan, crop_aspect, distinct, resize_short, views_of
 from countermark.detectors.towers.library import load_trunk
-from countermark.detectors.towers.packing import pack_state, unpack_state
+from countermark.detectors.towers.packing import PackedState, pack_state
 from countermark.detectors.towers.vit import GRID, POOLS, WIDTH, ClipTrunk
 
 KINDS = ("whole", "middle", "native")
@@ -67,8 +67,9 @@ class ProbeDetector(FrozenNetwork):
             trunk = make_trunk(check_config(config), 0)
         else:
             trunk = ClipTrunk(int(config["depth"]))
-            own = {k.removeprefix("trunk."): v for k, v in tensors.items() if k.startswith("trunk.")}
-            trunk.vit.load_state_dict(unpack_state(own, packed))
+            own = {k.removeprefix("trunk."): v.numpy() for k, v in tensors.items() if k.startswith("trunk.")}
+            state = PackedState(own, packed)
+            trunk.vit.load_state_dict({k: torch.from_numpy(state[k]) for k in trunk.vit.state_dict()})
         network = cls(trunk, config)
         weight = tensors["head.weight"].float()
         if weight.shape != network.weight.shape:
@@ -81,8 +82,9 @@ class ProbeDetector(FrozenNetwork):
         tensors = {"head.weight": self.weight, "head.bias": self.bias.reshape(())}
         if self.config["trunk"] != "random":
             return tensors, dict(self.config)
-        packed, plan = pack_state(self.trunk.vit.state_dict(), bits=8, group=64)
-        tensors |= {f"trunk.{name}": value for name, value in packed.items()}
+        state = {k: v.float().numpy() for k, v in self.trunk.vit.state_dict().items()}
+        packed, plan = pack_state(state, bits=8, group=64)
+        tensors |= {f"trunk.{name}": torch.from_numpy(value) for name, value in packed.items()}
         return tensors, {**self.config, "packed": plan}
 
     def to(self, device: torch.device) -> Self:
@@ -184,6 +186,10 @@ class ProbeDetector(FrozenNetwork):
         """Logits of stored features [n, 3, *feature_shape]."""
         weight = self.weight[self._used()].reshape(-1).numpy()
         return self.head_input(features) @ weight + float(self.bias)
+
+    @property
+    def view_kinds(self) -> tuple[int, ...]:
+        return tuple(self._used())
 
     def _used(self) -> list[int]:
         return [place for place, kind in enumerate(KINDS) if getattr(self.plan, kind)]

@@ -27,6 +27,7 @@ from countermark.core.seeds import derive, rng
 from countermark.detectors.fitting.histories import random_crop, random_edits, random_history
 from countermark.detectors.recipes.hardphotos import HARD, make_hard
 from countermark.detectors.recipes.twins import Reconstruct, cut_to_multiple, make_twin
+from countermark.detectors.scoring.kinds import kind_of
 from countermark.detectors.scoring.views import resize_short
 
 #: A delivery that shrinks is drawn only from pictures larger than this.
@@ -76,6 +77,7 @@ class Item:
         label: 1 for synthetic.
         group: What counts alike: the source, or generator and source.
         source: What is held out as a whole.
+        kind: Of picture, see ``countermark.detectors.scoring.kinds``; empty where it is not known.
     """
 
     row: int
@@ -83,6 +85,7 @@ class Item:
     label: int
     group: str
     source: str
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,8 @@ def plan_items(corpora: Sequence[Corpus], draws: Draws, seed: int) -> Plan:
         for name in names:
             twin = name == "pair-twin"
             counted = f"twin@{source}" if twin else group
-            items.append(Item(number, name, int(row.is_synthetic or twin), counted, source))
+            label = int(row.is_synthetic or twin)
+            items.append(Item(number, name, label, counted, source, kind_of(row.extra.get("kind", ""))))
     return Plan(tuple(corpora), draws, seed, rows, tuple(items))
 
 

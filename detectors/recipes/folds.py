@@ -74,6 +74,7 @@ def nested_scores(
     strata: np.ndarray,
     folds: np.ndarray,
     *,
+    kinds: np.ndarray | None = None,
     calibrator: str = "beta",
     max_fpr: float = 0.01,
     calibrate_on: np.ndarray | None = None,
@@ -84,8 +85,9 @@ def nested_scores(
         fit_and_score: Fits a head on one mask and returns logits of another.
         labels: [N], 1 for synthetic.
         groups: [N], what counts alike in the calibrator's weights.
-        strata: [N], of which no one may pass a threshold too often: sources in each delivery.
+        strata: [N], what counts alike in a threshold: sources in each delivery.
         folds: [N], from ``source_folds``.
+        kinds: [N], of which no one may pass a threshold too often; see ``ThresholdTable``.
         calibrator: See ``fit_calibrator``.
         max_fpr: Of the thresholds.
         calibrate_on: Mask of the rows that may be calibrated on; all if None.
@@ -113,6 +115,7 @@ def nested_scores(
         fitted = fit_calibrator(calibrator, scores[known], labels[known], weights)
         probabilities[inside] = fitted(logits[inside])
         real = known & (labels == 0)
-        table = ThresholdTable.fit(fitted(scores[real]), [str(s) for s in strata[real]])
+        named = kinds[real].tolist() if kinds is not None else ()
+        table = ThresholdTable.fit(fitted(scores[real]), strata[real].tolist(), named)
         likely[inside] = table.thresholds(max_fpr).likely
     return HeldOut(logits, probabilities, likely)

@@ -42,13 +42,17 @@ def draw_and_extract(
     compute: Callable[[np.ndarray], np.ndarray],
     reconstruct: Reconstruct,
     minutes: float = 1e9,
+    kinds: Sequence[int] = (0, 1, 2),
 ) -> bool:
-    """Draws and computes what is missing; True when nothing is left. ``minutes`` bound each of both."""
+    """Draws and computes what is missing; True when nothing is left. ``minutes`` bound each of both.
+
+    ``kinds`` of view are those that ``compute`` is asked for.
+    """
     for plan in plans:
         views = store_of(work, plan)
         if not views.draw(plan, reconstruct, minutes):
             return False
-        if not views.features(name, shape).extract(compute, minutes):
+        if not views.features(name, shape).extract(compute, minutes, kinds=kinds):
             return False
     return True
 

@@ -26,7 +26,8 @@ class Rows:
         self.sources = np.array([item.source for item in items])
         self.draws = np.array([item.draw for item in items])
         self.pictures = np.array([item.row for item in items])
-        #: What a threshold must hold for: every source in each delivery, and after histories and edits.
+        self.kinds = np.array([item.kind for item in items])
+        #: What counts alike in a threshold: every source in each delivery, and after histories and edits.
         self.strata = np.array([f"{item.source}, {condition_of(item.draw)}" for item in items])
 
     def learnt(self, kinds: Sequence[str]) -> np.ndarray:
@@ -79,6 +80,7 @@ def final_calibration(
     labels: np.ndarray,
     groups: np.ndarray,
     strata: np.ndarray,
+    kinds: np.ndarray,
     usable: np.ndarray,
     found: HeldOut,
 ) -> tuple[Any, ThresholdTable]:
@@ -86,7 +88,7 @@ def final_calibration(
     weights = np.sqrt(balanced_weights(labels[usable], groups[usable]))
     calibrator = fit_calibrator(recipe.calibration.kind, found.logits[usable], labels[usable], weights)
     real = usable & (labels == 0)
-    table = ThresholdTable.fit(calibrator(found.logits[real]), [str(s) for s in strata[real]])
+    table = ThresholdTable.fit(calibrator(found.logits[real]), strata[real].tolist(), kinds[real].tolist())
     return calibrator, table
 
 

@@ -68,7 +68,8 @@ def train_recipe(
     network = network or make_network(recipe)
     reconstruct = load_autoencoder(autoencoder) if autoencoder else simulate_upsampler
     shape = network.feature_shape
-    if not draw_and_extract(plans, work, recipe.name, shape, network.view_features, reconstruct, minutes):
+    compute, kinds = network.view_features, network.view_kinds
+    if not draw_and_extract(plans, work, recipe.name, shape, compute, reconstruct, minutes, kinds):
         return None
     left_out = read_corpus(apart) if apart else None
     items, features = gathered(plans, work, recipe.name, shape, left_out)
@@ -131,6 +132,7 @@ def fit_recipe(
             groups,
             rows.strata,
             rows.folds(part.folds, seed),
+            kinds=rows.kinds,
             calibrator=part.kind,
             max_fpr=part.max_fpr,
             calibrate_on=usable,
@@ -146,7 +148,7 @@ def fit_recipe(
     # One score a row, each picture's from one dealing: the mean of several heads would rank better than
     # the single head that ships.
     found = picked(dealings, rows.pictures % part.dealings)
-    calibrator, table = final_calibration(recipe, labels, groups, rows.strata, usable, found)
+    calibrator, table = final_calibration(recipe, labels, groups, rows.strata, rows.kinds, usable, found)
     flagged = calibrator(found.logits) >= table.thresholds(part.max_fpr).likely
     figures["at_the_shipped_threshold"] = at_shipped_threshold(labels, sources, draws, flagged)
     network.set_head(weight, bias)

@@ -10,7 +10,7 @@ uninterrupted run is needed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,15 +77,18 @@ class FeatureStore:
         self.done = _open(views.folder / f"{name}.done.npy", np.uint8, (items,))
         self.values = _open(views.folder / f"{name}.features.npy", np.float16, (items, 3, *shape))
 
-    def extract(self, compute: Compute, minutes: float = 1e9, batch: int = 6) -> bool:
-        """Computes what is missing of the views that are drawn; True when none is left."""
+    def extract(
+        self, compute: Compute, minutes: float = 1e9, batch: int = 6, kinds: Sequence[int] = (0, 1, 2)
+    ) -> bool:
+        """Computes what is missing of the views that are drawn, of ``kinds`` only; True when none is left."""
         stop = time.monotonic() + 60 * minutes
         waiting = np.flatnonzero((self.store.state[:] == DRAWN) & (self.done[:] == 0))
         for start in range(0, len(waiting), batch):
             if time.monotonic() > stop:
                 return False
             chosen = waiting[start : start + batch]
-            self.values[chosen] = view_features(compute, self.store.views[chosen])
+            found = view_features(compute, self.store.views[chosen][:, list(kinds)])
+            self.values[np.ix_(chosen, list(kinds))] = found
             self.done[chosen] = 1
         return True
 

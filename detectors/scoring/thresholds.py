@@ -1,5 +1,10 @@
 """Decision thresholds for a chosen false-positive rate, from scores of real images held apart.
 
+A threshold has to be of use to people: were it to hold for every single source, the worst source would
+decide for all of them, and next to nothing would be found. So a rate is one over *all* real images with
+every source counting alike, and beside it no *kind* of picture (photographs, paintings, screenshots …)
+may pass the threshold much more often: see ``ThresholdTable``.
+
 >>> table = ThresholdTable.fit([0.1] * 90 + [0.8] * 10, ["camera"] * 100)
 >>> table.thresholds(0.05).likely > 0.8
 True
@@ -7,23 +12,28 @@ True
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from countermark.core.errors import ConfigError
+from countermark.core.intervals import rate
+from countermark.core.results import Interval
 
-#: A whole source of real images may pass the threshold at most this many times as often as asked for.
-SOURCE_FACTOR = 5.0
+#: Rates with a name, side by side in reports.
+WORKING_POINTS: Mapping[str, float] = {"strict": 0.001, "default": 0.01, "review": 0.05}
+#: A whole kind of real picture may pass the threshold at most this many times as often as asked for.
+KIND_FACTOR = 5.0
+#: Kinds of fewer sources or images than these have no say: a few images show no rate.
+SMALLEST_KIND = (3, 60)
 #: The abstain band begins at the score that this many times ``max_fpr`` of the real images exceed.
 BAND_FACTOR = 10.0
 #: And never at the score that more than this share of them exceed.
 BAND_SHARE = 0.1
-SMALLEST_SOURCE = 20
-MAX_ENTRIES = 20_000
+MAX_ENTRIES = 50_000
+ARRAYS = ("thresholds.scores", "thresholds.groups")
 
 
 @dataclass(frozen=True)
@@ -41,29 +51,34 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class ThresholdTable:
-    """Scores of real images and the source of each, from which thresholds are read.
+    """Scores of real images, the source of each and its kind, from which thresholds are read.
 
-    A threshold for ``max_fpr`` is the larger of two: the score that at most ``max_fpr`` of the
-    images exceed when every source counts alike, and the score that no single source (of 20 images
-    or more) exceeds with more than five times ``max_fpr`` of its images. The abstain band begins at
-    the score that ten times ``max_fpr`` of the images exceed (at most 10 %), every source counting
-    alike: ``unsure`` accuses nobody, so it need not hold for every source, and "no evidence" beside
-    a high score misleads. Recipes count every delivery of a source as a source of its own.
+    A threshold for ``max_fpr`` is the larger of two: the score that at most ``max_fpr`` of the images
+    exceed when every source counts alike, and the score that no kind of picture (of three sources and 60
+    images or more) exceeds with more than five times ``max_fpr`` of its images, sources counting alike.
+    The abstain band begins at the score that ten times ``max_fpr`` of the images exceed (at most 10 %):
+    ``unsure`` accuses nobody, and "no evidence" beside a high score misleads.
     """
 
     scores: tuple[float, ...]
     sources: tuple[str, ...]
+    kinds: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, scores: Sequence[float] | np.ndarray, sources: Sequence[str]) -> ThresholdTable:
-        """From calibrated scores of real images and the source of each."""
+    def fit(
+        cls, scores: Sequence[float] | np.ndarray, sources: Sequence[str], kinds: Sequence[str] = ()
+    ) -> ThresholdTable:
+        """From calibrated scores of real images, the source of each, and its kind where that is known."""
         values = np.asarray(scores, dtype=np.float64)
         if not 0 < len(values) <= MAX_ENTRIES or len(values) != len(sources):
-            raise ConfigError("Thresholds need one source for each of 1-20,000 scores of real images.")
+            raise ConfigError("Thresholds need one source for each of 1-50,000 scores of real images.")
+        if kinds and len(kinds) != len(values):
+            raise ConfigError("Thresholds need a kind for each score, or none at all.")
         if not np.all(np.isfinite(values)):
             raise ConfigError("Thresholds cannot be read from scores that are not numbers.")
         # Rounded up: a threshold read from the table must not fall below the score it came from.
-        return cls(tuple(np.round(np.ceil(values * 1e5) / 1e5, 5).tolist()), tuple(sources))
+        rounded = np.round(np.ceil(values * 1e5) / 1e5, 5)
+        return cls(tuple(rounded.tolist()), tuple(sources), tuple(kinds) if any(kinds) else ())
 
     def thresholds(self, max_fpr: float = 0.01) -> Thresholds:
         """Thresholds for a false-positive rate in (0, 0.5].
@@ -73,10 +88,13 @@ class ThresholdTable:
         """
         if not 0 < max_fpr <= 0.5:
             raise ConfigError(f"max_fpr is {max_fpr}, not in (0, 0.5].", hint="0.01 is the default.")
-        scores, sources = np.asarray(self.scores), np.asarray(self.sources, dtype=str)
-        likely = self._threshold(scores, sources, max_fpr)
+        scores, weights = np.asarray(self.scores), self._weights()
+        likely = _weighted_threshold(scores, weights, max_fpr)
+        for inside in self._kinds().values():
+            own = weights[inside] / weights[inside].sum()
+            likely = max(likely, _weighted_threshold(scores[inside], own, min(KIND_FACTOR * max_fpr, 0.5)))
         band = max(max_fpr, min(BAND_FACTOR * max_fpr, BAND_SHARE))
-        unsure = min(likely, self._threshold(scores, sources, band, math.inf))
+        unsure = min(likely, _weighted_threshold(scores, weights, band))
         note = ""
         if max_fpr * len(scores) < 1:
             note = (
@@ -85,43 +103,103 @@ class ThresholdTable:
             )
         return Thresholds(float(likely), float(unsure), max_fpr, note)
 
-    def _threshold(
-        self, scores: np.ndarray, sources: np.ndarray, rate: float, factor: float = SOURCE_FACTOR
-    ) -> float:
-        names, inverse, counts = np.unique(sources, return_inverse=True, return_counts=True)
-        weights = 1.0 / (counts[inverse] * len(names))
-        found = _weighted_threshold(scores, weights, rate)
-        for index, count in enumerate(counts):
-            if count >= SMALLEST_SOURCE and factor < math.inf:
-                own = scores[inverse == index]
-                equal = np.full(len(own), 1 / len(own))
-                found = max(found, _weighted_threshold(own, equal, min(factor * rate, 0.5)))
+    def rates(self, threshold: float) -> dict[str, Interval]:
+        """The share of real images at or above ``threshold``: of ``all``, and of every kind, by images.
+
+        The intervals are exact ones of counts; images of one source are not independent, so read them as
+        the narrowest that is honest.
+        """
+        flagged = np.asarray(self.scores) >= threshold
+        found = {"all": rate(int(flagged.sum()), len(flagged))}
+        for kind, inside in self._kinds(smallest=(1, 1)).items():
+            found[kind] = rate(int(flagged[inside].sum()), int(inside.sum()))
         return found
 
-    def to_config(self) -> dict[str, Any]:
-        names = sorted(set(self.sources))
+    def _weights(self) -> np.ndarray:
+        """Float64 [N] that sum to one, every source counting alike."""
+        names, inverse, counts = np.unique(
+            np.asarray(self.sources, dtype=str), return_inverse=True, return_counts=True
+        )
+        weights: np.ndarray = 1.0 / (counts[inverse] * len(names))
+        return weights
+
+    def _kinds(self, smallest: tuple[int, int] = SMALLEST_KIND) -> dict[str, np.ndarray]:
+        """Masks of the kinds that have at least so many sources and images."""
+        if not self.kinds:
+            return {}
+        kinds, sources = np.asarray(self.kinds, dtype=str), np.asarray(self.sources, dtype=str)
+        masks = {str(kind): kinds == kind for kind in np.unique(kinds) if kind}
         return {
-            "sources": {
-                name: sorted(s for s, n in zip(self.scores, self.sources, strict=True) if n == name)
-                for name in names
-            }
+            kind: mask
+            for kind, mask in masks.items()
+            if mask.sum() >= smallest[1] and len(np.unique(sources[mask])) >= smallest[0]
+        }
+
+    def to_config(self) -> dict[str, Any]:
+        """JSON types, for files of a few scores; see ``to_arrays`` for those of a shipped detector."""
+        pairs = list(zip(self.sources, self.kinds or [""] * len(self.scores), strict=True))
+        return {
+            "groups": [
+                {
+                    "source": source,
+                    "kind": kind,
+                    "scores": sorted(
+                        s for s, p in zip(self.scores, pairs, strict=True) if p == (source, kind)
+                    ),
+                }
+                for source, kind in sorted(set(pairs))
+            ]
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> ThresholdTable:
-        """Reads what ``to_config`` wrote."""
+    def from_config(cls, config: Mapping[str, Any]) -> ThresholdTable:
+        """Reads what ``to_config`` wrote.
+
+        Raises:
+            ConfigError: something else.
+        """
         try:
-            pairs = [(float(s), str(n)) for n, scores in config["sources"].items() for s in scores]
+            rows = [
+                (float(score), str(group["source"]), str(group["kind"]))
+                for group in config["groups"]
+                for score in group["scores"]
+            ]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"A threshold table cannot be read: {error}.") from error
-        return cls.fit([s for s, _ in pairs], [n for _, n in pairs])
+        return cls.fit([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
+
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Scores and groups as arrays for a weights file, and what its card says of them."""
+        pairs = list(zip(self.sources, self.kinds or [""] * len(self.scores), strict=True))
+        groups = sorted(set(pairs))
+        place = {pair: number for number, pair in enumerate(groups)}
+        arrays = {
+            ARRAYS[0]: np.asarray(self.scores, np.float64),
+            ARRAYS[1]: np.asarray([place[pair] for pair in pairs], np.int32),
+        }
+        return arrays, {"groups": [list(pair) for pair in groups]}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any], config: Mapping[str, Any]) -> ThresholdTable:
+        """Reads what ``to_arrays`` wrote.
+
+        Raises:
+            ConfigError: arrays and card do not fit together.
+        """
+        try:
+            scores, places = (np.asarray(arrays[name]) for name in ARRAYS)
+            groups = [(str(source), str(kind)) for source, kind in config["groups"]]
+            chosen = [groups[int(place)] for place in places if place >= 0]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ConfigError(f"A threshold table cannot be read: {error}.") from error
+        return cls.fit(scores, [pair[0] for pair in chosen], [pair[1] for pair in chosen])
 
 
-def _weighted_threshold(scores: np.ndarray, weights: np.ndarray, rate: float) -> float:
-    """Just above the lowest score at or above which at most ``rate`` of the weight lies."""
+def _weighted_threshold(scores: np.ndarray, weights: np.ndarray, share: float) -> float:
+    """Just above the lowest score at or above which at most ``share`` of the weight lies."""
     order = np.argsort(-scores, kind="stable")
     above = np.cumsum(weights[order])
-    inside = int(np.searchsorted(above, rate * (1 + 1e-9), side="right"))
+    inside = int(np.searchsorted(above, share * (1 + 1e-9), side="right"))
     if inside >= len(scores):
         return float(scores.min())
     return float(np.nextafter(scores[order[inside]], np.inf))

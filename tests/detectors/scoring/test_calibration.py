@@ -10,7 +10,7 @@ from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.seeds import rng
 from countermark.core.stats import expected_calibration_error
 from countermark.detectors.scoring.calibration import KINDS, Calibrator, balanced_weights, fit_calibrator
-from countermark.detectors.scoring.thresholds import ThresholdTable
+from countermark.detectors.scoring.thresholds import WORKING_POINTS, ThresholdTable
 
 
 def _overconfident(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -103,12 +103,27 @@ def test_the_abstain_band_begins_where_a_tenth_of_the_real_images_score() -> Non
     assert np.isclose(wide.unsure, wide.likely)
 
 
-def test_every_source_counts_alike_and_none_is_sacrificed() -> None:
+def test_every_source_counts_alike_and_no_kind_is_sacrificed() -> None:
     scores = [0.1] * 1000 + [0.9] * 30 + [0.1] * 70
-    sources = ["camera"] * 1000 + ["painting"] * 100
-    table = ThresholdTable.fit(scores, sources)
-    assert table.thresholds(0.03).likely > 0.9
+    one_each = ["camera"] * 1000 + ["painter"] * 100
+    assert ThresholdTable.fit(scores, one_each).thresholds(0.03).likely > 0.9  # 15 % of even sources
     assert ThresholdTable.fit(scores, ["all"] * 1100).thresholds(0.03).likely < 0.9
+    sources = [f"camera {n % 50}" for n in range(1000)] + [f"painter {n % 5}" for n in range(100)]
+    kinds = ["photograph"] * 1000 + ["painting"] * 100
+    assert ThresholdTable.fit(scores, sources).thresholds(0.03).likely < 0.9
+    assert ThresholdTable.fit(scores, sources, kinds).thresholds(0.03).likely > 0.9
+    few = [*sources[:1000], *["painter"] * 100]  # one painter alone decides for nobody
+    assert ThresholdTable.fit(scores, few, kinds).thresholds(0.03).likely < 0.9
+
+
+def test_rates_have_an_interval_for_all_and_for_every_kind() -> None:
+    table = ThresholdTable.fit(
+        [0.1] * 300 + [0.9, 0.1], ["a"] * 300 + ["b"] * 2, ["photograph"] * 300 + ["render"] * 2
+    )
+    found = table.rates(0.5)
+    assert found["photograph"].value == 0 and 0 < found["photograph"].high < 0.02
+    assert found["render"].value == 0.5 and found["render"].high > 0.95 and set(found) > {"all"}
+    assert list(WORKING_POINTS.values()) == sorted(WORKING_POINTS.values())
 
 
 def test_a_rate_below_what_the_images_show_is_noted() -> None:
@@ -118,13 +133,19 @@ def test_a_rate_below_what_the_images_show_is_noted() -> None:
     assert not table.thresholds(0.1).note
 
 
-def test_tables_survive_json_and_refuse_nonsense() -> None:
-    table = ThresholdTable.fit([0.2, 0.4, 0.1], ["a", "b", "a"])
+def test_tables_survive_json_and_arrays_and_refuse_nonsense() -> None:
+    table = ThresholdTable.fit([0.2, 0.4, 0.1], ["a", "b", "a"], ["photograph", "", "photograph"])
     again = ThresholdTable.from_config(json.loads(json.dumps(table.to_config())))
-    assert again.thresholds(0.4) == table.thresholds(0.4)
-    for bad in ({}, {"sources": {"a": ["x"]}}, {"sources": {}}, {"sources": {"a": [float("nan")]}}):
+    arrays, groups = table.to_arrays()
+    stored = ThresholdTable.from_arrays(arrays, json.loads(json.dumps(groups)))
+    assert again.thresholds(0.4) == table.thresholds(0.4) == stored.thresholds(0.4)
+    assert stored == table and again.rates(0.1) == table.rates(0.1)
+    for bad in ({}, {"groups": [{"source": "a", "kind": "", "scores": ["x"]}]}, {"groups": []}):
         with pytest.raises(ConfigError):
             ThresholdTable.from_config(bad)
+    for wrong in ({"groups": [["a", ""]]}, {}, {"groups": 3}):
+        with pytest.raises(ConfigError):
+            ThresholdTable.from_arrays(arrays, wrong)
     for rate in (0, -1, 0.6, float("nan")):
         with pytest.raises(ConfigError):
             table.thresholds(rate)
