@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ import numpy as np
 from countermark.core.corpus import METADATA
 from countermark.core.errors import ConfigError, OutputError
 from countermark.core.files import atomic_write
+
+LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from countermark.core.results import Interval
@@ -119,6 +122,7 @@ def augment(
         pictures, _ = split(pictures, settings, seed)
     assert pictures.labels is not None
     sizes = np.bincount(pictures.labels, minlength=len(pictures.classes)).tolist()
+    LOG.info("%d images in %d classes", len(pictures), len(pictures.classes))
     extra = fill_up(sizes) if add is None else allot(sizes, round(add * len(pictures)))
     counts, added = (dict(zip(pictures.classes, n, strict=True)) for n in (sizes, extra))
     if generator is None and any(extra):

@@ -6,6 +6,7 @@ verify → audit against a sample policy → ``report.html`` and ``demo.json``.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from countermark.core.errors import CountermarkError, OutputError
 from countermark.core.files import atomic_write, sha256_file
 from countermark.core.images import encode_image, iter_image_paths, read_image
 from countermark.core.results import ScanResult, Verification
+
+LOG = logging.getLogger(__name__)
 
 STEPS = ("generate", "sign", "launder", "photographs", "scan", "verify", "audit", "report")
 MADE = 8
@@ -65,6 +68,11 @@ def run_demo(
     from countermark.provenance.repository import open_repository
 
     root, started = Path(out), time.perf_counter()
+
+    def step_done(name: str) -> None:
+        LOG.info("%s: done after %.1f s", name, time.perf_counter() - started)
+        step(name)
+
     if root.exists() and any(root.iterdir()):
         raise OutputError(
             f"{root} is not empty.", code="output.exists", hint="Choose another folder with --out."
@@ -72,26 +80,26 @@ def run_demo(
     root.mkdir(parents=True, exist_ok=True)
     with open_repository(f"sqlite:///{root / 'manifests.db'}") as repository:
         made = _generate(root / "generated", generator, seed)
-        step("generate")
+        step_done("generate")
         signed = _sign(made, root / "signed", repository)
-        step("sign")
+        step_done("sign")
         copies = [copy for path in signed[:LAUNDERED] for copy in launder(path, root / "laundered")]
-        step("launder")
+        step_done("launder")
         real = _photographs(root / "photographs", photos)
-        step("photographs")
+        step_done("photographs")
         detector = load_detector()
         collector = Collector(detector, max_heatmaps=MAX_HEATMAPS)
         folders = [root / "photographs", root / "signed", root / "laundered"]
         results = list(scan_stream(folders, detector=detector, watch=collector))
-        step("scan")
+        step_done("scan")
         checked = [verify(path, repository=repository) for path in [*signed, *copies]]
-        step("verify")
+        step_done("verify")
         corpus = _corpus(root / "corpus", made, real)
         policy = atomic_write(root / "policy.toml", starter("demo"))
         report = audit(policy, evidence={"corpus": corpus.root, "signed": root / "signed"})
-        step("audit")
+        step_done("audit")
     record = _report(root, results, checked, report, collector.images, started)
-    step("report")
+    step_done("report")
     return DemoResult(root, record, _text(root, record, checked), report.exit_code in (0, 1))
 
 

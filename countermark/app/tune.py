@@ -10,6 +10,7 @@ and with the policy), ``tuning.json`` and ``tuning.md``.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from countermark.core.errors import OutputError
 from countermark.core.files import atomic_write
 from countermark.core.images import write_image
 from countermark.core.weights import WeightsCard, save_weights
+
+LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from countermark.generators.reward import TuningResult, TuningSettings
@@ -108,6 +111,7 @@ def tune(
         root, "".join(c if c.isalnum() or c in "-_." else "_" for c in title), result, str(data)
     )
     done = Tuned(str(weights), str(grid), result)
+    LOG.info("%s", done.sentence)
     atomic_write(root / "tuning.json", json.dumps(done.as_dict(), indent=2, ensure_ascii=False) + "\n")
     atomic_write(root / "tuning.md", as_markdown(done))
     return done

@@ -7,9 +7,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+LOG = logging.getLogger(__name__)
 
 
 def make_zoo(
@@ -39,6 +42,7 @@ def make_zoo(
 
     def note(one: Species, count: int) -> None:
         table.append({"name": one.name, "architecture": one.architecture, "images": count, **one.tags})
+        LOG.info("%s (%s): %d images", one.name, one.architecture, count)
         progress(1)
 
     corpus = write_zoo(data, out, on_species=note, **options)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import logging
 from pathlib import Path
 
 import pytest
 
+from countermark.app.audit import audit
 from countermark.app.audit.checks.base import Check, Context, Measured
 from countermark.app.audit.checks.detector import AtRate, Tpr
+from countermark.app.audit.loading import parse_policy
 from countermark.app.audit.schema import CheckEntry
 
 ROOT = Path(__file__).resolve().parents[2] / "countermark" / "app"
@@ -60,3 +63,30 @@ def test_what_checks_share_is_made_once() -> None:
         return len(made)
 
     assert [context.once("a", make), context.once("a", make), context.once(("b", 1), make)] == [1, 1, 2]
+
+
+def test_the_package_logs_and_never_prints() -> None:
+    """Only ``cli`` writes to a terminal; progress and warnings of library code go to its loggers."""
+    top = ROOT.parents[1]
+    rooms = [top / name for name in ("provenance", "detectors", "generators", "reports")]
+    printed = []
+    for folder in [ROOT, ROOT.parent / "core", *rooms]:
+        for path in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "sys.stderr.write"):
+                    printed.append(f"{path}:{node.lineno}")
+    assert not printed
+
+
+def test_an_audit_tells_its_progress(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_bytes(b"no picture")
+    policy = parse_policy(
+        'schema = "countermark.policy/1"\nname = "p"\n[subject]\nkind = "pipeline"\n'
+        '[evidence.out]\nfolder = "out"\n[[checks]]\nid = "pipeline.readable"\nevidence = "out"\n',
+        root=tmp_path,
+    )
+    with caplog.at_level(logging.INFO, logger="countermark"):
+        audit(policy)
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "countermark.app.audit.runner"]
+    assert line.startswith("pipeline.readable: fail. 0 of 1 files.")

@@ -9,6 +9,7 @@ searched with equal queries at random and by a policy trained by REINFORCE (``hi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from countermark.core.intervals import proportion
 from countermark.core.perturb import perturb
 from countermark.core.results import Interval
 from countermark.core.seeds import rng
+
+LOG = logging.getLogger(__name__)
 
 #: Larger pictures are reduced to this short side: what the attacks change is then what is looked at.
 SHORT_SIDE = 512
@@ -100,6 +103,7 @@ def measure_adversaries(
 
     def note(name: str, setting: str, queries: int, scores: np.ndarray, own: np.ndarray) -> None:
         kept = proportion(scores >= likely, own, confidence=0.95).interval
+        LOG.info("%s (%s): %.1f %% stay found", name, setting, 100 * kept.value)
         attacks.append(Attack(name, setting, queries, kept, float(scores.mean())))
 
     side, logits = differentiable(model)

@@ -10,6 +10,7 @@ the held-out half by a paired bootstrap over the same pictures.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -28,6 +29,8 @@ from countermark.core.results import Interval
 from countermark.core.seeds import derive
 from countermark.core.stats import weighted_mean
 from countermark.reports import evaluation_document
+
+LOG = logging.getLogger(__name__)
 
 LEAST = 8
 
@@ -87,6 +90,8 @@ def spot(
         confidence=confidence,
         seed=seed,
     )
+    for one in spots:
+        LOG.info("%s: %s: %.1f %% stay found", one.search, one.edits, 100 * one.interval.value)
     if not spots or spots[0].before == 0:
         raise ConfigError(
             "The detector finds none of these images even without edits: there is nothing to hide.",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,8 @@ from countermark.core.errors import ConfigError, CountermarkError, known_names
 from countermark.core.results import AuditReport, CheckResult, Outcome
 from countermark.core.version import VERSION
 from countermark.reports.thumbnails import Thumbnail
+
+LOG = logging.getLogger(__name__)
 
 PASS, FAIL, ERROR, NOTHING = 0, 1, 2, 3
 
@@ -100,6 +103,7 @@ def _run(policy: Policy, library: Library, today: date) -> AuditReport:
     results = []
     for entry in policy.checks:
         result = _check(entry, policy, context)
+        LOG.info("%s: %s. %s", result.id, result.outcome, result.sentence)
         results.append(_waive(result, policy, today))
     results += [_waive(result, policy, today) for result in regressions(policy, context)]
     subject = _subject(policy, library)
@@ -129,6 +133,7 @@ def _prefetch(policy: Policy, library: Library) -> str:
     try:
         library.prefetch(requests)
     except Exception as error:  # each check meets the same error and reports it
+        LOG.debug("Scoring beforehand broke off", exc_info=True)
         return str(error)
     return ""
 
@@ -152,6 +157,7 @@ def _check(entry: CheckEntry, policy: Policy, context: Context) -> CheckResult:
     except CountermarkError as error:
         return replace(blank, sentence=str(error), detail={"code": error.code})
     except Exception as error:  # a model that breaks is a finding about it, not the end of the audit
+        LOG.debug("%s broke off", entry.key, exc_info=True)
         sentence = f"The check broke off: {type(error).__name__}: {error}."
         return replace(blank, sentence=sentence, detail={"code": "audit.broke-off"})
     return judge(blank, measured, policy)

@@ -7,6 +7,7 @@ SHA-256 of the detector's weights, in memory and, where a cache is given, on dis
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,8 @@ from countermark.core.files import sha256_bytes
 from countermark.core.images import Pixels, iter_image_paths, read_bytes, read_image
 from countermark.core.perturb import perturb
 from countermark.core.seeds import derive, rng
+
+LOG = logging.getLogger(__name__)
 
 BATCH, BATCH_BYTES = 16, 64 * 1024 * 1024
 #: Threads that decode and alter pictures, and how many pictures they may be ahead of the scoring.
@@ -260,6 +263,9 @@ class Library:
             missing = [j for j in asked if not self._known(item.sha256, j[0], digests[j[1]])]
             if missing:
                 todo.append((item, missing))
+        if todo:
+            asked_for = sum(len(missing) for _, missing in todo)
+            LOG.info("Evidence %s: %d scores of %d images", images.name, asked_for, len(todo))
         for item, missing, changed in self._read_ahead(todo):
             if isinstance(changed, CountermarkError):
                 broken[item.name] = {"file": item.name, "code": changed.code, "message": changed.message}

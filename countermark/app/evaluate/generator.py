@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
 from countermark.core.intervals import rate
 from countermark.core.results import Interval
+
+LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from countermark.generators.base import LoadedGenerator
@@ -56,6 +59,7 @@ def evaluate_generator(
     from countermark.generators.sketch.generator import SketchToImage
 
     loaded = load_generator(name)
+    LOG.info("Measuring %s with %d images in %s features", loaded.name, count, extractor)
     if isinstance(loaded, SketchToImage):
         return _sketch(loaded, data, count=count, extractor=extractor, seed=seed, gallery=gallery)
     if isinstance(loaded, ConditionalGenerator):

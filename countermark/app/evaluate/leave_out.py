@@ -9,6 +9,7 @@ features that ``countermark recipe`` stored, so that leaving out dozens of parts
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from countermark.app.evaluate.rows import Row, condition_rows, group_rows
 from countermark.core.corpus import read_corpus
 from countermark.core.intervals import rate
 from countermark.core.results import Interval
+
+LOG = logging.getLogger(__name__)
 
 
 def evaluate_leave_out(
@@ -45,6 +48,8 @@ def evaluate_leave_out(
         resamples=resamples,
         report=report,
     )
+    if found.skipped:
+        LOG.info("Not left out: %s", ", ".join(found.skipped))
     rows: list[Row] = []
     for condition, figures in found.pooled.items():
         rows += condition_rows(figures, condition)

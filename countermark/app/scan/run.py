@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +23,8 @@ from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, iter_image_p
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.results import Evidence, Failure, ScanResult, Strength, Verdict
 from countermark.core.seeds import rng
+
+LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from countermark.detectors.scoring.thresholds import Thresholds
@@ -98,6 +101,7 @@ def scan_stream(
 
     model: Detector = load_detector(detector) if isinstance(detector, str) else detector
     bounds = model.thresholds(max_fpr)
+    LOG.info("Detector %s: likely from %.3f, unsure from %.3f", model.name, bounds.likely, bounds.unsure)
     other: Detector | None = load_detector(second) if isinstance(second, str) else second
 
     def read(path: Path) -> Gathered | ScanResult:
@@ -106,6 +110,7 @@ def scan_stream(
         except CountermarkError as error:
             return failed(str(path), error)
         except (MemoryError, OSError, ValueError, RuntimeError) as error:
+            LOG.debug("%s could not be examined", path, exc_info=True)
             reason = f"{path} could not be examined ({type(error).__name__})."
             return failed(str(path), ImageError(reason, code="image.unreadable"))
 
@@ -120,6 +125,7 @@ def scan_stream(
             for item, result in zip(chunk, results, strict=True):
                 if watch is not None:
                     watch(result, item.image.pixels if isinstance(item, Gathered) else None)
+                LOG.debug("%s: %s", result.path, result.verdict or (result.error and result.error.code))
                 yield result
 
 
