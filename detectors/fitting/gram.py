@@ -66,12 +66,12 @@ class GramHeads:
         inner = self.products[rows][:, rows]
         y = torch.from_numpy(np.asarray(aims)[fitted].astype(np.float32))
         w = torch.from_numpy(np.asarray(weights)[fitted].astype(np.float32)) * C
-        found = _minimise(inner, y, w, iterations)
+        found = minimise(inner, y, w, iterations)
         outer = self.products[torch.from_numpy(np.flatnonzero(scored))][:, rows]
         return (outer @ found).double().numpy()
 
 
-def _minimise(inner: Tensor, y: Tensor, w: Tensor, iterations: int) -> Tensor:
+def minimise(inner: Tensor, y: Tensor, w: Tensor, iterations: int) -> Tensor:
     """Coefficients a of the rows that minimise sum w bce(K a, y) + a'Ka / 2; L-BFGS (Nocedal 1980).
 
     Every vector is kept with its product with K, so that an iteration costs two products.

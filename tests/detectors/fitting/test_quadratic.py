@@ -1,0 +1,72 @@
+"""Heads with squares against the kernel machine they are cut from, and against scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from sklearn.svm import SVC
+
+from countermark.core.errors import TrainingError, WeightsError
+from countermark.detectors.fitting.quadratic import QuadraticHeads, fit_quadratic
+from countermark.detectors.scoring.heads import Head
+
+
+def rings(count: int, seed: int, dimensions: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """Classes that no linear rule tells apart: the size of the first coordinate, not its sign."""
+    x = np.random.default_rng(seed).normal(size=(count, dimensions)).astype(np.float32)
+    return x, (np.abs(x[:, 0]) > 0.7).astype(float)
+
+
+def test_squares_find_what_no_line_finds_and_agree_with_another_kernel_machine() -> None:
+    x, y = rings(400, 1)
+    other, truth = rings(300, 2)
+    head = fit_quadratic(x, y, np.ones(400), C=3.0, rank=11)
+    u = (x - x.mean(0)) / x.std(0)
+    v = (other - x.mean(0)) / x.std(0)
+    u, v = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (u, v))
+    reference = SVC(kernel=lambda a, b: (1 + a @ b.T) ** 2, C=10).fit(u, y).decision_function(v)
+    own = head.logits(other)
+    assert roc_auc_score(truth, own) > 0.9 and np.corrcoef(own, reference)[0, 1] > 0.9
+
+
+def test_the_head_is_the_kernel_machine_when_every_direction_is_kept() -> None:
+    x, y = rings(200, 3)
+    heads = QuadraticHeads(x.copy())
+    fitted = np.arange(200) < 150
+    kernel = heads.fit_and_score(fitted, y, np.ones(200), ~fitted, C=1.0, iterations=60)
+    head = heads.head(fitted, y, np.ones(200), C=1.0, iterations=60, rank=11)
+    assert np.allclose(head.logits(x[~fitted]), kernel, atol=0.15 * np.abs(kernel).max())
+    assert np.corrcoef(head.logits(x[~fitted]), kernel)[0, 1] > 0.99
+
+
+def test_slopes_are_the_gradient_of_the_logits() -> None:
+    x, y = rings(200, 4)
+    head = fit_quadratic(x, y, np.ones(200), rank=6)
+    slope, step = head.slopes(x[:3]), 1e-2
+    for place in range(x.shape[1]):
+        moved = np.zeros(x.shape[1], np.float32)
+        moved[place] = step
+        change = (head.logits(x[:3] + moved) - head.logits(x[:3] - moved)) / (2 * step)
+        assert np.allclose(slope[:, place], change, atol=2e-3 + 0.02 * np.abs(change).max())
+
+
+def test_a_head_survives_its_arrays_and_refuses_others() -> None:
+    x, y = rings(100, 5)
+    head = fit_quadratic(x, y, np.ones(100), rank=4)
+    again = Head.restore(head.state(), 12)
+    assert np.array_equal(again.logits(x), head.logits(x)) and again.directions.dtype == np.int8
+    plain = Head.restore(Head.plain(np.arange(12.0), 1.0).state(), 12)
+    assert np.allclose(plain.logits(x), x @ np.arange(12) + 1, atol=1e-3)
+    assert np.allclose(plain.slopes(x), np.arange(12))
+    for wrong in ({}, head.state() | {"head.steps": np.ones(3, np.float32)}):
+        with pytest.raises(WeightsError):
+            Head.restore(wrong, 12)
+    with pytest.raises(WeightsError):
+        Head.restore(head.state(), 13)
+
+
+def test_too_many_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("countermark.detectors.fitting.quadratic.MOST_ROWS", 5)
+    with pytest.raises(TrainingError):
+        QuadraticHeads(np.zeros((6, 2), np.float32))
