@@ -1,4 +1,4 @@
-"""``countermark serve``: the C2PA Soft Binding Resolution API, and sign, verify and scan over HTTP."""
+"""``countermark serve``: the page for people, the C2PA Soft Binding Resolution API, and the rest over HTTP."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from countermark.cli.output import PASS
+from countermark.cli.logs import tell
+from countermark.cli.output import PASS, wrong_usage
 from countermark.core.errors import MissingExtraError
 
 
@@ -27,8 +28,15 @@ def serve(
     list_tokens: bool = typer.Option(False, "--list-tokens", help="List tokens: names, scopes, expiry."),
     certificate: Path | None = typer.Option(None, "--certificate", help="PEM file, for HTTPS."),
     key: Path | None = typer.Option(None, "--key", help="PEM file, for HTTPS."),
+    page: str = typer.Option(
+        "open", "--page", help="The page: open on this machine, token (always; behind a proxy), or off."
+    ),
+    identity: str = typer.Option("default", "--identity", help="Who signs unless another is chosen."),
+    keep_minutes: float = typer.Option(
+        15.0, "--keep-minutes", help="How long the page keeps a picture, in memory only."
+    ),
 ) -> int:
-    """Serve the resolution API (needs the extra 'serve')."""
+    """Serve the page for people and the API (needs the extra 'serve')."""
     try:
         import fastapi  # noqa: F401
         import uvicorn  # noqa: F401
@@ -49,11 +57,14 @@ def serve(
             until = "expired" if token.expired else token.expires or "no end"
             typer.echo(f"{token.name:20} {' '.join(token.scopes)}  ({until})")
         return PASS
-    run_service(
-        host,
-        port,
-        settings=Settings(repository=repository, public=frozenset(public)),
-        certificate=certificate,
-        key=key,
-    )
+    with wrong_usage():
+        settings = Settings(
+            repository=repository,
+            public=frozenset(public),
+            identity=identity,
+            page=page,  # type: ignore[arg-type]  # checked there
+            keep_seconds=60 * keep_minutes,
+        )
+    started = (lambda address: tell(f"Listening. Open {address} in a browser.")) if page != "off" else tell
+    run_service(host, port, settings=settings, certificate=certificate, key=key, started=started)
     return PASS

@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from countermark.app.service.factory import create_app
@@ -27,6 +28,7 @@ def run_service(
     settings: Settings | None = None,
     certificate: Path | str | None = None,
     key: Path | str | None = None,
+    started: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then takes no new requests and finishes those that run.
 
@@ -35,6 +37,7 @@ def run_service(
         port: Port; 0 picks a free one, which the log names.
         settings: See ``Settings``.
         certificate, key: PEM files for HTTPS. Without them put a proxy in front that does it.
+        started: Told the address, once it is listened on.
 
     Raises:
         ConfigError: before anything is served: ``service.certificate``, ``service.port``,
@@ -59,6 +62,8 @@ def run_service(
         )
         address = f"{'http' if certificate is None else 'https'}://{_shown(listener)}/"
         logging.getLogger(LOGGER).info("listening", extra={"facts": {"address": address}})
+        if started is not None:
+            started(address)
         GuardedServer(config).run(sockets=[listener])
 
 

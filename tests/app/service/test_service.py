@@ -465,7 +465,8 @@ import sys
 from pathlib import Path
 from countermark.app.service import Settings, run_service
 run_service("127.0.0.1", int(sys.argv[1]), settings=Settings(
-    repository="sqlite:///" + sys.argv[2], tokens=Path(sys.argv[3]), body_seconds=2.0, grace_seconds=20, warm=False))
+    repository="sqlite:///" + sys.argv[2], tokens=Path(sys.argv[3]), body_seconds=2.0, grace_seconds=20,
+    warm=False))
 """
 
 

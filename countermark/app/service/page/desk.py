@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Any
 
 from countermark.app.service.context import Context
@@ -272,6 +273,7 @@ class Desk:
 
 def signed_name(name: str, data: bytes) -> str:
     """What a signed picture is called when it is fetched: the old name, plain, with its format's ending."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name.rpartition(".")[0] or name).strip("-.")[:80]
+    plain = PurePosixPath(name.replace("\\", "/")).stem
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.")[:80]
     kind = sniff_format(data) or "bin"
     return f"{stem or 'picture'}-signed{SUFFIXES.get(kind, f'.{kind}')}"
