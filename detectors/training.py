@@ -123,6 +123,47 @@ def train_detector(
     return save_detector(out, name, network, fitted, table, **card)
 
 
+def train_one_class(
+    corpus: Corpus,
+    out: Path | str,
+    *,
+    name: str,
+    config: dict[str, Any] | None = None,
+    settings: FitSettings | None = None,
+    **card: Any,
+) -> Path:
+    """Trains on the real rows of ``corpus``; a quarter of the sources is kept for the threshold.
+
+    Args:
+        out: Folder for ``NAME.safetensors`` and its card.
+        card: Further fields of the card.
+
+    Raises:
+        TrainingError: too few photographs.
+    """
+    from countermark.detectors.families.oneclass import OneClassDetector, conformal_calibrator
+
+    settings = settings or FitSettings(views=3)
+    training, apart = split_corpus(corpus.select(label="real"), settings.seed)
+    samples, skipped = corpus_samples(training)
+    network = OneClassDetector.create(dict(config or {}), settings.seed)
+    figures = network.fit(samples, settings)
+    logits, _, groups = deliver_and_score(network, apart, settings.seed)
+    if len(logits) < 10:
+        raise TrainingError("Fewer than ten photographs are left for the threshold.", code="training.too-few")
+    calibrator = conformal_calibrator(logits)
+    table = ThresholdTable.fit(calibrator(logits), groups)
+    card.setdefault("summary", "Knows photographs only: how unusual a picture's finest detail is.")
+    card["trained"] = {
+        "seed": settings.seed,
+        "unreadable": len(skipped),
+        "held_apart": sorted(set(groups)),
+        **figures,
+        **card.get("trained", {}),
+    }
+    return save_detector(out, name, network, calibrator, table, **card)
+
+
 def corpus_samples(corpus: Corpus) -> tuple[list[Sample], list[str]]:
     """Samples of a corpus, and the names of the files that cannot be read."""
     samples, skipped = [], []

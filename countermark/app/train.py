@@ -42,7 +42,7 @@ def train(kind: str, data: Path | str, *, out: Path | str, preset: str | None = 
         if not options.get("name"):
             raise ConfigError("A detector needs a name.", hint="Give it one with --name.")
         if options.get("family") == "one-class":  # learns from photographs alone
-            from countermark.detectors.families.oneclass import train_one_class
+            from countermark.detectors.training import train_one_class
 
             options.pop("family")
             return train_one_class(read_corpus(data), out, **options)

@@ -14,14 +14,12 @@ in a hundred looks as unusual. Edited, scanned and tiny photographs are unusual 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import logsumexp
 from torch import Tensor, from_numpy
 
-from countermark.core.corpus import Corpus
 from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.images import Pixels
 from countermark.core.seeds import rng
@@ -29,7 +27,6 @@ from countermark.detectors.base import DetectorNetwork, FitSettings, Sample
 from countermark.detectors.families.residuals import COUNT, residual_features
 from countermark.detectors.fitting.histories import random_history
 from countermark.detectors.scoring.calibration import FLOOR, Calibrator
-from countermark.detectors.scoring.thresholds import ThresholdTable
 from countermark.detectors.scoring.views import ViewPlan, crop_aspect, make_views
 
 DEFAULTS: dict[str, Any] = {"components": 24, "mixtures": 3, "crops": 2}
@@ -162,45 +159,3 @@ def conformal_calibrator(logits: np.ndarray) -> Calibrator:
     places = np.unique(np.linspace(0, len(ordered) - 1, min(KNOTS, len(ordered))).round().astype(int))
     knots, first = np.unique(ordered[places], return_index=True)
     return Calibrator("isotonic", tuple(np.clip(ranks[places][first], FLOOR, 1 - FLOOR)), tuple(knots))
-
-
-def train_one_class(
-    corpus: Corpus,
-    out: Path | str,
-    *,
-    name: str,
-    config: dict[str, Any] | None = None,
-    settings: FitSettings | None = None,
-    **card: Any,
-) -> Path:
-    """Trains on the real rows of ``corpus``; a quarter of the sources is kept for the threshold.
-
-    Args:
-        out: Folder for ``NAME.safetensors`` and its card.
-        card: Further fields of the card.
-
-    Raises:
-        TrainingError: too few photographs.
-    """
-    from countermark.detectors.library import save_detector
-    from countermark.detectors.training import corpus_samples, deliver_and_score, split_corpus
-
-    settings = settings or FitSettings(views=3)
-    training, apart = split_corpus(corpus.select(label="real"), settings.seed)
-    samples, skipped = corpus_samples(training)
-    network = OneClassDetector.create(dict(config or {}), settings.seed)
-    figures = network.fit(samples, settings)
-    logits, _, groups = deliver_and_score(network, apart, settings.seed)
-    if len(logits) < 10:
-        raise TrainingError("Fewer than ten photographs are left for the threshold.", code="training.too-few")
-    calibrator = conformal_calibrator(logits)
-    table = ThresholdTable.fit(calibrator(logits), groups)
-    card.setdefault("summary", "Knows photographs only: how unusual a picture's finest detail is.")
-    card["trained"] = {
-        "seed": settings.seed,
-        "unreadable": len(skipped),
-        "held_apart": sorted(set(groups)),
-        **figures,
-        **card.get("trained", {}),
-    }
-    return save_detector(out, name, network, calibrator, table, **card)

@@ -18,8 +18,9 @@ from countermark.core.seeds import rng
 from countermark.core.stats import auroc
 from countermark.detectors import FitSettings, load_detector
 from countermark.detectors.families import register_families
-from countermark.detectors.families.oneclass import OneClassDetector, conformal_calibrator, train_one_class
+from countermark.detectors.families.oneclass import OneClassDetector, conformal_calibrator
 from countermark.detectors.families.residuals import COUNT, residual_features
+from countermark.detectors.training import train_one_class
 
 
 def photograph(seed: int) -> np.ndarray:
