@@ -4,7 +4,7 @@
 >>> len(found.train), len(found.heldout), found.skipped                    # doctest: +SKIP
 (243, 25, 0)
 
-``generators.data`` reads pictures that are all brought to one size; here each keeps its own. A share
+``data.pictures`` reads pictures that are all brought to one size; here each keeps its own. A share
 is held out by the digest of the path inside the folder, so that the same files are held out whatever
 the order, and whatever else is there.
 """

@@ -90,7 +90,7 @@ def grow_generator(
 
     Args:
         base: Name or path of the small generator.
-        data: Source of pictures as for training a generator, see ``generators.data``; its classes
+        data: Source of pictures as for training a generator, see ``data.pictures``; its classes
             must be the small generator's.
         factor: 2 or 4; the result has at most 256 px.
         max_images: Most pictures that are read.

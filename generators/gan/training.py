@@ -43,7 +43,7 @@ def train_generator(
     """Trains a generator on ``data`` and returns the path of its weights, with a card beside them.
 
     Args:
-        data: Folder, zip archive, ``torchvision:NAME`` or ``digits``; see ``generators.data``.
+        data: Folder, zip archive, ``torchvision:NAME`` or ``digits``; see ``data.pictures``.
         out: Folder for checkpoints, sample grids, weights and card.
         recipe: Name, path of a TOML file, or a ``Recipe``.
         name: Of the model; by default the name of the data.

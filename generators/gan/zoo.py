@@ -161,7 +161,7 @@ def write_zoo(
     """Writes a corpus of many generators' images under ``out``.
 
     Args:
-        data: What they are trained on; see ``generators.data``.
+        data: What they are trained on; see ``data.pictures``.
         species: How many to draw, or the species themselves.
         images: Images shown in a full training; a species stops at its own stage of that.
         on_species: Called after each with the species and the images written.

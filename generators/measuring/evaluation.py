@@ -38,8 +38,8 @@ class GeneratorReport:
 
     Attributes:
         reference: ``held-out``, or ``training`` when fewer than 50 images are held out.
-        kid, frechet, precision, recall, density, coverage: See ``generators.quality``.
-        copying: See ``generators.copying``; None when too few images are held out to tell.
+        kid, frechet, precision, recall, density, coverage: See ``measuring.quality``.
+        copying: See ``measuring.copying``; None when too few images are held out to tell.
         gallery: Path of the picture of generated images beside their nearest training images.
         frechet_interval: The same Frechet distance with its spread over random halves.
         pairs: The picture itself, uint8 RGB; None where ``copying`` is None.

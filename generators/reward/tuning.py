@@ -112,7 +112,7 @@ def tune_generator(
     """Tunes how latents are chosen so that pictures earn more reward.
 
     Args:
-        data: Labelled real images: a source of ``generators.data`` with classes.
+        data: Labelled real images: a source of ``data.pictures`` with classes.
         class_name: The class that is wanted; an unconditional generator needs one. None tunes all
             classes of a conditional generator together.
         reward: A reward of your own, uint8 [N, H, W, 3] and classes [N] to float [N]; it replaces
