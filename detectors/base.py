@@ -21,6 +21,7 @@ from countermark.core.images import Pixels
 from countermark.core.registry import Registry
 from countermark.core.weights import WeightsCard
 from countermark.detectors.scoring.calibration import Calibrator
+from countermark.detectors.scoring.heads import Head
 from countermark.detectors.scoring.thresholds import Thresholds, ThresholdTable
 from countermark.detectors.scoring.views import check_pixels
 
@@ -115,8 +116,8 @@ class FrozenNetwork(DetectorNetwork):
         """float32 [n, D], what the head is linear in, of [n, 3 kinds of view, *feature_shape]."""
 
     @abstractmethod
-    def set_head(self, weight: np.ndarray, bias: float) -> None:
-        """Sets the head: weight [D] and bias."""
+    def set_head(self, head: Head) -> None:
+        """Sets the head; ConfigError if it is one for other features."""
 
 
 #: Registry of families by name.

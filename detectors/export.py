@@ -30,7 +30,7 @@ from countermark.core.seeds import rng
 from countermark.core.version import VERSION
 from countermark.detectors.base import Detector
 from countermark.detectors.families.convolutional import PatchDetector
-from countermark.detectors.families.probe import ProbeDetector
+from countermark.detectors.families.probe import HeadModule, ProbeDetector
 from countermark.detectors.scoring.calibration import FLOOR, Calibrator
 from countermark.detectors.scoring.inference import for_scoring
 from countermark.detectors.scoring.views import (
@@ -92,25 +92,18 @@ def calibrate(calibrator: Calibrator, logit: Tensor) -> Tensor:
 
 
 class _Probe(nn.Module):
-    weight: Tensor
-    bias: Tensor
-
     def __init__(self, network: ProbeDetector) -> None:
         super().__init__()
         self.trunk = copy.deepcopy(network.trunk).float().cpu()
         self.blocks, self.pools = list(network.blocks), list(network.pools)
-        plan = network.plan
-        weight = network.weight.float().cpu()
-        # A view counts for its kind's weights divided by the number of views of that kind.
-        shares = [
-            weight[k] / n for k, n in enumerate((plan.whole, plan.middle, plan.native)) for _ in range(n)
-        ]
-        self.register_buffer("weight", torch.stack(shares))
-        self.register_buffer("bias", network.bias.reshape(()).float().cpu())
+        self.counts = [n for n in (network.plan.whole, network.plan.middle, network.plan.native) if n]
+        self.head = HeadModule(network.head)
 
     def forward(self, views: Tensor) -> Tensor:
         found = self.trunk(views.flatten(0, 1), self.blocks)[:, :, self.pools]
-        return (found.unflatten(0, views.shape[:2]) * self.weight).sum(dim=(1, 2, 3, 4)) + self.bias
+        by_kind = found.unflatten(0, views.shape[:2]).split(self.counts, dim=1)
+        logits: Tensor = self.head(torch.stack([part.mean(dim=1) for part in by_kind], dim=1).flatten(1))
+        return logits
 
 
 class _Patches(nn.Module):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
@@ -20,6 +20,7 @@ from countermark.core.seeds import rng
 from countermark.detectors.base import FitSettings, FrozenNetwork, Sample, require_both_classes
 from countermark.detectors.fitting.heads import fit_linear_head
 from countermark.detectors.fitting.histories import random_history
+from countermark.detectors.scoring.heads import Head
 from countermark.detectors.scoring.inference import best_dtype
 from countermark.detectors.scoring.views import SIDE, ViewPlan, crop_aspect, distinct, resize_short, views_of
 from countermark.detectors.towers.library import load_trunk
@@ -49,9 +50,7 @@ class ProbeDetector(FrozenNetwork):
         self.plan = ViewPlan(**self.config["views"])
         self.blocks = list(self.config["blocks"])
         self.pools = [POOLS.index(p) for p in self.config["pools"]]
-        shape = (len(KINDS), len(self.blocks), len(self.pools), WIDTH)
-        self.weight = torch.zeros(shape)
-        self.bias = torch.zeros(())
+        self.head = Head.zero(len(self.view_kinds) * len(self.blocks) * len(self.pools) * WIDTH)
 
     @classmethod
     def create(cls, config: dict[str, Any], seed: int) -> Self:
@@ -71,15 +70,12 @@ class ProbeDetector(FrozenNetwork):
             state = PackedState(own, packed)
             trunk.vit.load_state_dict({k: torch.from_numpy(state[k]) for k in trunk.vit.state_dict()})
         network = cls(trunk, config)
-        weight = tensors["head.weight"].float()
-        if weight.shape != network.weight.shape:
-            raise ConfigError(f"The head has shape {tuple(weight.shape)}, its card says otherwise.")
-        network.weight, network.bias = weight, tensors["head.bias"].float()
+        network.head = Head.restore(tensors, network.head.dimensions)
         return network
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The head; and the tower too, packed, unless it is a shipped one that the config names."""
-        tensors = {"head.weight": self.weight, "head.bias": self.bias.reshape(())}
+        tensors = {name: torch.from_numpy(array) for name, array in self.head.state().items()}
         if self.config["trunk"] != "random":
             return tensors, dict(self.config)
         state = {k: v.float().numpy() for k, v in self.trunk.vit.state_dict().items()}
@@ -110,16 +106,18 @@ class ProbeDetector(FrozenNetwork):
         found = []
         step = max(1, BATCH // self.plan.count)
         for start in range(0, len(images), step):
-            features = self.features(images[start : start + step])
-            found.append((features * self.weight).sum(dim=(1, 2, 3, 4)) + self.bias)
-        return torch.cat(found).double().numpy()
+            found.append(self.head_logits(self.features(images[start : start + step]).numpy()))
+        return np.concatenate(found)
 
     def logit_map(self, image: Pixels) -> np.ndarray:
         """Patch logits of overlapping tiles at the middle scale, spread around the image's own logit.
 
-        The head is linear in the mean of the patches, so that a patch's share of the logit is exact.
+        A patch's share is the head's slope at this image's features times the patch's token: exact for a
+        linear head, the first order for one with squares.
         """
-        whole = float(self.logits([image])[0])
+        features = self.head_input(self.features([image]).numpy())
+        whole = float(self.head.logits(features)[0])
+        slope = self.head.slopes(features)[0].reshape(len(self.view_kinds), *self.feature_shape)
         tiles, places, size = _tiles(
             resize_short(crop_aspect(image, 8), max(SIDE, min(448, *image.shape[:2])))
         )
@@ -127,21 +125,21 @@ class ProbeDetector(FrozenNetwork):
         for start in range(0, len(tiles), BATCH):
             batch = torch.from_numpy(np.stack(tiles[start : start + BATCH])).permute(0, 3, 1, 2)
             for local, (top, left) in zip(
-                self._patch_logits(batch), places[start : start + BATCH], strict=True
+                self._patch_logits(batch, slope), places[start : start + BATCH], strict=True
             ):
                 total[top : top + GRID, left : left + GRID] += local
                 count[top : top + GRID, left : left + GRID] += 1
         local = total / np.maximum(count, 1)
         return whole + (local - local.mean())
 
-    def _patch_logits(self, batch: Tensor) -> np.ndarray:
-        """[N, 14, 14]: the heads' terms for the mean of the patches, one value a patch."""
-        kinds = [k for k in (1, 2) if (self.plan.middle, self.plan.native)[k - 1]] or [0]
+    def _patch_logits(self, batch: Tensor, slope: np.ndarray) -> np.ndarray:
+        """[N, 14, 14]: terms for the mean of the patches, one a patch; ``slope`` by view, block, pool."""
+        detail = [place for place, kind in enumerate(self.view_kinds) if kind > 0] or [0]
         result = torch.zeros(len(batch), GRID * GRID)
         if 1 in self.pools:
             place = self.pools.index(1)
             for index, tokens in enumerate(self.trunk.tokens(batch, self.blocks)):
-                weight = self.weight[kinds, index, place].sum(dim=0)
+                weight = torch.from_numpy(slope[detail, index, place].sum(axis=0))
                 result += tokens[:, 1:].float().cpu() @ weight
         return result.reshape(-1, GRID, GRID).numpy()
 
@@ -172,34 +170,64 @@ class ProbeDetector(FrozenNetwork):
             return self.trunk(batch, self.blocks, self.pools).float().cpu().numpy()
 
     def head_input(self, features: np.ndarray) -> np.ndarray:
-        used = self._used()
-        return features[:, used].reshape(len(features), -1).astype(np.float32)
+        kinds = list(self.view_kinds)
+        return features[:, kinds].reshape(len(features), -1).astype(np.float32)
 
-    def set_head(self, weight: np.ndarray, bias: float) -> None:
-        """The head; kinds of view that the plan does not hold count nothing."""
-        used = self._used()
-        self.weight = torch.zeros_like(self.weight)
-        self.weight[used] = torch.from_numpy(weight).float().reshape(len(used), *self.weight.shape[1:])
-        self.bias = torch.tensor(bias)
+    def set_head(self, head: Head) -> None:
+        if head.dimensions != self.head.dimensions:
+            raise ConfigError(f"A head on {head.dimensions} features is not one on {self.head.dimensions}.")
+        self.head = head
 
     def head_logits(self, features: np.ndarray) -> np.ndarray:
-        """Logits of stored features [n, 3, *feature_shape]."""
-        weight = self.weight[self._used()].reshape(-1).numpy()
-        return self.head_input(features) @ weight + float(self.bias)
+        """Logits float64 [n] of features [n, 3, *feature_shape]."""
+        return self.head.logits(self.head_input(features))
+
+    def head_module(self) -> HeadModule:
+        """The head as a module of PyTorch, with gradients."""
+        return HeadModule(self.head)
 
     @property
     def view_kinds(self) -> tuple[int, ...]:
-        return tuple(self._used())
-
-    def _used(self) -> list[int]:
-        return [place for place, kind in enumerate(KINDS) if getattr(self.plan, kind)]
+        return tuple(place for place, kind in enumerate(KINDS) if getattr(self.plan, kind))
 
     def fit_head(self, features: Tensor, labels: np.ndarray, groups: Sequence[str]) -> None:
         """Fits the head on features [N, 3, blocks, pools, 768]; see ``fit_linear_head``."""
-        x = features.float().reshape(len(features), -1).numpy()
-        weight, bias = fit_linear_head(x, labels, groups, C=float(self.config["C"]))
-        self.weight = torch.from_numpy(weight).float().reshape(self.weight.shape)
-        self.bias = torch.tensor(bias)
+        x = self.head_input(features.float().numpy())
+        self.set_head(Head.plain(*fit_linear_head(x, labels, groups, C=float(self.config["C"]))))
+
+
+class HeadModule(nn.Module):
+    """A ``Head`` as a module, for gradients and for graphs: float32 [N, D] to logits [N]."""
+
+    mean: Tensor
+    scale: Tensor
+    linear: Tensor
+    bias: Tensor
+    directions: Tensor
+    strength: Tensor
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.standardised = len(head.mean) > 0
+        directions = head.directions.astype(np.float32) * head.steps[:, None]
+        for name, value in (
+            ("mean", head.mean),
+            ("scale", head.scale),
+            ("linear", head.linear),
+            ("bias", head.bias),
+            ("directions", directions),
+            ("strength", head.strength),
+        ):
+            self.register_buffer(name, torch.from_numpy(np.array(value, np.float32)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.standardised:
+            x = (x - self.mean) / self.scale
+            x = x / x.square().sum(dim=1, keepdim=True).sqrt().clamp_min(1e-6)
+        found = x @ self.linear + self.bias
+        if len(self.strength):
+            found = found + (x @ self.directions.T).square() @ self.strength
+        return found
 
 
 def check_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -21,14 +21,16 @@ from countermark.detectors.base import DETECTORS, FrozenNetwork
 from countermark.detectors.families import register_families
 from countermark.detectors.fitting.gram import GramHeads
 from countermark.detectors.fitting.heads import fit_logistic
+from countermark.detectors.fitting.quadratic import QuadraticHeads
 from countermark.detectors.library import save_detector
 from countermark.detectors.recipes.draws import Item
 from countermark.detectors.recipes.figures import at_shipped_threshold, held_out_figures, mean_figures
 from countermark.detectors.recipes.folds import nested_scores, picked
 from countermark.detectors.recipes.gathering import draw_and_extract, gathered, plans_of
 from countermark.detectors.recipes.rows import Rows, describe, final_calibration, item_weights
-from countermark.detectors.recipes.schema import RECIPES, Recipe, read_recipe
+from countermark.detectors.recipes.schema import RECIPES, HeadPart, Recipe, read_recipe
 from countermark.detectors.recipes.twins import load_autoencoder, simulate_upsampler
+from countermark.detectors.scoring.heads import Head
 
 __all__ = ["RECIPES", "Recipe", "fit_recipe", "item_weights", "make_network", "read_recipe", "train_recipe"]
 
@@ -77,6 +79,20 @@ def train_recipe(
     return fit_recipe(recipe, network, features, items, out, training_data=described)
 
 
+def _fitted_head(
+    part: HeadPart, x: np.ndarray, fitted: np.ndarray, aims: np.ndarray, weights: np.ndarray
+) -> tuple[GramHeads, Head]:
+    """Heads for folds, which change ``x``, and the head on all rows that may be fitted on."""
+    if part.kind == "quadratic":
+        squares = QuadraticHeads(x)
+        own = squares.head(fitted, aims, weights, C=part.C, iterations=part.iterations, rank=part.rank)
+        return squares, own
+    weight, bias = fit_logistic(
+        x[fitted], aims[fitted], weights[fitted], C=part.C, iterations=part.iterations
+    )
+    return GramHeads(x), Head.plain(weight, bias)
+
+
 def make_network(recipe: Recipe) -> FrozenNetwork:
     """The network of a recipe with its head at zero; ConfigError if its family has no frozen features."""
     register_families()
@@ -113,10 +129,7 @@ def fit_recipe(
     fitted = rows.learnt(recipe.head.learn)
     weights = item_weights(labels, groups, draws, recipe.head.pairs, recipe.head.edited)
 
-    weight, bias = fit_logistic(
-        x[fitted], aims[fitted], weights[fitted], C=recipe.head.C, iterations=recipe.head.iterations
-    )
-    heads = GramHeads(x)  # changes x
+    heads, head = _fitted_head(recipe.head, x, fitted, aims, weights)
 
     def fit_and_score(mask: np.ndarray, scored: np.ndarray) -> np.ndarray:
         return heads.fit_and_score(
@@ -151,14 +164,14 @@ def fit_recipe(
     calibrator, table = final_calibration(recipe, labels, groups, rows.strata, rows.kinds, usable, found)
     flagged = calibrator(found.logits) >= table.thresholds(part.max_fpr).likely
     figures["at_the_shipped_threshold"] = at_shipped_threshold(labels, sources, draws, flagged)
-    network.set_head(weight, bias)
+    network.set_head(head)
     card.setdefault("summary", recipe.summary)
     card.setdefault("licence", recipe.licence)
     card.setdefault("limits", recipe.limits)
     trained = {
         "seed": recipe.seed,
         "items": dict(sorted(Counter(d.split("-")[0] for d in draws).items())),
-        "head": f"logistic regression on {x.shape[1]} dimensions, C {recipe.head.C:g}",
+        "head": f"{recipe.head.kind} logistic regression on {x.shape[1]} dimensions, C {recipe.head.C:g}",
         "recipe": recipe.model_dump(mode="json", exclude={"summary", "limits", "licence"}),
         **card.pop("trained", {}),
     }

@@ -54,12 +54,14 @@ class DrawPart(_Part):
 
 
 class HeadPart(_Part):
-    """The head: see ``fit_logistic``.
+    """The head: ``linear`` as ``fit_logistic`` fits it, or ``quadratic`` with ``rank`` squares.
 
     ``learn`` names the kinds of draws that it is fitted on, all but ``measured`` ones if empty.
     ``pairs`` is the weight of an image of a pair, ``edited`` of an edited one, others count 1.
     """
 
+    kind: Literal["linear", "quadratic"] = "linear"
+    rank: int = Field(default=128, ge=1, le=1024)
     C: float = Field(default=1e-2, gt=0)
     iterations: int = Field(default=60, ge=1, le=10_000)
     pairs: float = Field(default=1.0, ge=0)

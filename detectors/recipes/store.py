@@ -82,13 +82,14 @@ class FeatureStore:
     ) -> bool:
         """Computes what is missing of the views that are drawn, of ``kinds`` only; True when none is left."""
         stop = time.monotonic() + 60 * minutes
+        wanted = np.array(kinds, int)
         waiting = np.flatnonzero((self.store.state[:] == DRAWN) & (self.done[:] == 0))
         for start in range(0, len(waiting), batch):
             if time.monotonic() > stop:
                 return False
             chosen = waiting[start : start + batch]
-            found = view_features(compute, self.store.views[chosen][:, list(kinds)])
-            self.values[np.ix_(chosen, list(kinds))] = found
+            found = view_features(compute, self.store.views[chosen][:, wanted])
+            self.values[np.ix_(chosen, wanted)] = found
             self.done[chosen] = 1
         return True
 

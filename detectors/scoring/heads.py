@@ -63,7 +63,7 @@ class Head:
             none,
             none,
             weight.astype(np.float32),
-            np.float32(bias).reshape(()),
+            np.array(bias, np.float32),
             np.zeros((0, dimensions), np.int8),
             none,
             none,

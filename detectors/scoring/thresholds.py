@@ -173,7 +173,7 @@ class ThresholdTable:
         pairs = list(zip(self.sources, self.kinds or [""] * len(self.scores), strict=True))
         groups = sorted(set(pairs))
         place = {pair: number for number, pair in enumerate(groups)}
-        arrays = {
+        arrays: dict[str, np.ndarray] = {
             ARRAYS[0]: np.asarray(self.scores, np.float64),
             ARRAYS[1]: np.asarray([place[pair] for pair in pairs], np.int32),
         }

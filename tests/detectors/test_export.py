@@ -16,6 +16,7 @@ from countermark.detectors.base import Detector
 from countermark.detectors.export import OPSET, TOLERANCE, calibrate, export_onnx, scoring_graph, stack_views
 from countermark.detectors.families.convolutional import BackboneDetector, CriticDetector
 from countermark.detectors.families.probe import ProbeDetector
+from countermark.detectors.fitting.quadratic import fit_quadratic
 from countermark.detectors.scoring.calibration import Calibrator
 from countermark.detectors.scoring.thresholds import ThresholdTable
 
@@ -31,9 +32,10 @@ PLATT = Calibrator("platt", (1.5, -0.2))
 def detector(kind: type, seed: int = 1) -> Detector:
     network = kind.create(CONFIGS[kind], seed)
     draw = torch.Generator().manual_seed(seed)
-    if hasattr(network, "weight"):
-        network.weight = torch.randn(network.weight.shape, generator=draw) * 0.05
-        network.bias = torch.tensor(0.3)
+    if isinstance(network, ProbeDetector):
+        width = network.head.dimensions
+        features = torch.randn(60, width, generator=draw).numpy()
+        network.set_head(fit_quadratic(features, np.arange(60) % 2, np.ones(60), rank=3))
     else:
         torch.nn.init.normal_(network.model.head.weight, generator=draw)
     if isinstance(network, ProbeDetector):

@@ -45,19 +45,22 @@ def differentiable(detector: object) -> tuple[int, Logits]:
 
 
 class _Probe(Protocol):
-    """What is asked of the family ``clip-probe``: frozen blocks, and a linear head on some of them."""
+    """What is asked of the family ``clip-probe``: frozen blocks, and a head on some of them."""
 
     trunk: Callable[[Tensor, Sequence[int]], Tensor]
     blocks: Sequence[int]
     pools: Sequence[int]
-    weight: Tensor
-    bias: Tensor
+    view_kinds: Sequence[int]
+
+    def head_module(self) -> Callable[[Tensor], Tensor]: ...
 
 
 def _probe(network: _Probe) -> Logits:
+    head = network.head_module()
+
     def logits(x: Tensor) -> Tensor:
         parts = network.trunk(x * 255, network.blocks)[:, :, network.pools]
-        return (parts * network.weight.sum(dim=0)).sum(dim=(1, 2, 3)) + network.bias
+        return head(parts[:, None].expand(-1, len(network.view_kinds), -1, -1, -1).flatten(1))
 
     return logits
 
