@@ -14,7 +14,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("provenance", "detectors", "generators", "reports")
 #: What a wheel may hold: code, what it is typed by, weights and cards, recipes, pages and schemas.
-KINDS = {".py", ".typed", ".safetensors", ".json", ".toml", ".tsv", ".j2", ".css", ".js", ".svg", ".html"}
+KINDS = {
+    ".py", ".typed", ".safetensors", ".json", ".toml", ".tsv", ".j2", ".css", ".js", ".svg", ".html",
+    ".pem", ".po",
+}  # fmt: skip
 #: The largest file that the Python Package Index takes without asking.
 LARGEST = 100_000_000
 NAMES = ("countermark", *ROOMS, "tests", "policies", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
