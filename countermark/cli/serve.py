@@ -1,4 +1,4 @@
-"""``countermark serve``: the page for people, the C2PA Soft Binding Resolution API, and the rest over HTTP."""
+"""``countermark serve``: the page for people, the Soft Binding Resolution API, and the rest over HTTP."""
 
 from __future__ import annotations
 

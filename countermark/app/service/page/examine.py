@@ -20,6 +20,7 @@ from countermark.app.service.work import scan_picture, verify_picture
 from countermark.core.errors import CountermarkError
 from countermark.core.images import Limits, LoadedImage, Pixels, encode_image, read_image
 from countermark.core.results import Failure, ScanResult, Verification, VerificationState
+from countermark.detectors.scoring.thresholds import WORKING_POINTS
 from countermark.reports.text import visible
 
 #: Longest sides of what is shown, in pixels.
@@ -28,8 +29,6 @@ VIEW_SIDE, THUMB_SIDE, MAP_SIDE = 1600, 240, 512
 MAP_FLOOR = 0.25
 MAX_ROWS, MAX_VALUE = 80, 400
 THUMBNAIL_LIMITS = Limits(max_bytes=2 << 20, max_pixels=4_000_000, max_side=4_000)
-#: The working points that are shown beside a score, and the share of photographs that each may flag.
-WORKING_POINTS = (("strict", 0.001), ("default", 0.01), ("review", 0.05))
 #: Shares of generated pictures among those received, for which the chance is worked out.
 PRIORS = (0.01, 0.1, 0.5)
 
@@ -132,7 +131,7 @@ def draw_map(context: Context, look: Look) -> None:
 def working_points(detector: Any) -> tuple[WorkingPoint, ...]:
     """The detector's thresholds at every working point, strictest first."""
     found = []
-    for name, rate in WORKING_POINTS:
+    for name, rate in WORKING_POINTS.items():
         bounds = detector.thresholds(rate)
         note = str(getattr(bounds, "note", ""))
         found.append(WorkingPoint(name, rate, float(bounds.likely), float(bounds.unsure), note))

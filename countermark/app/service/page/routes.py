@@ -30,9 +30,9 @@ from countermark.app.service.page.access import (
 )
 from countermark.app.service.page.catalogues import languages, negotiate
 from countermark.app.service.page.desk import Desk, Entry
-from countermark.app.service.page.examine import WORKING_POINTS
 from countermark.app.service.page.unpack import pictures_in
 from countermark.core.errors import CountermarkError, ImageError
+from countermark.detectors.scoring.thresholds import WORKING_POINTS
 
 router = APIRouter(include_in_schema=False)
 
@@ -97,7 +97,7 @@ def desk_of(request: Request) -> Desk:
 @router.get("/")
 async def home(request: Request, visitor: CanScan) -> Response:
     """Where pictures are dropped."""
-    return page(request, "home.html.j2", batch=secrets.token_urlsafe(18), points=WORKING_POINTS)
+    return page(request, "home.html.j2", batch=secrets.token_urlsafe(18), points=list(WORKING_POINTS))
 
 
 @router.post("/look")
@@ -122,8 +122,8 @@ async def look(
                 point = str(form.get("point", ""))
                 files = [f for f in form.getlist("file") if isinstance(f, UploadFile) and f.filename]
                 given = [(f.filename or "", await f.read()) for f in files]
-            rates = dict(WORKING_POINTS)
-            entries = _take(desk, given, visitor, batch, rates.get(point, rates["default"]))
+            rate = WORKING_POINTS.get(point, WORKING_POINTS["default"])
+            entries = _take(desk, given, visitor, batch, rate)
     except FullError as error:
         raise busy(error) from None
     if not entries:
