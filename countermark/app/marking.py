@@ -1,6 +1,8 @@
 """Marking: embeds an identifier into an encoded image and encodes it again, as gently as it can.
 
-Alpha and the ICC profile are kept; the EXIF orientation is applied to the pixels and dropped.
+Alpha, colour profile and metadata are kept as far as the container can hold them; the EXIF orientation is
+applied to the pixels. What a mark would cost more than that (all frames but one, all bits above eight, ink
+colours) is not paid unasked: such a picture stays as it is, unmarked, and a note says so.
 """
 
 from __future__ import annotations
@@ -8,13 +10,15 @@ from __future__ import annotations
 import io
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from countermark.core.errors import CountermarkError, ImageError
+from countermark.core.errors import CountermarkError, ImageError, OutputError
 from countermark.core.images import LoadedImage, Pixels
+from countermark.provenance.metadata.carrying import carry
 
 #: Name of the scheme in credentials' soft bindings.
 ALGORITHM = "org.countermark.tile.1"
@@ -35,7 +39,14 @@ class Marked:
     notes: tuple[str, ...] = ()
 
 
-def mark(image: LoadedImage, format: str, *, payload: bytes | None = None, strict: bool = False) -> Marked:
+def mark(
+    image: LoadedImage,
+    format: str,
+    *,
+    payload: bytes | None = None,
+    strict: bool = False,
+    allow_loss: bool = False,
+) -> Marked:
     """Embeds ``payload`` (8 random bytes by default) and encodes as ``format``.
 
     An image that cannot carry a readable mark comes back unmarked with a note that says why, or as
@@ -44,39 +55,73 @@ def mark(image: LoadedImage, format: str, *, payload: bytes | None = None, stric
     Args:
         image: From the image gate.
         format: ``jpeg``, ``png``, ``webp``, ``avif`` or ``tiff``.
+        allow_loss: Mark even what loses frames, bits or ink colours by it, see ``losses``.
+
+    Raises:
+        OutputError: ``output.loss`` when another format would lose them and nobody allowed it.
     """
     from countermark.provenance import watermark
 
     payload = payload or secrets.token_bytes(8)
+    lost = losses(image)
+    if lost and not allow_loss:
+        sentence = f"Not marked: of this picture, {' and '.join(lost)} would be lost."
+        if strict:
+            raise ImageError(sentence, code="mark.loss")
+        return Marked(_unmarked(image, format), image.pixels, None, None, (sentence,))
     try:
         pixels = watermark.embed(image.pixels, payload)
     except CountermarkError as error:
         if strict:
             raise
         return Marked(_unmarked(image, format), image.pixels, None, None, (f"Not marked: {error}",))
-    data = encode_like(image, pixels, format)
-    return Marked(data, pixels, payload, _psnr(image.pixels, pixels))
+    data, more = encode_with_notes(image, pixels, format)
+    notes = (*(f"Lost: {each}." for each in lost), *more)
+    return Marked(data, pixels, payload, _psnr(image.pixels, pixels), notes)
+
+
+def losses(image: LoadedImage) -> list[str]:
+    """What encoding a picture again costs, besides the little that its codec takes."""
+    found = []
+    if image.frames > 1:
+        found.append(f"all but the first of {image.frames} frames")
+    if image.bits > 8:
+        found.append(f"all but 8 of {image.bits} bits a channel")
+    if image.mode == "CMYK":
+        found.append("its ink colours (CMYK)")
+    return found
 
 
 def encode_like(image: LoadedImage, pixels: Pixels, format: str) -> bytes:
-    """Encodes ``pixels`` (uint8 RGB) with the alpha and ICC profile of ``image``.
+    """``encode_with_notes`` without the notes."""
+    return encode_with_notes(image, pixels, format)[0]
+
+
+def encode_with_notes(image: LoadedImage, pixels: Pixels, format: str) -> tuple[bytes, tuple[str, ...]]:
+    """Encodes ``pixels`` (uint8 RGB) with alpha, colour profile and metadata of ``image``.
+
+    The second part says what the container could not hold.
 
     JPEG at quality 95, 4:4:4. WebP at quality 95 if ``image`` is lossy WebP, else lossless. AVIF at
     quality 90. Each codec at its fast settings: what the slow ones save is 8 to 18 % of the size, for
     several times the time (docs/credentials.md).
     """
     result = Image.fromarray(np.ascontiguousarray(pixels))
+    notes: list[str] = []
     try:
         with Image.open(io.BytesIO(image.data)) as original:
-            icc = original.info.get("icc_profile")
-            if icc and original.mode != "RGB":
+            info: dict[str, Any] = {str(key): value for key, value in original.info.items()}
+            icc = info.get("icc_profile")
+            if icc and original.mode not in ("RGB", "RGBA", "P"):
                 icc = None  # a profile for another colour space would distort the colours
+                notes.append("Lost: the colour profile, which is for another colour space.")
             transparent = original.mode in ("RGBA", "LA", "PA") or "transparency" in original.info
             if transparent and format in ("png", "webp", "tiff", "avif"):
                 result.putalpha(ImageOps.exif_transpose(original).convert("RGBA").getchannel("A"))
     except (OSError, ValueError, SyntaxError) as error:
         raise ImageError(f"The image cannot be decoded again: {error}.") from error
-    options: dict[str, object] = {"icc_profile": icc} if icc else {}
+    carried = carry(image.data, image.format, format, info)
+    options: dict[str, object] = {**carried.options, **({"icc_profile": icc} if icc else {})}
     if format == "jpeg":
         options |= {"quality": QUALITY, "subsampling": 0}
     elif format == "png":
@@ -89,7 +134,8 @@ def encode_like(image: LoadedImage, pixels: Pixels, format: str) -> bytes:
         options |= {"quality": 90, "speed": 9}
     stream = io.BytesIO()
     result.save(stream, format.upper(), **options)  # type: ignore[arg-type]
-    return stream.getvalue()
+    notes += [f"Lost, because {format.upper()} cannot hold it: {each}." for each in carried.lost]
+    return carried.finish(stream.getvalue()), tuple(notes)
 
 
 def _psnr(one: Pixels, other: Pixels) -> float:
@@ -110,4 +156,23 @@ def _lossy_webp(data: bytes) -> bool:
 
 def _unmarked(image: LoadedImage, format: str) -> bytes:
     """The file's own bytes when the format stays the same, else a new encoding."""
-    return image.data if image.format == format else encode_like(image, image.pixels, format)
+    if image.format == format:
+        return image.data
+    check_conversion(image, format)
+    return encode_like(image, image.pixels, format)
+
+
+def check_conversion(image: LoadedImage, format: str) -> None:
+    """Refuses to turn a picture into another format when it would lose frames, bits or ink colours.
+
+    Raises:
+        OutputError: ``output.loss``.
+    """
+    lost = losses(image)
+    if lost:
+        raise OutputError(
+            f"Turned from {image.format.upper()} into {format.upper()}, this picture would lose "
+            f"{' and '.join(lost)}.",
+            code="output.loss",
+            hint="Keep the extension of the source, or allow the loss: countermark sign --allow-loss",
+        )

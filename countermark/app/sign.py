@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from countermark.app.marking import ALGORITHM, Marked, encode_like, mark
+from countermark.app.marking import ALGORITHM, Marked, check_conversion, encode_with_notes, mark
 from countermark.core.errors import CountermarkError, OutputError
 from countermark.core.images import (
     DEFAULT_LIMITS,
@@ -25,6 +25,7 @@ from countermark.core.images import (
 )
 from countermark.core.results import SignedImage
 from countermark.provenance.credentials.options import FURTHER, FurtherOptions, check_options
+from countermark.provenance.metadata.carrying import has_places, without_places
 
 if TYPE_CHECKING:
     from countermark.provenance.credentials.ingredients import Ingredient, Source
@@ -49,6 +50,9 @@ def sign(
     seed: int | str | None = None,
     prompt: str | None = None,
     repository: Repository | None = None,
+    allow_loss: bool = False,
+    drop_places: bool = False,
+    on_note: Callable[[str], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     **options: Unpack[FurtherOptions],
 ) -> SignedImage:
@@ -72,6 +76,11 @@ def sign(
             generated.
         model, seed, prompt: Go into the credential, where they can be redacted later.
         repository: Where the record goes; None for the user's own.
+        allow_loss: Mark (or turn into another format) even a picture that loses frames, bits above
+            eight or ink colours by it. Otherwise such a picture is signed as it is, unmarked.
+        drop_places: Take coordinates and names of places out of the picture's metadata. All other
+            metadata stays where the container can hold it; the credential gets none of it.
+        on_note: Called with every sentence on what is lost or left out, before anything is written.
         limits: Bounds of the source, its picture and every ingredient. The source is read once.
         options: Passed to ``countermark.provenance.credentials.signing.sign_image``.
 
@@ -100,7 +109,7 @@ def sign(
         image = read_image(data, limits, name=str(source))
         format = _output_format(destination, image.format)
         resigned = digital_source_type is None and generator is None and carries_store(data)
-        marked = _prepare(image, format, watermark and not resigned)
+        marked = _prepare(image, format, watermark and not resigned, allow_loss)
         if watermark and resigned:
             marked = replace(marked, notes=(*marked.notes, "Not marked: nothing says that it was generated."))
         found = fingerprint.fingerprint(image.pixels if marked.pixels is None else marked.pixels)
@@ -109,6 +118,10 @@ def sign(
             bindings.append(SoftBinding(ALGORITHM, marked.payload))
     else:
         marked = Marked(data, None, None, None)
+    marked = _without_places(marked, drop_places)
+    if on_note is not None:
+        for note in marked.notes:
+            on_note(note)
     signed, store = sign_file(
         source,
         destination,
@@ -159,9 +172,9 @@ def _output_format(destination: Path, source: str) -> str:
     return format
 
 
-def _prepare(image: LoadedImage, format: str, watermark: bool) -> Marked:
+def _prepare(image: LoadedImage, format: str, watermark: bool, allow_loss: bool) -> Marked:
     if watermark and format in MARKABLE:
-        return mark(image, format)
+        return mark(image, format, allow_loss=allow_loss)
     notes = (f"Not marked: {format.upper()} is signed as it is.",) if watermark else ()
     if image.format == format:
         return Marked(image.data, image.pixels, None, None, notes)
@@ -171,7 +184,20 @@ def _prepare(image: LoadedImage, format: str, watermark: bool) -> Marked:
             code="output.format",
             hint="Keep the extension of the source.",
         )
-    return Marked(encode_like(image, image.pixels, format), image.pixels, None, None, notes)
+    if not allow_loss:
+        check_conversion(image, format)
+    encoded, lost = encode_with_notes(image, image.pixels, format)
+    return Marked(encoded, image.pixels, None, None, (*notes, *lost))
+
+
+def _without_places(marked: Marked, drop: bool) -> Marked:
+    """Without coordinates when they are to go; with a note when they stay."""
+    format = sniff_format(marked.data)
+    if format is None or not has_places(marked.data, format):
+        return marked
+    if not drop:
+        return replace(marked, notes=(*marked.notes, "The picture's metadata says where it was taken."))
+    return replace(marked, data=without_places(marked.data, format))
 
 
 def _record(

@@ -52,6 +52,12 @@ def sign(
     record: bool = typer.Option(True, "--record/--no-record", help="Keep it in the manifest repository."),
     repository: str | None = REPOSITORY,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    allow_loss: bool = typer.Option(
+        False, "--allow-loss", help="Mark even what loses frames, bits above 8 or ink colours by it."
+    ),
+    drop_places: bool = typer.Option(
+        False, "--drop-places", help="Take coordinates and names of places out of the metadata."
+    ),
     watch: bool = typer.Option(False, "--watch", help="Go on signing what appears in the folder."),
     workers: int = typer.Option(1, "--workers", min=1, max=64, help="Threads, for folders."),
     as_json: bool = JSON,
@@ -84,17 +90,26 @@ def sign(
         "keep_history": keep_history,
         "watermark": watermark,
         "record": record,
+        "allow_loss": allow_loss,
+        "drop_places": drop_places,
     }
     with opened(repository) if repository else nullcontext() as options["repository"]:
         if source.is_dir():
             return _folder(source, destination, options, watch, workers, as_json)
-        signed = sign_one(source, destination, **options)
+        told: list[str] = []
+        signed = sign_one(source, destination, on_note=lambda note: _tell(note, told), **options)
     text = [f"Signed {signed.path}", f"  manifest {signed.manifest_id}"]
     if signed.payload:
         text.append(f"  watermark {signed.payload} at {signed.psnr:.1f} dB")
-    text += [f"  {note}" for note in signed.notes]
+    text += [f"  {note}" for note in signed.notes if note not in told]
     show_record(signed, as_json=as_json, text="\n".join(text))
     return PASS
+
+
+def _tell(note: str, told: list[str]) -> None:
+    """Says what is lost or left out before the file is written."""
+    told.append(note)
+    typer.echo(note, err=True)
 
 
 def _stopped_by_signal() -> threading.Event:

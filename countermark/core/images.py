@@ -27,7 +27,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from countermark.core.errors import ImageError, OutputError
 from countermark.core.files import atomic_write, sha256_bytes
-from countermark.core.headers import header_size
+from countermark.core.headers import bit_depth, header_size, tiff_pages
 
 try:  # HEIC is read where the library is there
     import pillow_heif
@@ -73,6 +73,9 @@ class LoadedImage:
         data: The file's bytes.
         notes: Things worth knowing, such as ``animated: first of 12 frames``.
         alpha: uint8, H x W, the transparency that was laid over white; None where there is none.
+        frames: Pictures in the file: frames of an animation, pages of a TIFF, parts of an MPO.
+        bits: Bits a channel in the file, before they became 8.
+        mode: How the file holds its pixels, as Pillow names it (``RGB``, ``CMYK``, ``P`` …).
     """
 
     pixels: Pixels
@@ -81,6 +84,9 @@ class LoadedImage:
     data: bytes = field(repr=False)
     notes: tuple[str, ...] = ()
     alpha: np.ndarray | None = field(default=None, repr=False)
+    frames: int = 1
+    bits: int = 8
+    mode: str = "RGB"
 
     @property
     def width(self) -> int:
@@ -123,8 +129,7 @@ def read_image(
     claimed = header_size(kind, data)
     if claimed is not None:
         _check_dimensions(name, claimed, limits)
-    pixels, alpha, notes = _decode(name, data, kind, limits)
-    return LoadedImage(pixels, kind, sha256_bytes(data), data, notes, alpha)
+    return _decode(name, data, kind, limits)
 
 
 def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
@@ -216,9 +221,7 @@ def iter_image_paths(
                     yield path
 
 
-def _decode(
-    name: str, data: bytes, kind: str, limits: Limits
-) -> tuple[Pixels, np.ndarray | None, tuple[str, ...]]:
+def _decode(name: str, data: bytes, kind: str, limits: Limits) -> LoadedImage:
     notes: list[str] = []
     try:
         with warnings.catch_warnings():
@@ -226,12 +229,17 @@ def _decode(
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
                 _check_dimensions(name, image.size, limits)
-                frames = getattr(image, "n_frames", 1)
+                # Pillow counts pages by opening each, and a directory without a picture is none.
+                frames = tiff_pages(data) if kind == "tiff" else getattr(image, "n_frames", 1)
                 if frames > 1:
-                    notes.append(f"animated: first of {frames} frames")
+                    notes.append(_several(kind, frames))
+                mode = image.mode
+                bits = max(bit_depth(kind, data), 16 if mode.startswith("I;16") else 8)
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
-                return *_to_rgb(image, notes), tuple(notes)
+                pixels, alpha = _to_rgb(image, notes)
+                digest = sha256_bytes(data)
+                return LoadedImage(pixels, kind, digest, data, tuple(notes), alpha, frames, bits, mode)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -251,6 +259,11 @@ def _decode(
         raise ImageError(
             f"{name} cannot be decoded ({type(error).__name__}: {error}).", code="image.unreadable"
         ) from error
+
+
+def _several(kind: str, frames: int) -> str:
+    words = {"tiff": "pages", "jpeg": "pictures"}.get(kind, "frames")
+    return f"{'animated' if words == 'frames' else 'several'}: first of {frames} {words}"
 
 
 def _to_rgb(image: Image.Image, notes: list[str]) -> tuple[Pixels, np.ndarray | None]:

@@ -20,6 +20,7 @@ SOFT_BINDING_UNKNOWN = "countermark.softBinding.unknown"
 UNREADABLE = "countermark.manifest.unreadable"
 REMOTE = "manifest.inaccessible"
 OUT_OF_BOUNDS = "countermark.manifest.bounds"
+EXCLUSIONS = "assertion.dataHash.additionalExclusionsPresent"
 COMPRESSED = "countermark.manifest.compressed"
 INGREDIENT_UNVERIFIED = "countermark.chain.truncated"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -26,6 +26,7 @@ _PRODUCT = x509.ObjectIdentifier("1.3.6.1.4.1.62558.4")
 #: The extension's value is an object identifier: 1.3.6.1.4.1.62558.3.10 or .20.
 _LEVELS = {bytes.fromhex("060a2b0601040183e85e030a"): 1, bytes.fromhex("060a2b0601040183e85e0314"): 2}
 _RECORD = re.compile(rb"\x0c\x24[0-9a-fA-F-]{36}")
+_TIFF_TAG = 52545
 _SERVICE_ONLY = {ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.OCSP_SIGNING}
 
 
@@ -76,6 +77,30 @@ def guard(
         if entry is not None and not _stamped_before(found, signature, entry):
             found.failure[codes.REVOKED] = entry.get("reason", "")
     return said
+
+
+def settle_tiff(store: dict[str, Any], crjson: Mapping[str, Any], data: bytes) -> None:
+    """Takes the notice on further exclusions away where the only one is the length of the store itself.
+
+    A TIFF names its credential by a tag (52545), whose count is written after the hash was taken: C2PA
+    2.2, A.3.5 leaves those four bytes out, and the library warns of every second exclusion.
+    """
+    active = next(iter(chain.sequence(crjson.get("manifests"))), {})
+    hashed = chain.mapping(chain.mapping(chain.mapping(active).get("assertions")).get("c2pa.hash.data"))
+    spans = [chain.mapping(each) for each in chain.sequence(hashed.get("exclusions"))]
+    if len(spans) != 2:
+        return
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    first, second = sorted(spans, key=lambda each: int(each.get("length", 0)))
+    at = int(first.get("start", 0))
+    tag, count = data[at - 4 : at - 2], int.from_bytes(data[at : at + 4], order)
+    own = int.from_bytes(tag, order) == _TIFF_TAG and count == int(second.get("length", 0))
+    if int(first.get("length", 0)) != 4 or not own:
+        return
+    results = chain.mapping(chain.mapping(store.get("validation_results")).get("activeManifest"))
+    for entry in list(chain.sequence(results.get("informational"))):
+        if chain.mapping(entry).get("code") == codes.EXCLUSIONS:
+            results["informational"].remove(entry)
 
 
 def _stamped_before(found: chain.Findings, signature: Any, entry: Mapping[str, str]) -> bool:

@@ -9,6 +9,7 @@ when the source is signed already, the source as parent ingredient with its whol
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from countermark.provenance.credentials.contexts import mime_of, require_mime
 from countermark.provenance.credentials.ingredients import Ingredient, Source, collect
 from countermark.provenance.credentials.options import SIGNING, SignOptions, check_options
 from countermark.provenance.credentials.softbinding import SoftBinding
+from countermark.provenance.identities.certificates import load_chain
 from countermark.provenance.identities.identity import Identity
 from countermark.provenance.identities.store import get_identity
 
@@ -168,8 +170,8 @@ def sign_bytes(
         parents: What the image was made from. A single one is its parent; of several, each is
             a component. With a signed ``history`` all of them are components.
         thumbnail: Longest edge of a thumbnail in the manifest; 0 for none, never enlarged.
-        timestamp_url: RFC 3161 authority; the identity's own by default. The one use of the
-            network there is.
+        timestamp_url: RFC 3161 authority; by default the identity's own, or else the one in
+            ``$COUNTERMARK_TIMESTAMP_URL``. The one use of the network there is.
         remote_url: Written into the image as the manifest's address; nothing is uploaded.
         generator, digital_source_type, model, seed, prompt, parameters, soft_bindings, actions,
             training, assertions: See ``Claim``.
@@ -180,6 +182,7 @@ def sign_bytes(
             ``signing.refused`` (with the certificate doctor's findings) and what identities raise.
     """
     signer_identity = get_identity(identity) if isinstance(identity, str) else identity
+    timestamp_url = timestamp_url or _configured_authority(signer_identity)
     if timestamp_url:
         signer_identity = replace(signer_identity, timestamp_url=timestamp_url, _signers={})
     mime = require_mime(data, name)
@@ -207,7 +210,25 @@ def sign_bytes(
         embed=embed, thumbnail=_thumbnail_edge(data, thumbnail), remote_url=remote_url,
         strings=strings if soft_bindings else None,
     )  # fmt: skip
-    return Signed(signed, store, manifest["label"], signer_identity.name)
+    notes = () if signer_identity.timestamp_url else (_ends(signer_identity.chain_pem),)
+    return Signed(signed, store, manifest["label"], signer_identity.name, notes)
+
+
+#: Names an RFC 3161 authority for identities that have none of their own.
+TIMESTAMP_VARIABLE = "COUNTERMARK_TIMESTAMP_URL"
+
+
+def _configured_authority(identity: Identity) -> str | None:
+    return None if identity.timestamp_url else os.environ.get(TIMESTAMP_VARIABLE) or None
+
+
+@functools.lru_cache(maxsize=64)
+def _ends(chain_pem: str) -> str:
+    """A signature without a time-stamp holds as long as its certificate, and no longer."""
+    end = load_chain(chain_pem)[0].not_valid_after_utc
+    return (
+        f"Without a time-stamp the signature holds only until {end:%Y-%m-%d}, when its certificate expires."
+    )
 
 
 def sidecar_path(image: Path | str) -> Path:

@@ -28,7 +28,7 @@ from countermark.provenance.credentials import chain as chains
 from countermark.provenance.credentials import codes, origin
 from countermark.provenance.credentials.bounds import out_of_bounds
 from countermark.provenance.credentials.contexts import context, mime_of
-from countermark.provenance.credentials.guards import guard
+from countermark.provenance.credentials.guards import guard, settle_tiff
 from countermark.provenance.credentials.jumbf import has_credential, stores
 from countermark.provenance.identities.trust import Trust, TrustList, resolve_trust
 
@@ -112,6 +112,8 @@ def read_store(
     try:
         with c2pa.Reader(mime, io.BytesIO(data), manifest_data=manifest, context=settings) as reader:
             store = json.loads(reader.json())
+            if mime == "image/tiff" and codes.EXCLUSIONS in reader.json():
+                settle_tiff(store, json.loads(reader.crjson()), data)
     except c2pa.C2paError.ManifestNotFound:
         return None
     except c2pa.C2paError as error:

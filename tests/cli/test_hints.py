@@ -15,6 +15,7 @@ import typer
 from countermark.app.scan.settings import ENVIRONMENT, ScanConfig
 from countermark.cli import app
 from countermark.core.files import HOME_VARIABLE
+from countermark.provenance.credentials.signing import TIMESTAMP_VARIABLE
 from countermark.provenance.identities.store import PASSPHRASE_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,7 +166,7 @@ def test_help_texts_name_what_there_is() -> None:
 
 def test_variables_of_the_environment_are_read() -> None:
     declared = {p.envvar for command in COMMANDS.values() for p in command.params if p.envvar}
-    known = {HOME_VARIABLE, PASSPHRASE_VARIABLE, *declared}
+    known = {HOME_VARIABLE, PASSPHRASE_VARIABLE, TIMESTAMP_VARIABLE, *declared}
     known |= {f"{ENVIRONMENT}{name.upper()}" for name in ScanConfig.model_fields}
     wrong = []
     for path in [*modules(), *(page for page in PAGES if page.suffix == ".md")]:
