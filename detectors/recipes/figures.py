@@ -162,6 +162,7 @@ def at_shipped_threshold(
         rates = _rates(flagged[real], sources[real])
         result[kind.replace("-", "_")] = {
             "fpr": round(float(flagged[real].mean()), 4),
+            "fpr_sources_alike": round(float(np.mean(list(rates.values()))), 4) if rates else None,
             "tpr": round(float(flagged[synthetic].mean()), 3),
             "fpr_of_sources_above_one_percent": {name: r for name, r in rates.items() if r > 0.01},
         }

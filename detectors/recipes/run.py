@@ -31,6 +31,7 @@ from countermark.detectors.recipes.rows import Rows, describe, final_calibration
 from countermark.detectors.recipes.schema import RECIPES, HeadPart, Recipe, read_recipe
 from countermark.detectors.recipes.twins import load_autoencoder, simulate_upsampler
 from countermark.detectors.scoring.heads import Head
+from countermark.detectors.scoring.thresholds import WORKING_POINTS
 
 __all__ = ["RECIPES", "Recipe", "fit_recipe", "item_weights", "make_network", "read_recipe", "train_recipe"]
 
@@ -162,8 +163,19 @@ def fit_recipe(
     # the single head that ships.
     found = picked(dealings, rows.pictures % part.dealings)
     calibrator, table = final_calibration(recipe, labels, groups, rows.strata, rows.kinds, usable, found)
-    flagged = calibrator(found.logits) >= table.thresholds(part.max_fpr).likely
-    figures["at_the_shipped_threshold"] = at_shipped_threshold(labels, sources, draws, flagged)
+    scores = calibrator(found.logits)
+    figures["working_points"] = {
+        name: {
+            "max_fpr": share,
+            "likely": table.thresholds(share).likely,
+            **at_shipped_threshold(labels, sources, draws, scores >= table.thresholds(share).likely),
+            "real_by_kind": {
+                kind: [round(rate.value, 4), round(rate.low, 4), round(rate.high, 4)]
+                for kind, rate in table.rates(table.thresholds(share).likely).items()
+            },
+        }
+        for name, share in WORKING_POINTS.items()
+    }
     network.set_head(head)
     card.setdefault("summary", recipe.summary)
     card.setdefault("licence", recipe.licence)
