@@ -32,6 +32,9 @@ def add_to(app: typer.Typer) -> None:
 
 def scan(
     paths: list[str] = typer.Argument(None, help="Images and folders; - reads a list from standard input."),
+    null: bool = typer.Option(
+        False, "--null", "-z", help="The list's names end with NUL, as of git diff -z and find -print0."
+    ),
     max_fpr: float | None = typer.Option(
         None, "--max-fpr", help="Share of photographs that may be called likely-synthetic; 0.01 by default."
     ),
@@ -61,9 +64,9 @@ def scan(
     """Scan images for synthetic origin. Nothing leaves this machine."""
     from countermark.app.scan.run import scan_stream
     from countermark.app.scan.settings import failing, scan_config, scan_exit_code
+    from countermark.app.scan.sources import named
     from countermark.app.scan.suppressions import expired, read_baseline, suppressions
     from countermark.app.scan.thumbnails import Collector
-    from countermark.core.images import iter_image_paths
     from countermark.detectors import load_detector, with_thresholds
     from countermark.reports import scan_document
 
@@ -81,7 +84,10 @@ def scan(
     check_outputs("scan", format, as_json, config.output)
     known = read_baseline(config.baseline) if config.baseline else None
     ignored = _ignored(config.ignore)
-    files = list(iter_image_paths(_sources(paths)))
+    sources = named(paths or [], sys.stdin.buffer, null=null)
+    files = sources.files
+    for note in sources.notes:
+        warn(note)
     if not files:
         warn("No images found.")
         return NOTHING
@@ -130,16 +136,6 @@ def _ignored(path: str) -> list[Ignored]:
     if path:
         return read_ignore(path)
     return read_ignore(IGNORE_FILE) if Path(IGNORE_FILE).is_file() else []
-
-
-def _sources(paths: list[str] | None) -> list[Path]:
-    """The named paths; ``-`` stands for a list on standard input, one path a line (or NUL)."""
-    from countermark.app.scan.suppressions import expand, read_list
-
-    found: list[str] = []
-    for path in paths or ["."]:
-        found += read_list(sys.stdin.buffer) if path == "-" else expand([path])
-    return [Path(path) for path in found]
 
 
 def _is_html(spec: str) -> bool:

@@ -120,10 +120,14 @@ def failing(results: Iterable[ScanResult], fail_on: str) -> frozenset[str]:
 
 
 def scan_exit_code(document: Mapping[str, Any]) -> int:
-    """0 nothing that counts, 1 findings at or above ``fail_on``, 2 nothing could be read, 3 no files."""
+    """0 nothing that counts, 1 findings at or above ``fail_on``, 2 not scanned, 3 no files.
+
+    Not scanned: nothing could be read, or a file that was asked for is not there.
+    """
     counts = document["counts"]
     if not counts["total"]:
         return 3
     if counts["failing"]:
         return 1
-    return 2 if counts["error"] == counts["total"] else 0
+    missing = any((row.get("error") or {}).get("code") == "image.missing" for row in document["results"])
+    return 2 if missing or counts["error"] == counts["total"] else 0

@@ -13,14 +13,12 @@
 
 from __future__ import annotations
 
-import glob
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -29,7 +27,6 @@ from countermark.core.errors import ConfigError
 from countermark.core.results import ScanResult
 
 MAX_BASELINE_BYTES = 512 * 1024 * 1024
-MAX_LIST_BYTES = 256 * 1024 * 1024
 IGNORE_FILE = ".countermark-ignore.toml"
 
 
@@ -139,24 +136,3 @@ def expired(
         for entry in ignore
         if not entry.active(day) and any(entry.matches(r.path, r.sha256) for r in found)
     ]
-
-
-def read_list(stream: IO[bytes]) -> Iterator[str]:
-    """File names from a stream: separated by NUL if there is one, else by line ends."""
-    data = stream.read(MAX_LIST_BYTES + 1)
-    if len(data) > MAX_LIST_BYTES:
-        raise ConfigError("The list of files is too long.", code="scan.list")
-    parts = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return (os.fsdecode(part) for part in parts if part.strip())
-
-
-def expand(sources: Iterable[str]) -> list[str]:
-    """Expands shell patterns that the shell left alone; names that exist are taken as they are."""
-    found: list[str] = []
-    for source in sources:
-        if glob.has_magic(source) and not os.path.lexists(source):
-            matches = sorted(glob.glob(source, recursive=True))
-            found += matches
-        else:
-            found.append(source)
-    return list(dict.fromkeys(found))

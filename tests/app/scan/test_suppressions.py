@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 from datetime import date
 from pathlib import Path
@@ -14,12 +13,10 @@ from hypothesis import strategies as st
 
 from countermark.app.scan.settings import failing, scan_exit_code
 from countermark.app.scan.suppressions import (
-    expand,
     expired,
     parse_ignore,
     read_baseline,
     read_ignore,
-    read_list,
     suppressions,
 )
 from countermark.core.errors import ConfigError
@@ -101,18 +98,6 @@ def test_a_bad_baseline_is_a_typed_error(tmp_path: Path, text: str) -> None:
         read_baseline(tmp_path / "b.json")
     with pytest.raises(ConfigError, match="does not exist"):
         read_baseline(tmp_path / "none.json")
-
-
-def test_lists_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(read_list(io.BytesIO(b"a b.png\r\n\nc.png\n"))) == ["a b.png", "c.png"]
-    assert list(read_list(io.BytesIO(b"a\nb.png\0c.png\0"))) == ["a\nb.png", "c.png"]
-    for name in ("b.png", "a.png", "[x].png", "sub/c.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    monkeypatch.chdir(tmp_path)
-    assert expand(["*.png", "a.png"]) == ["[x].png", "a.png", "b.png"]
-    assert expand(["[x].png", "missing.png", "**/c.png"]) == ["[x].png", "missing.png", "sub/c.png"]
-    assert expand(["none*.png"]) == []
 
 
 @settings(deadline=None)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from countermark.core.errors import ImageError, ProvenanceError
 from countermark.core.results import VerificationState as State
+from countermark.provenance.credentials.contexts import mime_of
 from countermark.provenance.credentials.signing import sign_bytes
 from countermark.provenance.credentials.verification import verify_image
 from countermark.provenance.identities.trust import TrustList
@@ -121,3 +122,32 @@ def test_missing_file_is_a_typed_error(tmp_path: Path):
 
 def test_formats_without_credentials_are_absent(encoded):
     assert verify_image(encoded("bmp")).state is State.ABSENT
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"\n  ",
+        b"<!-- drawn by hand -->\n",
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<!-- a -->\n',
+        b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">\n',
+        b'<?xml version="1.0"?><!DOCTYPE svg [ <!ENTITY a "b"> ]>',
+    ],
+)
+def test_svg_is_known_by_its_root_element(head):
+    svg = (
+        head
+        + b'<svg xmlns="http://www.w3.org/2000/svg" width="4" height="3"><rect width="4" height="3"/></svg>'
+    )
+    assert mime_of(svg) == "image/svg+xml"
+    if head == b"\n  " or head.startswith(b"\xef"):
+        return  # the library does not write into these
+    signed = sign_bytes(svg).data
+    assert verify_image(signed).state is State.TRUSTED
+
+
+def test_other_xml_is_no_svg():
+    for text in (b"<html><svg></svg></html>", b"<?xml version='1.0'?><rss/>", b"<!-- <svg> -->", b"<svgx>"):
+        assert mime_of(text) is None

@@ -1,0 +1,125 @@
+"""Which files a scan was asked for: names, folders, patterns, and lists on standard input.
+
+A name that was asked for is never dropped: one that is missing becomes a result with an error, so that a
+build does not pass on what it has not seen.
+
+>>> unquoted(rb'"caf\\303\\251.jpg"').decode()
+'café.jpg'
+>>> unquoted(b"plain.jpg")
+b'plain.jpg'
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from countermark.core.errors import ConfigError
+from countermark.core.images import EXTENSIONS, iter_image_paths, sniff_format
+
+MAX_LIST_BYTES = 256 * 1024 * 1024
+STANDARD_INPUT = "-"
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\(?:[abtnvfr"\\]|[0-7]{3}))*"')
+_ESCAPE = re.compile(rb'\\([abtnvfr"\\]|[0-7]{3})')
+_LETTERS = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
+_HEAD = 64
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What there is to scan.
+
+    Attributes:
+        files: Every file, in order: named ones as they are, folders walked by image extension.
+        notes: Sentences on what was asked for and is not among them.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+
+def named(paths: Iterable[str], stream: IO[bytes], *, null: bool = False) -> Sources:
+    """The files that arguments ask for; ``-`` stands for a list on standard input.
+
+    Files of a list that are no images (a source file among what changed) are left out with a note; a
+    file that was named itself, or is missing, stays.
+
+    Args:
+        paths: Names, folders, shell patterns, ``-``; none for the working folder.
+        stream: Standard input, read only for ``-``.
+        null: The list's names end with NUL (``git diff -z``, ``find -print0``).
+
+    Raises:
+        ConfigError: ``scan.list`` for a list that is too long.
+    """
+    wanted: list[str] = []
+    notes: list[str] = []
+    for path in list(paths) or ["."]:
+        if path != STANDARD_INPUT:
+            wanted += expand([path])
+            continue
+        listed = read_list(stream, null=null)
+        images = [name for name in listed if not _is_another_file(name)]
+        if not listed:
+            notes.append("The list on standard input is empty.")
+        elif len(images) < len(listed):
+            notes.append(f"{len(listed) - len(images)} of {len(listed)} listed files are no images.")
+        wanted += images
+    return Sources(list(iter_image_paths(dict.fromkeys(wanted))), tuple(notes))
+
+
+def read_list(stream: IO[bytes], *, null: bool = False) -> list[str]:
+    """File names from a stream: ended by NUL when ``null`` or when there is one, else one a line.
+
+    A line in double quotes is taken as git writes names with other than ASCII letters
+    (``core.quotePath``), unless there is a file of that very name.
+    """
+    data = stream.read(MAX_LIST_BYTES + 1)
+    if len(data) > MAX_LIST_BYTES:
+        raise ConfigError("The list of files is too long.", code="scan.list")
+    if null or b"\0" in data:
+        return [os.fsdecode(part) for part in data.split(b"\0") if part]
+    lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
+    return [os.fsdecode(line if os.path.lexists(line) else unquoted(line)) for line in lines if line.strip()]
+
+
+def unquoted(line: bytes) -> bytes:
+    """A name as git quotes it (C escapes, three octal digits a byte), plain; any other line as it is."""
+    if not _QUOTED.fullmatch(line):
+        return line
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        letter = match.group(1)
+        return bytes([_LETTERS[letter] if letter in _LETTERS else int(letter, 8) & 0xFF])
+
+    return _ESCAPE.sub(plain, line[1:-1])
+
+
+def expand(sources: Iterable[str]) -> list[str]:
+    """Expands shell patterns that the shell left alone; names that exist are taken as they are.
+
+    A pattern that matches nothing stays, and is then reported as missing.
+    """
+    found: list[str] = []
+    for source in sources:
+        matches: list[str] = []
+        if glob.has_magic(source) and not os.path.lexists(source):
+            matches = sorted(glob.glob(source, recursive=True))
+        found += matches or [source]
+    return list(dict.fromkeys(found))
+
+
+def _is_another_file(name: str) -> bool:
+    """Whether a name is of a file that is no image, by extension and first bytes."""
+    if Path(name).suffix.lower() in EXTENSIONS:
+        return False
+    try:
+        with open(name, "rb") as stream:
+            return sniff_format(stream.read(_HEAD)) is None
+    except OSError:
+        return False  # missing, or a folder: whoever reads it will say so
