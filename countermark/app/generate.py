@@ -128,7 +128,7 @@ def _enlarger(upscale: int) -> LoadedGenerator | None:
 
 
 def _enlarge(path: Path, row: CorpusRow, enlarger: LoadedGenerator, scale: int) -> tuple[Path, CorpusRow]:
-    large = enlarger.sample(1, condition=path, scale=scale)[0]  # type: ignore[call-arg, arg-type]
+    large = enlarger.sample(1, condition=path, scale=scale)[0]
     path = path.with_name(f"large-{path.name}")
     atomic_write(path, encode_image(large, "png"))
     return path, replace(row, extra={**row.extra, "upscaled": str(scale)})

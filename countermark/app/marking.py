@@ -133,7 +133,7 @@ def encode_with_notes(image: LoadedImage, pixels: Pixels, format: str) -> tuple[
     elif format == "avif":
         options |= {"quality": 90, "speed": 9}
     stream = io.BytesIO()
-    result.save(stream, format.upper(), **options)  # type: ignore[arg-type]
+    result.save(stream, format.upper(), **options)
     notes += [f"Lost, because {format.upper()} cannot hold it: {each}." for each in carried.lost]
     return carried.finish(stream.getvalue()), tuple(notes)
 

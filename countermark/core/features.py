@@ -117,7 +117,8 @@ def _dct_basis(side: int = 8) -> np.ndarray:
     k, n = np.mgrid[0:side, 0:side]
     basis = np.cos(np.pi * (2 * n + 1) * k / (2 * side)) * np.sqrt(2 / side)
     basis[0] /= np.sqrt(2)
-    return basis.astype(np.float32)
+    found: np.ndarray = basis.astype(np.float32)
+    return found
 
 
 _BASIS = _dct_basis()
@@ -135,7 +136,8 @@ def _lite0() -> Extractor:
     def transform(images: np.ndarray) -> np.ndarray:
         pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
         with torch.no_grad():
-            return network((pixels - 127.0) / 128.0).numpy()
+            found: np.ndarray = network((pixels - 127.0) / 128.0).numpy()
+        return found
 
     return Extractor("lite0", 128, transform)
 
@@ -154,6 +156,7 @@ def _inception() -> Extractor:
     def transform(images: np.ndarray) -> np.ndarray:
         pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
         with torch.no_grad():
-            return network(pixels)[0].numpy()
+            found: np.ndarray = network(pixels)[0].numpy()
+        return found
 
     return Extractor("inception", 299, transform)

@@ -49,7 +49,7 @@ def bit_depth(format: str, data: bytes) -> int:
             if count <= 2:
                 return max(value & 0xFFFF if order == "<" else value >> 16, 8)
             found = struct.unpack_from(f"{order}H", data, value) if value + 2 <= len(data) else (8,)
-            return max(found[0], 8)
+            return max(int(found[0]), 8)
     return 8
 
 

@@ -36,7 +36,7 @@ def load_lite0(*, classifier: bool = False) -> nn.Module:
         MissingExtraError: the package, or timm, is not installed.
         WeightsError: its file is not the one that is known.
     """
-    network = _timm().create_model("tf_efficientnet_lite0", pretrained=False)
+    network: nn.Module = _timm().create_model("tf_efficientnet_lite0", pretrained=False)
     network.load_state_dict(lite0_tensors())
     if not classifier:
         network.classifier = nn.Identity()

@@ -97,7 +97,8 @@ class TrunkClassifier(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(trunk.out_channels, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.trunk(x).mean(dim=(2, 3)))
+        found: Tensor = self.head(self.trunk(x).mean(dim=(2, 3)))
+        return found
 
 
 def initialise(module: nn.Module, scale: float = 1.0) -> nn.Module:

@@ -173,7 +173,8 @@ def _flip(pixels: Pixels, value: float, rng: np.random.Generator) -> Pixels:
 @_add("noise", 10, "standard deviation in grey levels")
 def _noise(pixels: Pixels, value: float, rng: np.random.Generator) -> Pixels:
     noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(value)
-    return np.clip(pixels + noise + 0.5, 0, 255).astype(np.uint8)
+    noisy: Pixels = np.clip(pixels + noise + 0.5, 0, 255).astype(np.uint8)
+    return noisy
 
 
 @_add("blur", 2, "sigma in pixels")

@@ -50,7 +50,7 @@ def weighted_auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) 
     below = np.cumsum(negative, axis=1) - negative
     wins = (positive * (below + 0.5 * negative)).sum(axis=1)
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return _ratio(wins, pairs)
 
 
 def weighted_tpr_at_fpr(
@@ -66,14 +66,12 @@ def weighted_tpr_at_fpr(
     first = fits.argmax(axis=1)
     hits = positive_above[np.arange(len(weights)), first]
     total = positive.sum(axis=1)
-    known = (total > 0) & fits.any(axis=1)
-    return np.divide(hits, total, out=np.full(len(weights), np.nan), where=known)
+    return _ratio(np.where(fits.any(axis=1), hits, np.nan), total)
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted mean of ``values``, float64 [draws]; NaN where a draw is empty."""
-    total = weights.sum(axis=1)
-    return np.divide(weights @ values, total, out=np.full(len(weights), np.nan), where=total > 0)
+    return _ratio(weights @ values, weights.sum(axis=1))
 
 
 def weighted_calibration_error(
@@ -83,12 +81,17 @@ def weighted_calibration_error(
     which = np.minimum((scores * bins).astype(int), bins - 1)
     member = np.eye(bins)[which]
     gap = (weights * (labels - scores)) @ member
-    total = weights.sum(axis=1)
-    return np.divide(np.abs(gap).sum(axis=1), total, out=np.full(len(weights), np.nan), where=total > 0)
+    return _ratio(np.abs(gap).sum(axis=1), weights.sum(axis=1))
 
 
 def _once(labels: np.ndarray) -> np.ndarray:
     return np.ones((1, len(labels)))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """``part / whole``, NaN where there is nothing to divide by."""
+    found: np.ndarray = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return found
 
 
 def _allowed(max_fpr: float, count: np.ndarray) -> np.ndarray:

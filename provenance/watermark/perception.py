@@ -130,7 +130,9 @@ def mask(high: np.ndarray) -> np.ndarray:
     level = cv2.resize(np.abs(high), half, interpolation=cv2.INTER_AREA)
     level = cv2.blur(level, (MASK_WINDOW, MASK_WINDOW), borderType=cv2.BORDER_REFLECT_101)
     level += np.float32(MASK_FLOOR)
-    return cv2.resize(cv2.sqrt(level), (high.shape[1], high.shape[0]), interpolation=cv2.INTER_LINEAR)
+    size = (high.shape[1], high.shape[0])
+    found: np.ndarray = cv2.resize(cv2.sqrt(level), size, interpolation=cv2.INTER_LINEAR)
+    return found
 
 
 def _full(half: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

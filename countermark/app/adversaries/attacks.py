@@ -136,4 +136,5 @@ def square_attack(
 
 
 def _shift(picture: Pixels, offset: np.ndarray) -> Pixels:
-    return np.clip(picture.astype(np.int16) + offset, 0, 255).astype(np.uint8)
+    moved: Pixels = np.clip(picture.astype(np.int16) + offset, 0, 255).astype(np.uint8)
+    return moved

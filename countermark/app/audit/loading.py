@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from countermark.app.audit.checks import CHECKS
 from countermark.app.audit.schema import SCHEMA, CheckEntry, Common, Policy, PolicyFile
@@ -102,7 +102,7 @@ def _cross_check(policy: Policy, name: str) -> None:
             )
 
 
-def _check_threshold(entry: CheckEntry, kind: type[Check], where: str) -> None:
+def _check_threshold(entry: CheckEntry, kind: type[Check[Any]], where: str) -> None:
     wanted = "at_least" if kind.direction == "at-least" else "at_most"
     other = "at_most" if wanted == "at_least" else "at_least"
     if getattr(entry, other) is not None:

@@ -199,7 +199,8 @@ class Drop(PerturbedCheck):
 
         def drop(weights: np.ndarray) -> np.ndarray:
             native = weighted_auroc(before.labels, before.scores, weights)
-            return native - weighted_auroc(after.labels, after.scores, weights)
+            lost: np.ndarray = native - weighted_auroc(after.labels, after.scores, weights)
+            return lost
 
         return context.estimate(after, drop, bounds=(-1.0, 1.0), before=before)
 

@@ -39,7 +39,7 @@ def translations(language: str) -> gettext.NullTranslations:
     if language == SOURCE or language not in languages():
         return gettext.NullTranslations()
     text = resources.files(__package__).joinpath(f"locales/{language}.po").read_text("utf-8")
-    return gettext.GNUTranslations(io.BytesIO(compiled(parse(text))))  # type: ignore[arg-type]
+    return gettext.GNUTranslations(io.BytesIO(compiled(parse(text))))
 
 
 def negotiate(accepted: str) -> str:

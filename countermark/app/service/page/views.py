@@ -15,7 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from countermark.app.service.page import words
-from countermark.app.service.page.catalogues import languages, translations
+from countermark.app.service.page.catalogues import languages
+from countermark.app.service.page.catalogues import translations as translations
 from countermark.app.service.page.desk import Entry
 from countermark.app.service.page.examine import Look, chances
 from countermark.core.results import ChainLink, Evidence, Strength, Verdict
