@@ -14,17 +14,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
+from countermark.core.configuration import read_text, validated
 from countermark.core.errors import ConfigError, CorpusError, ImageError
-from countermark.core.files import atomic_write
+from countermark.core.files import atomic_write, refuse_existing
 from countermark.core.images import iter_image_paths, read_image
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.seeds import rng
 from countermark.detectors.base import Detector
-from countermark.detectors.scoring.thresholds import ThresholdTable
+from countermark.detectors.scoring.thresholds import Thresholds, ThresholdTable
 
 SCHEMA = "countermark-thresholds/1"
 MAX_FILE_BYTES = 4 * 1024**2
@@ -51,13 +53,20 @@ def recalibrate(
 
     Raises:
         CorpusError: no readable photograph.
-        ConfigError: too few photographs for ``max_fpr``.
+        ConfigError: too few photographs for ``max_fpr``; said before the first is scored where there are
+            too few files.
         OutputError: ``out`` exists.
     """
+    photos = [Path(source) for source in photos]
+    if not overwrite:
+        refuse_existing(out)
+    files = sum(path.is_file() for path in iter_image_paths(photos))
+    if files:
+        _refuse_unshown(max_fpr, files)
     scores: list[float] = []
     sources: list[str] = []
     specs = [spec for spec in DELIVERIES.values() if spec != "none"]
-    for source in map(Path, photos):
+    for source in photos:
         for path in iter_image_paths([source]):
             try:
                 pixels = read_image(path).pixels
@@ -68,12 +77,7 @@ def recalibrate(
             sources.append(source.name if source.is_dir() else "files")
     if not scores:
         raise CorpusError("None of the photographs could be read.", code="corpus.empty")
-    if max_fpr * (len(scores) + 1) < 1:
-        raise ConfigError(
-            f"{len(scores)} photographs cannot support a false-positive rate of {max_fpr:g}.",
-            code="calibration.too-few",
-            hint=f"Give at least {int(np.ceil(1 / max_fpr)) - 1}, or choose a higher rate.",
-        )
+    _refuse_unshown(max_fpr, len(scores))
     table = ThresholdTable.fit(scores, sources)
     record = {
         "schema": SCHEMA,
@@ -86,28 +90,68 @@ def recalibrate(
     return atomic_write(out, json.dumps(record, indent=1) + "\n", overwrite=overwrite)
 
 
-def with_thresholds(detector: Detector, path: Path | str) -> Detector:
+class ThresholdFile(BaseModel):
+    """What ``recalibrate`` writes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal["countermark-thresholds/1"] = Field(alias="schema")
+    detector: str
+    detector_sha256: str
+    max_fpr: float = Field(gt=0, le=0.5)
+    photographs: int = Field(ge=1)
+    thresholds: dict[str, Any]
+
+
+class Recalibrated(Detector):
+    """A detector with thresholds from somebody's own photographs.
+
+    Attributes:
+        max_fpr: The rate that the photographs were calibrated for.
+        photographs: How many there were.
+    """
+
+    max_fpr: float
+    photographs: int
+
+    def thresholds(self, max_fpr: float | None = None) -> Thresholds:
+        """Thresholds for a false-positive rate, by default for that of the file.
+
+        Raises:
+            ConfigError: ``calibration.too-few``: a rate that so few photographs cannot show.
+        """
+        wanted = self.max_fpr if max_fpr is None else max_fpr
+        _refuse_unshown(wanted, self.photographs)
+        return super().thresholds(wanted)
+
+
+def _refuse_unshown(max_fpr: float, photographs: int) -> None:
+    if max_fpr * (photographs + 1) < 1:
+        raise ConfigError(
+            f"{photographs} photographs cannot support a false-positive rate of {max_fpr:g}.",
+            code="calibration.too-few",
+            hint=f"Give at least {int(np.ceil(1 / max_fpr)) - 1}, or choose a higher rate.",
+        )
+
+
+def with_thresholds(detector: Detector, path: Path | str) -> Recalibrated:
     """The same detector with the thresholds of a file that ``recalibrate`` wrote.
 
     Raises:
         ConfigError: not such a file, or written for other weights.
     """
-    path = Path(path)
+    text = read_text(path, what="threshold file", max_bytes=MAX_FILE_BYTES)
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path} is too large for a threshold file.")
-        record: Any = json.loads(path.read_text("utf-8"))
-        schema, digest = record["schema"], record["detector_sha256"]
-        config = record["thresholds"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is not a threshold file: {error}.") from error
-    if schema != SCHEMA:
-        raise ConfigError(f"{path} has the schema {schema!r}, not {SCHEMA!r}.")
-    if digest != detector.card.sha256:
+        record = validated(ThresholdFile, json.loads(text), str(path))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not a threshold file: it is not JSON.", code="config.value") from error
+    if record.detector_sha256 != detector.card.sha256:
         raise ConfigError(
             f"{path} was made for other weights than those of {detector.name}.",
             code="calibration.other-weights",
             hint="Run the calibration again with this detector.",
         )
-    table = ThresholdTable.from_config(config)
-    return Detector(detector.network, detector.card, detector.calibrator, table)
+    table = ThresholdTable.from_config(record.thresholds)
+    found = Recalibrated(detector.network, detector.card, detector.calibrator, table)
+    found.max_fpr, found.photographs = record.max_fpr, record.photographs
+    return found

@@ -26,7 +26,7 @@ def calibrate(
 
     model = load_detector(detector)
     path = recalibrate(model, photos, max_fpr, out=out)
-    bounds = with_thresholds(model, path).thresholds(max_fpr)
+    bounds = with_thresholds(model, path).thresholds()
     record = {"file": str(path), "likely": bounds.likely, "unsure": bounds.unsure, "max_fpr": max_fpr}
     text = f"Wrote {path}: likely-synthetic from {bounds.likely:.3f}, unsure from {bounds.unsure:.3f}."
     show_record(record, as_json=as_json, text=text)

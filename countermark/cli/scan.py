@@ -36,7 +36,9 @@ def scan(
         False, "--null", "-z", help="The list's names end with NUL, as of git diff -z and find -print0."
     ),
     max_fpr: float | None = typer.Option(
-        None, "--max-fpr", help="Share of photographs that may be called likely-synthetic; 0.01 by default."
+        None,
+        "--max-fpr",
+        help="Share of photographs that may be called synthetic: 0.01, or as in --thresholds.",
     ),
     stress: bool | None = typer.Option(
         None, "--stress/--no-stress", help="Score altered copies too; a flip means unsure."
@@ -63,17 +65,17 @@ def scan(
 ) -> int:
     """Scan images for synthetic origin. Nothing leaves this machine."""
     from countermark.app.scan.run import scan_stream
-    from countermark.app.scan.settings import failing, scan_config, scan_exit_code
+    from countermark.app.scan.settings import chosen_detector, failing, scan_config, scan_exit_code
     from countermark.app.scan.sources import named
     from countermark.app.scan.suppressions import expired, read_baseline, suppressions
     from countermark.app.scan.thumbnails import Collector
-    from countermark.detectors import load_detector, with_thresholds
     from countermark.reports import scan_document
 
     options = {
         "max_fpr": max_fpr,
         "stress": stress,
         "detector": detector,
+        "thresholds": None if thresholds is None else str(thresholds),
         "fail_on": fail_on,
         "baseline": baseline,
         "ignore": ignore,
@@ -91,9 +93,7 @@ def scan(
     if not files:
         warn("No images found.")
         return NOTHING
-    model = load_detector(config.detector)
-    if thresholds is not None:
-        model = with_thresholds(model, thresholds)
+    model, rate = chosen_detector(config)
     # Heatmaps cost as much as the scores: they are made only where a report shows them.
     collector = None
     if any(_is_html(spec) for spec in config.output):
@@ -102,7 +102,7 @@ def scan(
     with progress("Scanning", len(files), quiet=as_json) as advance:
         for result in scan_stream(
             files,
-            max_fpr=config.max_fpr,
+            max_fpr=rate,
             stress=config.stress,
             detector=model,
             marks=not no_marks,
@@ -114,7 +114,7 @@ def scan(
             results.append(result)
             advance(1)
     settings = {
-        "max_fpr": config.max_fpr,
+        "max_fpr": rate,
         "stress": config.stress,
         "fail_on": config.fail_on,
         "detector": {"name": model.name, "sha256": model.card.sha256},

@@ -96,6 +96,12 @@ def atomic_write(path: Path | str, data: bytes | str, *, overwrite: bool = False
     return Path(path)
 
 
+def refuse_existing(path: Path | str) -> None:
+    """OutputError ``output.exists`` if something is there: for saying so before hours of work."""
+    if os.path.exists(path):
+        raise _exists(Path(path))
+
+
 def write_all(stream: io.FileIO, data: bytes) -> str:
     """Writes all of ``data`` in pieces of 64 KB and returns its SHA-256, taken on the way.
 

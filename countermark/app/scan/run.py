@@ -101,6 +101,8 @@ def scan_stream(
 
     model: Detector = load_detector(detector) if isinstance(detector, str) else detector
     bounds = model.thresholds(max_fpr)
+    if bounds.note:
+        LOG.warning("%s", bounds.note)
     LOG.info("Detector %s: likely from %.3f, unsure from %.3f", model.name, bounds.likely, bounds.unsure)
     other: Detector | None = load_detector(second) if isinstance(second, str) else second
 

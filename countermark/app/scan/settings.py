@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,7 +20,12 @@ from countermark.core.configuration import choice, read_toml, unknown_key, valid
 from countermark.core.errors import ConfigError
 from countermark.core.results import ScanResult, Verdict
 
+if TYPE_CHECKING:
+    from countermark.detectors import Detector
+
 ENVIRONMENT = "COUNTERMARK_"
+
+DEFAULT_MAX_FPR = 0.01
 
 #: Verdicts that may fail a build, from the one that does first; the others never do.
 SEVERITY = (Verdict.DECLARED_SYNTHETIC, Verdict.LIKELY_SYNTHETIC, Verdict.UNSURE)
@@ -31,10 +36,12 @@ class ScanConfig(BaseModel):
     """Settings of a scan.
 
     Attributes:
-        max_fpr: Share of photographs that may be called likely-synthetic.
+        max_fpr: Share of photographs that may be called likely-synthetic; None: that of the file of
+            thresholds, or ``DEFAULT_MAX_FPR`` without one.
         fail_on: Lowest verdict that fails the build: declared-synthetic, likely-synthetic, unsure or never.
         stress: Scan under delivery conditions too.
         detector: Name or weights of the detector.
+        thresholds: File of thresholds that ``calibrate`` wrote.
         baseline: An earlier ``countermark.scan/1`` report; its findings do not count again.
         ignore: The ignore file.
         output: Reports to write, ``FORMAT=PATH`` each.
@@ -42,10 +49,11 @@ class ScanConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_fpr: float = Field(default=0.01, gt=0, le=0.5)
+    max_fpr: float | None = Field(default=None, gt=0, le=0.5)
     fail_on: FailOn = "never"
     stress: bool = False
     detector: str = "default"
+    thresholds: str = ""
     baseline: str = ""
     ignore: str = ""
     output: tuple[str, ...] = ()
@@ -98,6 +106,25 @@ def _project_table(path: Path | None) -> Mapping[str, object]:
     if not isinstance(table, dict):
         raise ConfigError(f"tool.countermark.scan in {path} is not a table.", code="config.value")
     return table
+
+
+def chosen_detector(config: ScanConfig) -> tuple[Detector, float]:
+    """The detector with its thresholds, and the false-positive rate that counts.
+
+    Raises:
+        ConfigError: ``calibration.too-few``: a lower rate than the photographs behind the thresholds can
+            show; and as ``with_thresholds``.
+        UnknownNameError, WeightsError: as ``load_detector``.
+    """
+    from countermark.detectors import load_detector, with_thresholds
+
+    model = load_detector(config.detector)
+    if not config.thresholds:
+        return model, config.max_fpr or DEFAULT_MAX_FPR
+    own = with_thresholds(model, config.thresholds)
+    rate = config.max_fpr or own.max_fpr
+    own.thresholds(rate)  # refused now rather than after the first pictures
+    return own, rate
 
 
 def fails(verdict: Verdict | None, fail_on: str) -> bool:
