@@ -23,6 +23,7 @@ from countermark.core.results import Interval
 from countermark.core.seeds import rng
 from countermark.core.stats import auroc, weighted_auroc, weighted_tpr_at_fpr
 from countermark.detectors.fitting.gram import GramHeads
+from countermark.detectors.fitting.quadratic import QuadraticHeads
 from countermark.detectors.recipes.figures import condition_of
 from countermark.detectors.recipes.gathering import gathered, plans_of
 from countermark.detectors.recipes.rows import Rows, item_weights
@@ -79,8 +80,9 @@ def leave_out_features(
         raise ConfigError(f"{work} holds no features.", hint="Run countermark recipe with it first.")
     items, features = gathered(plans, work, settings.name, network.feature_shape)
     rows = Rows(items)
-    heads = GramHeads(network.head_input(features))
-    weights = item_weights(rows.labels, rows.groups, rows.draws, settings.head.pairs, settings.head.edited)
+    x = network.head_input(features)
+    heads = QuadraticHeads(x) if settings.head.kind == "quadratic" else GramHeads(x)
+    weights = item_weights(rows.labels, rows.groups, rows.draws, settings.head)
     pairs = np.char.startswith(rows.draws, "pair")
     fitted = rows.learnt(settings.head.learn)
     names = rows.sources if by == "source" else rows.groups

@@ -48,8 +48,8 @@ class Draws:
         twins: Share of the real pictures that also give a pair with a synthetic twin.
         masked: Share of the twins that are masked blends.
         alpha: Range of the twin's share in a blend.
-        measured: Deliveries, or ``history``, drawn for measuring only; never fitted on. Deliveries are
-            drawn from large pictures only.
+        measured: Deliveries, or ``history``, drawn from a few pictures of each source, for measuring.
+            Deliveries are drawn from large pictures only.
         measured_per_source: Pictures of a source that are drawn so, 0 for all.
         per_source: Pictures of a source that are drawn at all, 0 for all: a large source teaches little
             more than a small one and costs as much as many.

@@ -12,7 +12,7 @@ import numpy as np
 from countermark.detectors.recipes.draws import Item, Plan
 from countermark.detectors.recipes.figures import condition_of
 from countermark.detectors.recipes.folds import HeldOut, source_folds
-from countermark.detectors.recipes.schema import Recipe, SlicePart
+from countermark.detectors.recipes.schema import HeadPart, Recipe, SlicePart
 from countermark.detectors.scoring.calibration import balanced_weights, fit_calibrator
 from countermark.detectors.scoring.thresholds import ThresholdTable
 
@@ -60,18 +60,18 @@ class Rows:
         return masks
 
 
-def item_weights(
-    labels: np.ndarray, groups: np.ndarray, draws: np.ndarray, pairs: float, edited: float = 1.0
-) -> np.ndarray:
+def item_weights(labels: np.ndarray, groups: np.ndarray, draws: np.ndarray, part: HeadPart) -> np.ndarray:
     """Square roots of balanced weights (mean 1), the twins of all sources as one group.
 
-    Images of a pair count ``pairs`` times, edited ones ``edited`` times.
+    Images of a pair count ``part.pairs`` times, edited and measured ones ``part.edited`` and
+    ``part.measured`` times.
     """
     paired = np.char.startswith(draws, "pair")
     names = np.where(draws == "pair-twin", "twin", groups)
     weights = np.sqrt(balanced_weights(labels, names))
-    weights[paired] *= pairs
-    weights[draws == "edited"] *= edited
+    weights[paired] *= part.pairs
+    weights[draws == "edited"] *= part.edited
+    weights[np.char.startswith(draws, "measured")] *= part.measured
     return weights / weights.mean()
 
 

@@ -128,7 +128,7 @@ def fit_recipe(
     aims = labels if targets is None else targets
     x = network.head_input(features)
     fitted = rows.learnt(recipe.head.learn)
-    weights = item_weights(labels, groups, draws, recipe.head.pairs, recipe.head.edited)
+    weights = item_weights(labels, groups, draws, recipe.head)
 
     heads, head = _fitted_head(recipe.head, x, fitted, aims, weights)
 

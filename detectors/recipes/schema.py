@@ -57,7 +57,9 @@ class HeadPart(_Part):
     """The head: ``linear`` as ``fit_logistic`` fits it, or ``quadratic`` with ``rank`` squares.
 
     ``learn`` names the kinds of draws that it is fitted on, all but ``measured`` ones if empty.
-    ``pairs`` is the weight of an image of a pair, ``edited`` of an edited one, others count 1.
+    ``pairs`` is the weight of an image of a pair, ``edited`` of an edited one, ``measured`` of one that is
+    drawn for measuring (a few of each source: folds hold out whole sources, so figures stay honest);
+    others count 1.
     """
 
     kind: Literal["linear", "quadratic"] = "linear"
@@ -66,7 +68,8 @@ class HeadPart(_Part):
     iterations: int = Field(default=60, ge=1, le=10_000)
     pairs: float = Field(default=1.0, ge=0)
     edited: float = Field(default=1.0, ge=0)
-    learn: list[Literal["native", "320q90", "history", "edited", "hard", "pair"]] = []
+    measured: float = Field(default=1.0, ge=0)
+    learn: list[Literal["native", "320q90", "history", "edited", "hard", "pair", "measured"]] = []
 
 
 class CalibrationPart(_Part):

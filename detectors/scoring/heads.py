@@ -105,9 +105,12 @@ class Head:
             WeightsError: arrays are missing, or their shapes do not fit.
         """
         try:
-            found = cls(**{name: np.asarray(arrays[f"head.{name}"]) for name in NAMES})
+            parts = {name: np.asarray(arrays[f"head.{name}"]) for name in NAMES}
         except KeyError as error:
             raise WeightsError(f"The head lacks {error}.") from error
+        if parts["bias"].size == 1:  # arrays made contiguous gain an axis
+            parts["bias"] = parts["bias"].reshape(())
+        found = cls(**parts)
         rank, own = len(found.strength), (dimensions,)
         shapes = {
             "linear": own,

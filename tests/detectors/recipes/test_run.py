@@ -69,6 +69,24 @@ def test_a_recipe_makes_a_detector_and_goes_on_after_a_break(
     assert scores[1] > scores[0]
 
 
+def test_a_head_with_squares_learns_from_measured_draws_too(
+    small: list[Path], tmp_path: Path, checkered: Make, smooth: Make
+) -> None:
+    draws = TINY.draws.model_copy(update={"measured": ["history"], "measured_per_source": 2})
+    head = TINY.head.model_copy(update={"kind": "quadratic", "rank": 8, "measured": 0.5})
+    recipe = TINY.model_copy(
+        update={"draws": draws, "head": head.model_copy(update={"learn": ["native", "measured"]})}
+    )
+    path = train_recipe(recipe, small, tmp_path / "out", work=tmp_path / "work")
+    assert path is not None
+    detector = load_detector(path)
+    points = detector.card.metrics["working_points"]
+    assert list(points) == ["strict", "default", "review"] and detector.card.metrics["random_history"]
+    assert points["strict"]["likely"] >= points["review"]["likely"]
+    scores = detector.score([smooth(700), checkered(700)])
+    assert scores[1] > scores[0]
+
+
 def test_a_family_without_frozen_features_is_refused(tiny_corpus: Corpus, tmp_path: Path) -> None:
     whole = TINY.model_copy(update={"family": "critic", "network": {}})
     with pytest.raises(ConfigError, match="as a whole"):
