@@ -129,7 +129,8 @@ class Observed:
             "client": scope["client"][0] if scope.get("client") else None,
             "token": token.name if token else None,
         }
-        level = logging.ERROR if seen["status"] >= 500 else logging.INFO
+        # 503 is said on purpose, and often: nothing is broken.
+        level = logging.ERROR if seen["status"] >= 500 and seen["status"] != 503 else logging.INFO
         self.logger.log(level, "request", extra={"facts": facts})
 
 
