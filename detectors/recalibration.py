@@ -57,16 +57,16 @@ def recalibrate(
             too few files.
         OutputError: ``out`` exists.
     """
-    photos = [Path(source) for source in photos]
+    named = [Path(source) for source in photos]
     if not overwrite:
         refuse_existing(out)
-    files = sum(path.is_file() for path in iter_image_paths(photos))
+    files = sum(path.is_file() for path in iter_image_paths(named))
     if files:
         _refuse_unshown(max_fpr, files)
     scores: list[float] = []
     sources: list[str] = []
     specs = [spec for spec in DELIVERIES.values() if spec != "none"]
-    for source in photos:
+    for source in named:
         for path in iter_image_paths([source]):
             try:
                 pixels = read_image(path).pixels

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from countermark.app.scan.suppressions import Ignored
 
-from countermark.cli.logs import warn
+from countermark.cli.logs import tell, warn
 from countermark.cli.output import (
     FORMAT,
     JSON,
@@ -89,7 +89,7 @@ def scan(
     sources = named(paths or [], sys.stdin.buffer, null=null)
     files = sources.files
     for note in sources.notes:
-        warn(note)
+        tell(note)
     if not files:
         warn("No images found.")
         return NOTHING
@@ -118,6 +118,7 @@ def scan(
         "stress": config.stress,
         "fail_on": config.fail_on,
         "detector": {"name": model.name, "sha256": model.card.sha256},
+        "left_out": dict(sources.left_out),
     }
     suppressed = suppressions(results, ignore=ignored, baseline=known)
     for sentence in expired(results, ignored):

@@ -14,13 +14,15 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from countermark.app.scan.folders import described, walk
 from countermark.core.errors import ConfigError
-from countermark.core.images import EXTENSIONS, iter_image_paths, sniff_format
+from countermark.core.images import EXTENSIONS, sniff_format
 
 MAX_LIST_BYTES = 256 * 1024 * 1024
 STANDARD_INPUT = "-"
@@ -35,12 +37,14 @@ class Sources:
     """What there is to scan.
 
     Attributes:
-        files: Every file, in order: named ones as they are, folders walked by image extension.
+        files: Every file, in order: named ones as they are, pictures of folders.
         notes: Sentences on what was asked for and is not among them.
+        left_out: How many files of folders and lists are not looked at, by reason.
     """
 
     files: list[Path] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def named(paths: Iterable[str], stream: IO[bytes], *, null: bool = False) -> Sources:
@@ -59,6 +63,7 @@ def named(paths: Iterable[str], stream: IO[bytes], *, null: bool = False) -> Sou
     """
     wanted: list[str] = []
     notes: list[str] = []
+    left_out: Counter[str] = Counter()
     for path in list(paths) or ["."]:
         if path != STANDARD_INPUT:
             wanted += expand([path])
@@ -69,8 +74,19 @@ def named(paths: Iterable[str], stream: IO[bytes], *, null: bool = False) -> Sou
             notes.append("The list on standard input is empty.")
         elif len(images) < len(listed):
             notes.append(f"{len(listed) - len(images)} of {len(listed)} listed files are no images.")
+            left_out["listed files that are no pictures"] += len(listed) - len(images)
         wanted += images
-    return Sources(list(iter_image_paths(dict.fromkeys(wanted))), tuple(notes))
+    files: list[Path] = []
+    inside: Counter[str] = Counter()
+    for name in map(Path, dict.fromkeys(wanted)):
+        if not name.is_dir():
+            files.append(name)
+            continue
+        found, others = walk(name)
+        files += found
+        inside += others
+    notes += filter(None, [described(inside)])
+    return Sources(files, tuple(notes), dict(left_out + inside))
 
 
 def read_list(stream: IO[bytes], *, null: bool = False) -> list[str]:

@@ -1,0 +1,76 @@
+"""What a folder holds: pictures that are scanned, and everything else, counted under a reason.
+
+A picture is told by its extension or, where that says nothing, by its first bytes. Nothing is passed over
+in silence: a scan says how many files it did not look at, and why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from countermark.core.images import EXTENSIONS, sniff_format
+
+_HEAD = 64
+#: Kinds of files that a scan does not look at, by extension; the reason that is counted.
+KINDS: Mapping[str, frozenset[str]] = {
+    "videos": frozenset(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp".split()),
+    "documents": frozenset(".pdf .doc .docx .odt .ppt .pptx .odp .xls .xlsx .epub".split()),
+    "archives": frozenset(".zip .tar .gz .tgz .bz2 .xz .7z .rar .zst".split()),
+    "raw photographs": frozenset(
+        ".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .orf .rw2 .pef .srw .3fr .iiq .x3f".split()
+    ),
+    "vector drawings": frozenset(".svg .svgz .eps .ai".split()),
+}
+LINKS, HIDDEN, OTHER = "symbolic links", "files in hidden folders", "files that are no pictures"
+
+
+def walk(folder: Path | str) -> tuple[list[Path], Counter[str]]:
+    """Pictures of a folder in a stable order, and how many other files there are by reason.
+
+    Symbolic links are not followed; hidden folders are searched for pictures by extension only.
+    """
+    files: list[Path] = []
+    left_out: Counter[str] = Counter()
+    for place, subfolders, names in os.walk(folder):
+        subfolders.sort()
+        hidden = any(part.startswith(".") for part in Path(place).relative_to(folder).parts)
+        for name in sorted(names):
+            path = Path(place, name)
+            reason = _reason(path, hidden)
+            if reason:
+                left_out[reason] += 1
+            else:
+                files.append(path)
+    return files, left_out
+
+
+def described(left_out: Mapping[str, int]) -> str:
+    """A sentence on what was not looked at; empty for nothing."""
+    if not left_out:
+        return ""
+    parts = [f"{count:,} {reason}" for reason, count in sorted(left_out.items(), key=lambda x: (-x[1], x[0]))]
+    return f"Not looked at: {', '.join(parts)}."
+
+
+def _reason(path: Path, hidden: bool) -> str:
+    """Why a file is left out; empty for a picture."""
+    suffix = path.suffix.lower()
+    if path.is_symlink():
+        return LINKS
+    if suffix in EXTENSIONS:
+        return ""
+    for reason, suffixes in KINDS.items():
+        if suffix in suffixes:
+            return reason
+    if hidden:
+        return HIDDEN
+    try:
+        if path.is_file():
+            with open(path, "rb") as stream:
+                return "" if sniff_format(stream.read(_HEAD)) else OTHER
+    except OSError:
+        return ""  # whoever reads it will say what is wrong
+    return OTHER
