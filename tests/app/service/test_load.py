@@ -346,6 +346,26 @@ def test_tokens_that_break_while_it_runs_let_nobody_in(place: Settings, tmp_path
     app.state.context.close()
 
 
+@pytest.mark.parametrize(
+    "arguments, code, sentence",
+    [
+        (["--page", "sometimes"], 4, "page is 'sometimes'"),
+        (["--public", "everything"], 4, "no scope 'everything'"),
+        (["--keep-minutes", "0"], 4, "must be above zero"),
+        (["--certificate", "missing.pem"], 2, "needs a key"),
+        (["--host", "192.0.2.1"], 2, "cannot be listened on"),
+    ],
+)
+def test_the_command_ends_with_a_sentence(
+    arguments: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from countermark.cli import run
+
+    assert run(["serve", *arguments]) == code
+    said = capsys.readouterr().err
+    assert sentence in " ".join(said.split()) and "Traceback" not in said
+
+
 # --- before the first request --------------------------------------------------------------------
 
 
