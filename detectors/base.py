@@ -8,13 +8,11 @@ from which thresholds are read. All of it is in the weights' card or its safeten
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from countermark.core.errors import TrainingError
 from countermark.core.images import Pixels
@@ -24,6 +22,9 @@ from countermark.detectors.scoring.calibration import Calibrator
 from countermark.detectors.scoring.heads import Head
 from countermark.detectors.scoring.thresholds import Thresholds, ThresholdTable
 from countermark.detectors.scoring.views import check_pixels
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,12 @@ class DetectorNetwork(ABC):
 
     @classmethod
     @abstractmethod
-    def restore(cls, config: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
-        """A network from what ``state`` returned."""
+    def restore(cls, config: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> Self:
+        """A network from what ``state`` returned, as arrays."""
 
     @abstractmethod
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and the config that ``restore`` needs (JSON types)."""
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and the config that ``restore`` needs (JSON types)."""
 
     @abstractmethod
     def fit(self, samples: Sequence[Sample], settings: FitSettings) -> dict[str, Any]:
@@ -161,8 +162,7 @@ class Detector:
         images = [check_pixels(image) for image in images]
         if not images:
             return np.zeros(0)
-        with torch.inference_mode():
-            return np.asarray(self.network.logits(images), dtype=np.float64)
+        return np.asarray(self.network.logits(images), dtype=np.float64)
 
     def heatmap(self, image: Pixels) -> np.ndarray:
         """Where the evidence lies: float32 H x W in [0, 1], on the same scale as ``score``.
@@ -172,8 +172,7 @@ class Detector:
         import cv2
 
         height, width = check_pixels(image).shape[:2]
-        with torch.inference_mode():
-            local = self.calibrator(self.network.logit_map(image)).astype(np.float32)
+        local = self.calibrator(self.network.logit_map(image)).astype(np.float32)
         return np.clip(cv2.resize(local, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
 
     def thresholds(self, max_fpr: float = 0.01) -> Thresholds:

@@ -30,7 +30,8 @@ from countermark.core.seeds import rng
 from countermark.core.version import VERSION
 from countermark.detectors.base import Detector
 from countermark.detectors.families.convolutional import PatchDetector
-from countermark.detectors.families.probe import HeadModule, ProbeDetector
+from countermark.detectors.families.modules import HeadModule
+from countermark.detectors.families.probe import ProbeDetector
 from countermark.detectors.scoring.calibration import FLOOR, Calibrator
 from countermark.detectors.scoring.inference import for_scoring
 from countermark.detectors.scoring.views import (

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from countermark.core.errors import ConfigError, UnknownNameError, WeightsError, known_names
 from countermark.core.memory import release_memory
-from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
+from countermark.core.weights import WeightsCard, load_arrays, save_weights, shipped_cards
 from countermark.detectors.base import DETECTORS, Detector, DetectorNetwork
 from countermark.detectors.families import register_families
 from countermark.detectors.scoring.calibration import Calibrator
 from countermark.detectors.scoring.thresholds import ARRAYS, ThresholdTable
+
+if TYPE_CHECKING:
+    import torch
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 
@@ -44,7 +45,7 @@ def load_detector(name: str | Path = "default", device: str | torch.device | Non
             f"There is no detector {str(name)!r}.",
             hint=f"{known_names(str(name), known)} Or give the path of a .safetensors file.",
         )
-    tensors, card = load_weights(path)
+    tensors, card = load_arrays(path)
     if card.kind != "detector":
         raise WeightsError(f"{path.name} holds a {card.kind}, not a detector.", code="weights.kind")
     register_families()
@@ -55,7 +56,8 @@ def load_detector(name: str | Path = "default", device: str | torch.device | Non
         calibrator = Calibrator.from_config(card.config["calibrator"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path.name} and its card do not fit together: {error}") from error
-    network = network.to(_device(device))
+    if device is not None and str(device) != "cpu":
+        network = network.to(_device(device))
     release_memory()
     return Detector(network, card, calibrator, table)
 
@@ -75,7 +77,7 @@ def save_detector(
     """
     tensors, config = network.state()
     arrays, groups = table.to_arrays()
-    tensors = tensors | {key: torch.from_numpy(value) for key, value in arrays.items()}
+    tensors = tensors | arrays
     whole = {"network": config, "calibrator": calibrator.to_config(), "thresholds": groups}
     return save_weights(
         folder,
@@ -84,8 +86,10 @@ def save_detector(
     )
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def _device(device: str | torch.device) -> torch.device:
+    import torch
+
     try:
-        return torch.device(device or "cpu")
+        return torch.device(device)
     except RuntimeError as error:
         raise ConfigError(f"{device!r} is not a device.", hint="Use cpu, cuda or cuda:0.") from error

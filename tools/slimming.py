@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from countermark.detectors.towers.packing import pack, unpack
-from countermark.detectors.towers.vit import ClipTrunk, NarrowAttention
+from countermark.detectors.towers.shape import HEADS
+from countermark.detectors.towers.vit import Attention, ClipTrunk
 
 #: What the class token counts beside all 196 patches together: heads use it as much as their mean.
 CLASS_SHARE = 0.25
@@ -87,7 +88,7 @@ def slim_trunk(
 
 def _embedded(trunk: ClipTrunk, views: Tensor) -> Tensor:
     vit = trunk.vit
-    return vit.norm_pre(vit._pos_embed(vit.patch_embed(trunk.normalise(views))))
+    return vit.embed(trunk.normalise(views))
 
 
 def _mixed(block: Any, x: Tensor) -> Tensor:
@@ -136,12 +137,12 @@ def _moments(norm: Layer, x: Tensor) -> _Moments:
     return _Moments(mean, torch.linalg.cholesky(covariance + ridge * torch.eye(len(mean))))
 
 
-def _narrow_heads(old: Any, new: NarrowAttention, moments: _Moments) -> None:
+def _narrow_heads(old: Any, new: Attention, moments: _Moments) -> None:
     """The best products of lower rank for queries with keys and for values with the projection.
 
     A key's part that is the same for all tokens does not change the softmax and is left out.
     """
-    heads, wide, thin = old.num_heads, old.head_dim, new.head_dim
+    heads, wide, thin = HEADS, old.head_dim, new.head_dim
     weight = old.qkv.weight.double().reshape(3, heads, wide, -1)
     bias = old.qkv.bias.double().reshape(3, heads, wide)
     out = old.proj.weight.double().reshape(-1, heads, wide)
@@ -214,5 +215,6 @@ def _refit(linear: nn.Linear, layer: Layer, x: Tensor, aim: Tensor) -> None:
 def _round(linear: nn.Linear, bits: int, group: int) -> None:
     """Rounds the weight to what ``pack`` stores, and back."""
     if bits:
-        packed = pack(linear.weight, bits=bits, group=group)
-        linear.weight.copy_(unpack(packed, tuple(linear.weight.shape), bits=bits, group=group))
+        weight = linear.weight.detach().numpy()
+        packed = pack(weight, bits=bits, group=group)
+        linear.weight.copy_(torch.from_numpy(unpack(packed, weight.shape, bits=bits, group=group)))

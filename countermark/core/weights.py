@@ -13,14 +13,13 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from countermark.core.configuration import validated
 from countermark.core.errors import ConfigError, WeightsError
@@ -71,16 +70,20 @@ class WeightsCard(BaseModel):
 
 
 def save_weights(
-    folder: Path | str, tensors: Mapping[str, Tensor], card: WeightsCard, *, shard_bytes: int = SHARD_BYTES
+    folder: Path | str,
+    tensors: Mapping[str, Tensor | np.ndarray],
+    card: WeightsCard,
+    *,
+    shard_bytes: int = SHARD_BYTES,
 ) -> Path:
     """Writes ``NAME.safetensors`` (or its shards) and ``NAME.card.json``; returns the weights' path.
 
-    Tensors are made contiguous and moved to the CPU; the card's digests are filled in. Existing
-    files of the same name are replaced: a model and its card change together.
+    Tensors (all of PyTorch, or all arrays) are made contiguous and moved to the CPU; the card's digests
+    are filled in. Existing files of the same name are replaced: a model and its card change together.
     """
     folder = Path(folder)
     path = folder / f"{card.name}.safetensors"
-    groups = _groups({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, shard_bytes)
+    save_tensors, groups = _savable(tensors, shard_bytes)
     names = [path.name]
     if len(groups) > 1:
         names = [f"{card.name}-{n:05d}-of-{len(groups):05d}.safetensors" for n in range(1, len(groups) + 1)]
@@ -129,7 +132,7 @@ def read_card(path: Path | str) -> WeightsCard:
 
 
 def load_weights(path: Path | str, *, family: str | None = None) -> tuple[dict[str, Tensor], WeightsCard]:
-    """Reads weights and card from ``NAME.safetensors``.
+    """Reads weights and card from ``NAME.safetensors``, as tensors of PyTorch.
 
     Args:
         path: The weights; the card is looked for beside them.
@@ -139,6 +142,21 @@ def load_weights(path: Path | str, *, family: str | None = None) -> tuple[dict[s
         WeightsError: ``weights.unsafe-format``, ``weights.missing``, ``weights.no-card``,
             ``weights.checksum``, ``weights.family`` or ``weights.invalid``.
     """
+    from safetensors.torch import load
+
+    return _load(path, family, load)
+
+
+def load_arrays(path: Path | str, *, family: str | None = None) -> tuple[dict[str, np.ndarray], WeightsCard]:
+    """``load_weights`` as arrays, without PyTorch; bfloat16, which NumPy lacks, is ``weights.invalid``."""
+    from safetensors.numpy import load
+
+    return _load(path, family, load)
+
+
+def _load(
+    path: Path | str, family: str | None, load: Callable[[bytes], dict[str, Any]]
+) -> tuple[dict[str, Any], WeightsCard]:
     path = Path(path)
     if path.suffix.lower() in UNSAFE_SUFFIXES:
         raise WeightsError(
@@ -172,9 +190,9 @@ def load_weights(path: Path | str, *, family: str | None = None) -> tuple[dict[s
             f"{path.name} holds a {card.family!r} model, not {family!r}.", code="weights.family"
         )
     try:
-        for data in parts:
-            tensors.update(load_tensors(data))
-    except (SafetensorError, ValueError, RuntimeError) as error:
+        while parts:
+            tensors.update(load(parts.pop(0)))
+    except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise WeightsError(f"{path.name} is damaged: {error}.", code="weights.invalid") from error
     return tensors, card
 
@@ -190,11 +208,25 @@ def shipped_cards(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _groups(tensors: dict[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
-    groups: list[dict[str, Tensor]] = [{}]
+def _savable(
+    tensors: Mapping[str, Tensor | np.ndarray], limit: int
+) -> tuple[Callable[[dict[str, Any]], bytes], list[dict[str, Any]]]:
+    """The function that serialises them, and the groups that it is called with."""
+    if all(isinstance(value, np.ndarray) for value in tensors.values()):
+        from safetensors.numpy import save
+
+        return save, _groups({k: np.ascontiguousarray(v) for k, v in tensors.items()}, limit)
+    from safetensors.torch import save as save_tensors
+
+    ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}  # type: ignore[union-attr]
+    return save_tensors, _groups(ready, limit)
+
+
+def _groups(tensors: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = [{}]
     size = 0
     for name, tensor in tensors.items():
-        count = tensor.numel() * tensor.element_size()
+        count = int(tensor.nbytes)
         if groups[-1] and size + count > limit:
             groups.append({})
             size = 0

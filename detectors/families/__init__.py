@@ -1,23 +1,20 @@
-"""Registers the built-in families of detectors; imported when the first one is loaded or trained."""
+"""Places the built-in families of detectors; each is imported when it is first asked for."""
 
 from __future__ import annotations
 
-from countermark.detectors.base import DETECTORS, DetectorNetwork
+from countermark.detectors.base import DETECTORS
+
+_HOMES = {
+    "clip-probe": "probe:ProbeDetector",
+    "critic": "convolutional:CriticDetector",
+    "timm": "convolutional:BackboneDetector",
+    "one-class": "oneclass:OneClassDetector",
+}
 
 
 def register_families() -> list[str]:
     """Makes the built-in families known (once) and returns the names of all families."""
-    from countermark.detectors.families.convolutional import BackboneDetector, CriticDetector
-    from countermark.detectors.families.oneclass import OneClassDetector
-    from countermark.detectors.families.probe import ProbeDetector
-
-    built_in: list[type[DetectorNetwork]] = [
-        ProbeDetector,
-        CriticDetector,
-        BackboneDetector,
-        OneClassDetector,
-    ]
-    for family in built_in:
-        if family.family not in DETECTORS:
-            DETECTORS.register(family.family, family)
+    for name, home in _HOMES.items():
+        if name not in DETECTORS:
+            DETECTORS.place(name, f"countermark.detectors.families.{home}")
     return DETECTORS.names()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -86,17 +86,18 @@ class PatchDetector(DetectorNetwork):
             return cls(config)
 
     @classmethod
-    def restore(cls, config: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
+    def restore(cls, config: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> Self:
         with torch.random.fork_rng(devices=[]):
             network = cls({**config, **({"pretrained": ""} if "pretrained" in cls.defaults else {})})
+        given = {name: torch.from_numpy(value) for name, value in tensors.items()}
         network.model.load_state_dict(
-            {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+            {k: v.float() if v.is_floating_point() else v for k, v in given.items()}
         )
         return network
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         tensors = {k: v.half() if v.is_floating_point() else v for k, v in self.model.state_dict().items()}
-        return tensors, self.config
+        return {name: value.cpu().numpy() for name, value in tensors.items()}, self.config
 
     def to(self, device: torch.device) -> Self:
         self.device = device
@@ -109,6 +110,7 @@ class PatchDetector(DetectorNetwork):
         x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)  # channels stay last
         return x.to(self.device).float() / 127.5 - 1
 
+    @torch.inference_mode()
     def logits(self, images: Sequence[Pixels]) -> np.ndarray:
         views = views_of(images, self.plan, self.side)
         found = []
@@ -128,6 +130,7 @@ class PatchDetector(DetectorNetwork):
             self._scoring = stamp, for_scoring(self.model).to(dtype)
         return self._scoring[1]
 
+    @torch.inference_mode()
     def logit_map(self, image: Pixels) -> np.ndarray:
         whole = float(self.logits([image])[0])
         bound = crop_aspect(image, 8)

@@ -13,12 +13,11 @@ in a hundred looks as unusual. Edited, scanned and tiny photographs are unusual 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import logsumexp
-from torch import Tensor, from_numpy
 
 from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.images import Pixels
@@ -63,18 +62,18 @@ class OneClassDetector(DetectorNetwork):
         return cls(config)
 
     @classmethod
-    def restore(cls, config: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
+    def restore(cls, config: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> Self:
         network = cls(config)
         for name in ("mean", "axes", "centres", "factors", "logs"):
-            value = tensors[name].double().numpy()
+            value = tensors[name].astype(np.float64)
             if value.shape != getattr(network, name).shape or not np.isfinite(value).all():
                 raise ConfigError(f"The tensor {name} does not fit the card.")
             setattr(network, name, value)
         return network
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         names = ("mean", "axes", "centres", "factors", "logs")
-        return {n: from_numpy(np.ascontiguousarray(getattr(self, n))).float() for n in names}, self.config
+        return {name: getattr(self, name).astype(np.float32) for name in names}, self.config
 
     def fit(self, samples: Sequence[Sample], settings: FitSettings) -> dict[str, Any]:
         """Fits real samples as they are and under ``settings.views - 1`` histories; ignores the others.

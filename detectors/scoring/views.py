@@ -22,6 +22,7 @@ import numpy as np
 
 from countermark.core.errors import ImageError
 from countermark.core.images import Pixels
+from countermark.core.threads import worker_threads
 
 SIDE = 224
 MIDDLE = 320
@@ -113,10 +114,8 @@ def texture_crops(image: Pixels, count: int, side: int = SIDE) -> list[Pixels]:
 
 
 def views_of(images: Sequence[Pixels], plan: ViewPlan, side: int = SIDE) -> list[Pixels]:
-    """The views of several images one after the other, made by as many threads as PyTorch uses."""
-    import torch
-
-    workers = min(len(images), torch.get_num_threads())
+    """The views of several images one after the other, made by ``worker_threads`` threads."""
+    workers = min(len(images), worker_threads())
     if workers < 2:
         made = [make_views(image, plan, side) for image in images]
     else:

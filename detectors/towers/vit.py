@@ -1,8 +1,9 @@
-"""The image tower of CLIP ViT-B/16, cut off after any block, with every block's tokens pooled.
+"""The image tower of CLIP ViT-B/16 in PyTorch, cut off after any block, with every block's tokens pooled.
 
 Intermediate blocks of a frozen CLIP tell generated images from photographs better than its final
-embedding does: early blocks keep the pixels, late ones the content. The structure is timm's
-``VisionTransformer`` as ``vit_base_patch16_clip_quickgelu_224`` sets it up (Radford et al. 2021).
+embedding does: early blocks keep the pixels, late ones the content (Radford et al. 2021). This is the
+reference of ``engine``, and what trains, has gradients and runs on GPUs. Names of the state are those of
+timm's ``vit_base_patch16_clip_quickgelu_224``.
 
 >>> import torch
 >>> trunk = ClipTrunk(depth=2)
@@ -13,28 +14,29 @@ torch.Size([1, 2, 3, 768])
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-WIDTH = 768
-HEADS = 12
-HEAD_DIM = 64
-HIDDEN = 3072
-GRID = 14
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
-POOLS = ("class", "mean", "std")
-ALL_POOLS = (0, 1, 2)
-QUICK = 1.702
+from countermark.detectors.towers.shape import (
+    ALL_POOLS,
+    EPSILON,
+    HEAD_DIM,
+    HEADS,
+    HIDDEN,
+    MEAN,
+    PATCH,
+    QUICK,
+    STD,
+    TOKENS,
+    WIDTH,
+)
 
 
 class ClipTrunk(nn.Module):
-    """The first ``depth`` (1-12) blocks. Runs in the dtype of its weights; bf16 is enough.
+    """The first ``depth`` (1-12) blocks. Runs in the dtype of its weights; bf16 is enough for training.
 
     Args:
         depth: Number of blocks.
@@ -52,37 +54,21 @@ class ClipTrunk(nn.Module):
         super().__init__()
         self.depth, self.head_dim, self.hidden = depth, head_dim, hidden
         with torch.device("meta" if empty else "cpu"):
-            self.vit = VisionTransformer(
-                img_size=224,
-                patch_size=16,
-                embed_dim=WIDTH,
-                depth=depth,
-                num_heads=HEADS,
-                mlp_ratio=hidden / WIDTH,
-                num_classes=0,
-                pre_norm=True,
-                final_norm=False,
-                norm_layer=partial(nn.LayerNorm, eps=1e-5),
-                act_layer="quick_gelu",
-            )
-            if head_dim != HEAD_DIM:
-                for block in self.vit.blocks:
-                    block.attn = NarrowAttention(head_dim)
+            self.vit = Transformer(depth, head_dim, hidden)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None] * 255, persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None] * 255, persistent=False)
 
     def normalise(self, x: Tensor) -> Tensor:
         """uint8 [N, 3, 224, 224] RGB to the tower's input in its own dtype."""
-        weight = self.vit.patch_embed.proj.weight
+        weight = self.vit.cls_token
         x = x.to(weight.device)
         return ((x.float() - self.mean.float()) / self.std.float()).to(weight.dtype)
 
     def tokens(self, x: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """Residual stream after each of ``blocks`` (counted from 1): [N, 197, 768] each, class first."""
-        vit = self.vit
-        x = vit.norm_pre(vit._pos_embed(vit.patch_embed(self.normalise(x))))
+        x = self.vit.embed(self.normalise(x))
         wanted, kept = set(blocks), {}
-        for number, block in enumerate(vit.blocks[: max(blocks)], 1):
+        for number, block in enumerate(self.vit.blocks[: max(blocks)], 1):
             x = block(x)
             if number in wanted:
                 kept[number] = x
@@ -96,7 +82,7 @@ class ClipTrunk(nn.Module):
         """Moves the factor 1.702 of quick GELU into the matrices around it, once: a sixth less time.
 
         x sigmoid(1.702 x) = silu(1.702 x) / 1.702, so that one elementwise step is left of three. The
-        state is then no longer that of timm's structure: for scoring only.
+        state is then another one: for scoring only.
         """
         for block in self.vit.blocks:
             layers: Any = block.mlp
@@ -109,7 +95,42 @@ class ClipTrunk(nn.Module):
             layers.act = nn.SiLU()
 
 
-class NarrowAttention(nn.Module):
+class Transformer(nn.Module):
+    """Patches, a class token, places, and blocks; without a final norm."""
+
+    def __init__(self, depth: int, head_dim: int, hidden: int) -> None:
+        super().__init__()
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, WIDTH, PATCH, PATCH, bias=False)})
+        self.cls_token = nn.Parameter(torch.randn(1, 1, WIDTH) * 1e-6)
+        self.pos_embed = nn.Parameter(torch.randn(1, TOKENS, WIDTH) * 0.02)
+        self.norm_pre = nn.LayerNorm(WIDTH, eps=EPSILON)
+        self.blocks = nn.Sequential(*(Block(head_dim, hidden) for _ in range(depth)))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Normalised pixels [N, 3, 224, 224] to the first block's input [N, 197, 768]."""
+        patches = self.patch_embed["proj"](x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), patches], dim=1) + self.pos_embed
+        found: Tensor = self.norm_pre(tokens)
+        return found
+
+
+class Block(nn.Module):
+    """Attention and two layers, each behind a norm and beside the residual stream."""
+
+    def __init__(self, head_dim: int, hidden: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(WIDTH, eps=EPSILON)
+        self.attn = Attention(head_dim)
+        self.norm2 = nn.LayerNorm(WIDTH, eps=EPSILON)
+        self.mlp = Layers(hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        found: Tensor = x + self.mlp(self.norm2(x))
+        return found
+
+
+class Attention(nn.Module):
     """Self-attention of twelve heads with ``head_dim`` dimensions each; [N, tokens, 768] to the same."""
 
     def __init__(self, head_dim: int) -> None:
@@ -124,9 +145,30 @@ class NarrowAttention(nn.Module):
         found = scaled_dot_product_attention(split[0], split[1], split[2])
         return found.transpose(1, 2).reshape(*x.shape[:2], -1)
 
-    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
-        """Without a mask, which timm's blocks hand on."""
-        return self.proj(self.mixed(x))
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.proj(self.mixed(x))
+        return found
+
+
+class Layers(nn.Module):
+    """The two layers of a block, with a quick GELU between them."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(WIDTH, hidden)
+        self.act: nn.Module = QuickGelu()
+        self.fc2 = nn.Linear(hidden, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.fc2(self.act(self.fc1(x)))
+        return found
+
+
+class QuickGelu(nn.Module):
+    """x sigmoid(1.702 x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(QUICK * x)
 
 
 def pool_tokens(tokens: Tensor, pools: Sequence[int] = ALL_POOLS) -> Tensor:

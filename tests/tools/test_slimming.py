@@ -16,7 +16,7 @@ from countermark.core.errors import TrainingError
 from countermark.core.weights import WeightsCard
 from countermark.detectors.recipes.store import DRAWN, ViewStore
 from countermark.detectors.towers import library as towers
-from countermark.detectors.towers.library import load_trunk, save_trunk
+from countermark.detectors.towers.library import load_tower, load_trunk, save_trunk
 from countermark.detectors.towers.vit import ClipTrunk
 
 
@@ -67,11 +67,11 @@ def test_what_is_saved_is_what_was_fitted(
     card = WeightsCard(name="slim", kind="extractor", family="clip-vit-b16")
     save_trunk(tmp_path, slim, card, bits=4, group=64)
     monkeypatch.setattr(towers, "TOWERS", tmp_path)
-    load_trunk.cache_clear()
+    load_tower.cache_clear()
     try:
         loaded = load_trunk("slim", 1)
     finally:
-        load_trunk.cache_clear()
+        load_tower.cache_clear()
     assert (loaded.head_dim, loaded.hidden) == (32, 640)
     # fp16 for what is not packed; codes come back as they were rounded before fitting.
     assert torch.allclose(loaded(views[:2], [1]), slim(views[:2], [1]), atol=2e-2)
