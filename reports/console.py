@@ -104,12 +104,7 @@ def _scan(document: Document) -> RenderableType:
 def _because(row: dict[str, Any]) -> str:
     if row["finding"]["suppressed"]:
         return f"suppressed: {row['finding']['suppressed'].get('reason', '')}"
-    side = "captured" if row["verdict"] == "declared-captured" else "synthetic"
-    evidence = sorted(row["evidence"], key=lambda e: (e["points_to"] != side, _RANK[e["strength"]]))
-    return str(evidence[0]["sentence"]) if evidence else ""
-
-
-_RANK = {"certain": 0, "strong": 1, "weak": 2}
+    return str(row["evidence"][0]["sentence"]) if row["evidence"] else ""
 
 
 def _verify(document: Document) -> RenderableType:

@@ -107,7 +107,7 @@ def _scan(document: Document, options: Options) -> dict[str, Any]:
     order = {name: i for i, name in enumerate(VERDICTS)}
     read = [r for r in document["results"] if r["error"] is None]
     read.sort(key=lambda r: (order.get(r["verdict"], 9), -(r["score"] or 0), r["path"]))
-    cards = [{"row": r, "image": _picture(options, r), "lead": _lead(r)} for r in read[:MAX_CARDS]]
+    cards = [{"row": r, "image": _picture(options, r), "lead": r["evidence"]} for r in read[:MAX_CARDS]]
     return {
         "cards": cards,
         "rest": read[MAX_CARDS:MAX_ROWS],
@@ -116,12 +116,6 @@ def _scan(document: Document, options: Options) -> dict[str, Any]:
         "verdicts": VERDICTS,
         "detectors": _detectors(read),
     }
-
-
-def _lead(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rank = {"certain": 0, "strong": 1, "weak": 2}
-    side = "captured" if row["verdict"] == "declared-captured" else "synthetic"
-    return sorted(row["evidence"], key=lambda e: (e["points_to"] != side, rank[e["strength"]]))
 
 
 def _detectors(rows: list[dict[str, Any]]) -> list[dict[str, str]]:

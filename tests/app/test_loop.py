@@ -169,4 +169,4 @@ class _Never:
     def thresholds(self, max_fpr: float = 0.01):
         from types import SimpleNamespace
 
-        return SimpleNamespace(likely=0.9, unsure=0.5)
+        return SimpleNamespace(likely=0.9, unsure=0.5, note="")

@@ -40,7 +40,7 @@ def _scan_results() -> list[ScanResult]:
             "01" * 32,
             Verdict.DECLARED_SYNTHETIC,
             0.9,
-            (weak, certain),
+            (certain, weak),
             None,
             8,
             8,

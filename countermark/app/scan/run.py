@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from countermark.app.rooms import Detector
 from countermark.app.scan.gather import MARK_SECONDS, Gathered, gather
-from countermark.app.scan.verdict import declared, estimated, score_evidence, under_stress
+from countermark.app.scan.verdict import declared, estimated, ordered, score_evidence, under_stress
 from countermark.core.errors import CountermarkError, ImageError
 from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, iter_image_paths
 from countermark.core.perturb import DELIVERIES, perturb
@@ -229,7 +229,7 @@ def _result(
         sha256=image.sha256,
         verdict=verdict,
         score=score,
-        evidence=tuple(evidence),
+        evidence=ordered(evidence, verdict),
         error=error,
         width=image.width,
         height=image.height,
@@ -248,5 +248,6 @@ def _stress_evidence(
         if held is guess
         else f"Under stress ({listed}) the verdict does not hold, so it counts as unsure."
     )
-    detail = {"scores": scores, "verdicts": {name: v.value for name, v in verdicts.items()}}
+    named = {name: v.value for name, v in verdicts.items()}
+    detail = {"scores": scores, "verdicts": named, "holds": held is guess}
     return Evidence("stress", "neither", Strength.WEAK, sentence, detail)

@@ -8,6 +8,8 @@
    ``unsure`` and ``likely`` it is ``unsure``, below it is ``no-evidence``. Never "real".
 4. Under stress, a verdict that flips between ``likely-synthetic`` and ``no-evidence``, or changes for
    more than one delivery, becomes ``unsure``.
+
+What decided stands first among the evidence (``ordered``): it is the reason that reports print.
 """
 
 from __future__ import annotations
@@ -64,3 +66,36 @@ def score_evidence(score: float, verdict: Verdict, detector: str, likely: float,
         f"The detector {detector!r} gives {score:.2f}, {text}.",
         {"score": score, "likely": likely, "unsure": unsure, "detector": detector},
     )
+
+
+def ordered(evidence: Sequence[Evidence], verdict: Verdict | None) -> tuple[Evidence, ...]:
+    """The evidence with what decided first, then declarations and figures by strength, then notes.
+
+    A note such as "the search for a watermark was stopped" decides nothing and never stands first beside
+    a score.
+    """
+    flipped = any(e.kind == "stress" and e.detail.get("holds") is False for e in evidence)
+
+    def key(one: Evidence) -> tuple[bool, int, int]:
+        return not _decides(one, verdict, flipped), _RANKS[one.strength], _place(one)
+
+    return tuple(sorted(evidence, key=key))
+
+
+_RANKS = {Strength.CERTAIN: 0, Strength.STRONG: 1, Strength.WEAK: 2}
+_KINDS = ("credential", "metadata", "detector", "stress", "mark", "file")
+
+
+def _place(one: Evidence) -> int:
+    return _KINDS.index(one.kind) if one.kind in _KINDS else len(_KINDS)
+
+
+def _decides(one: Evidence, verdict: Verdict | None, flipped: bool) -> bool:
+    carries = one.strength in (Strength.CERTAIN, Strength.STRONG)
+    if verdict is Verdict.DECLARED_SYNTHETIC:
+        return one.kind in DECLARING and carries and one.points_to == "synthetic"
+    if verdict is Verdict.DECLARED_CAPTURED:
+        return one.kind == "credential" and carries and one.points_to == "captured"
+    if flipped:
+        return one.kind == "stress"
+    return one.kind == "detector" and not one.detail.get("second")

@@ -22,6 +22,7 @@ from countermark.core.weights import WeightsCard
 class Bounds:
     likely: float = 0.8
     unsure: float = 0.5
+    note: str = ""
 
 
 class Brightness:
@@ -190,6 +191,7 @@ def test_a_stopped_search_for_marks_is_stated(tmp_path, monkeypatch) -> None:
     (result,) = scan(tmp_path, detector=Brightness(), mark_seconds=1.5)
     assert asked == [(True, 1.5)]
     assert [e.detail["stopped_after"] for e in result.evidence if e.kind == "mark"] == [1.5]
+    assert result.evidence[0].kind == "detector", "what decided comes first, not what was not finished"
     (fast,) = scan(tmp_path, detector=Brightness(), mark_seconds=0)
     assert asked[1] == (False, 0.0) and not [e for e in fast.evidence if e.kind == "mark"]
 

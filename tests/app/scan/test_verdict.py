@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from countermark.app.scan.gather import credential_evidence
-from countermark.app.scan.verdict import declared, estimated, score_evidence, under_stress
+from countermark.app.scan.verdict import declared, estimated, ordered, score_evidence, under_stress
 from countermark.core.results import (
     Evidence,
     Statement,
@@ -102,3 +102,35 @@ def test_generated_ingredients_are_strong_not_certain() -> None:
         verification("trusted", statement("trainedAlgorithmicMedia", "synthetic", own=False))
     )
     assert found.points_to == "synthetic" and found.strength == "strong"
+
+
+STOPPED = Evidence("mark", "neither", Strength.WEAK, "The search was stopped.", {"stopped_after": 2})
+NOTE = Evidence("file", "neither", Strength.WEAK, "Alpha was laid over white.")
+SCORE = Evidence("detector", "neither", Strength.WEAK, "A score.")
+SECOND = Evidence("detector", "synthetic", Strength.WEAK, "Another score.", {"second": True})
+CREDENTIAL = Evidence("credential", "synthetic", Strength.CERTAIN, "Signed.")
+INTACT = Evidence("credential", "captured", Strength.STRONG, "A camera says so.")
+FLIPPED = Evidence("stress", "neither", Strength.WEAK, "It does not hold.", {"holds": False})
+HELD = Evidence("stress", "neither", Strength.WEAK, "It holds.", {"holds": True})
+
+
+@pytest.mark.parametrize(
+    ("verdict", "evidence", "first"),
+    [
+        (Verdict.NO_EVIDENCE, [NOTE, STOPPED, SCORE], SCORE),
+        (Verdict.UNSURE, [STOPPED, SCORE, SECOND, HELD], SCORE),
+        (Verdict.UNSURE, [STOPPED, SCORE, FLIPPED], FLIPPED),
+        (Verdict.LIKELY_SYNTHETIC, [INTACT, STOPPED, replace(SCORE, strength=Strength.STRONG)], None),
+        (Verdict.DECLARED_SYNTHETIC, [NOTE, STOPPED, SCORE, INTACT, CREDENTIAL], CREDENTIAL),
+        (Verdict.DECLARED_CAPTURED, [NOTE, SCORE, INTACT], INTACT),
+    ],
+)
+def test_what_decided_stands_first(
+    verdict: Verdict, evidence: list[Evidence], first: Evidence | None
+) -> None:
+    for items in (evidence, evidence[::-1]):
+        found = ordered(items, verdict)
+        assert found[0] == (first or replace(SCORE, strength=Strength.STRONG))
+        assert sorted(found, key=repr) == sorted(evidence, key=repr)
+        if STOPPED in items:
+            assert found.index(STOPPED) >= len(found) - 2

@@ -155,7 +155,7 @@ class Half:
         return np.full(len(images), 0.5)
 
     def thresholds(self, max_fpr: float = 0.01) -> SimpleNamespace:
-        return SimpleNamespace(likely=1 - max_fpr, unsure=0.4)
+        return SimpleNamespace(likely=1 - max_fpr, unsure=0.4, note="")
 
 
 def test_scanning_says_what_the_library_says(client: TestClient, signed: bytes) -> None:
