@@ -55,6 +55,8 @@ NEEDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Pipeline", "every file signed", ("pipeline.signed",)),
     ("Pipeline", "every file trusted", ("pipeline.trusted",)),
     ("Pipeline", "every file declared synthetic", ("pipeline.source-type",)),
+    ("Pipeline", "every file time-stamped", ("pipeline.timestamped",)),
+    ("Pipeline", "every file passes the conformance rubric", ("pipeline.conformant",)),
     ("Pipeline", "every file marked", ("pipeline.marked",)),
     ("Pipeline", "every file recoverable after handling", ("pipeline.recoverable",)),
     ("Weights", "safetensors only, pickle refused and named", ("weights.format",)),

@@ -52,6 +52,12 @@ def sign(
     record: bool = typer.Option(True, "--record/--no-record", help="Keep it in the manifest repository."),
     repository: str | None = REPOSITORY,
     passphrase_file: Path | None = PASSPHRASE_FILE,
+    disclosure: bool = typer.Option(
+        False, "--ai-disclosure", help="Add an AI disclosure (C2PA 2.4) that names the model."
+    ),
+    identity_assertion: str | None = typer.Option(
+        None, "--identity-assertion", help="Whose identity vouches for the image besides the signer (CAWG)."
+    ),
     allow_loss: bool = typer.Option(
         False, "--allow-loss", help="Mark even what loses frames, bits above 8 or ink colours by it."
     ),
@@ -90,6 +96,8 @@ def sign(
         "keep_history": keep_history,
         "watermark": watermark,
         "record": record,
+        "disclosure": disclosure,
+        "identity_assertion": identity_assertion,
         "allow_loss": allow_loss,
         "drop_places": drop_places,
     }

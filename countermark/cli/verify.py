@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
 
 from countermark.cli.logs import warn
-from countermark.cli.output import ERROR, FAIL, FORMAT, JSON, NOTHING, OUTPUT, PASS, explain, show, write_all
+from countermark.cli.output import (
+    ERROR,
+    FAIL,
+    FORMAT,
+    JSON,
+    NOTHING,
+    OUTPUT,
+    PASS,
+    explain,
+    show,
+    show_record,
+    write_all,
+)
 from countermark.cli.records import REPOSITORY, opened
 
 ORDER = ("trusted", "intact", "recovered", "absent", "invalid")
@@ -28,6 +41,11 @@ def verify(
         None, "--require", help="Exit 1 if an image is below this state: trusted, intact, recovered."
     ),
     tree: bool = typer.Option(False, "--tree", help="Print the history of each image as a tree."),
+    rubric: bool = typer.Option(
+        False,
+        "--rubric",
+        help="Hold each image against the C2PA conformance rubric instead; exit 1 on a miss.",
+    ),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
     as_json: bool = JSON,
@@ -45,6 +63,8 @@ def verify(
     if not files:
         warn("No images found.")
         return NOTHING
+    if rubric:
+        return _rubric(files, as_json)
     found = []
     with opened(repository) if repository else nullcontext() as place:
         for path in files:
@@ -75,3 +95,31 @@ def verify(
     if below or any(r.state == "invalid" for r in found):
         return FAIL
     return PASS if len(found) == len(files) else ERROR
+
+
+def _rubric(files: list[Path], as_json: bool) -> int:
+    """Prints what the rubric says of each image."""
+    from countermark.core.errors import CountermarkError
+    from countermark.provenance.credentials.rubric import NAME, examine_rubric
+
+    rows = []
+    for path in files:
+        try:
+            results = examine_rubric(path)
+        except CountermarkError as error:
+            explain(error)
+            continue
+        good = sum(each.passed for each in results)
+        rows.append(
+            {"path": str(path), "passed": good, "of": len(results), "rules": list(map(asdict, results))}
+        )
+        if not as_json:
+            typer.echo(f"{path}: {good} of {len(results)} rules hold.")
+            for each in results:
+                if not each.passed:
+                    typer.echo(f"  {each.id}: {each.title}; found {', '.join(each.found)}")
+    if as_json:
+        show_record({"rubric": NAME, "results": rows}, as_json=True, text="")
+    if any(row["passed"] != row["of"] for row in rows):
+        return FAIL
+    return PASS if len(rows) == len(files) else ERROR

@@ -132,6 +132,7 @@ class ChainLink:
     Attributes:
         identities: CAWG identities in it: ``kind``, ``name``, ``issuer``, ``state``, ``problem``.
         disclosures: AI disclosures (C2PA 2.4) in it, as they stand there.
+        time_stamp: ``trusted`` or ``valid`` (its authority is on no list); empty without one.
         certificate: What the signer's certificate says of itself: ``assurance_level`` and
             ``product_record`` of the C2PA conformance programme, ``not_after``.
     """
@@ -150,6 +151,7 @@ class ChainLink:
     identities: tuple[dict[str, Any], ...] = ()
     disclosures: tuple[dict[str, Any], ...] = ()
     certificate: dict[str, Any] = field(default_factory=dict)
+    time_stamp: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from countermark.core.errors import ProvenanceError
 from countermark.provenance.credentials.bytestrings import ByteStrings
 from countermark.provenance.credentials.contexts import context
 from countermark.provenance.credentials.ingredients import add_ingredient
+from countermark.provenance.credentials.vouching import identity_context
 from countermark.provenance.identities.identity import Identity
 from countermark.provenance.identities.trust import default_trust
 
@@ -29,6 +30,7 @@ def build(
     thumbnail: int = 0,
     remote_url: str | None = None,
     strings: ByteStrings | None = None,
+    vouching: Identity | None = None,
 ) -> tuple[bytes, bytes]:
     """Signs ``data`` with a manifest definition.
 
@@ -42,23 +44,27 @@ def build(
         thumbnail: Longest edge of a thumbnail; 0 for none.
         remote_url: Address of the manifest to write into the image; nothing is uploaded.
         strings: Replaces the stand-ins of soft-binding values.
+        vouching: Who vouches for the image besides the signer, in a CAWG identity assertion.
 
     Returns:
         The signed image (unchanged when neither embedded nor given an address) and the store.
 
     Raises:
         ProvenanceError: ``signing.refused``, ``signing.timestamp``, ``history.unreadable``,
-            ``key.callback`` or ``softbinding.bytes``.
+            ``key.callback``, ``softbinding.bytes`` or ``identity.external``.
     """
     import c2pa
 
     extra = _require_health(identity)
-    settings = context(
-        default_trust().anchors_pem if ingredients else "",
+    settings: Any = context(
+        _anchors() if ingredients else "",
         "\n".join(extra),
         thumbnail=thumbnail,
         host=(urlsplit(identity.timestamp_url).hostname or "") if identity.timestamp_url else "",
     )
+    if vouching is not None:
+        _require_health(vouching)
+        settings = identity_context(settings, identity, vouching, stamp=strings is None)
     buffer = io.BytesIO()
     failures: list[Exception] = []
     to_sign: list[bytes] = []
@@ -70,18 +76,30 @@ def build(
                 builder.set_remote_url(remote_url)
             for facts, kind, content in ingredients:
                 add_ingredient(builder, facts, kind, content)
-            with _signer(identity, strings, failures, to_sign) as signer:
-                store = builder.sign(signer, mime, io.BytesIO(data), buffer)
+            if vouching is not None:
+                store = builder.sign(mime, io.BytesIO(data), buffer)
+            else:
+                with _signer(identity, strings, failures, to_sign) as signer:
+                    store = builder.sign(signer, mime, io.BytesIO(data), buffer)
     except c2pa.C2paError as error:
         if failures:
             raise failures[0] from error
         raise _refused(identity, error) from error
     signed = buffer.getvalue()
     if strings is not None:
-        final = strings.finish(store, to_sign[-1], identity)
+        if vouching is not None:
+            final = strings.finish_signed(store, identity)
+        else:
+            final = strings.finish(store, to_sign[-1], identity)
         signed = strings.for_asset(signed, store, final) if embed else signed
         store = final
     return signed, store
+
+
+def _anchors() -> str:
+    """Of signers and of time-stamps: what an ingredient is worth is recorded when it is added."""
+    trust = default_trust()
+    return trust.anchors_pem + trust.timestamps_pem
 
 
 @contextmanager

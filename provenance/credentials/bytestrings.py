@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Sequence
 
 from countermark.core.errors import ProvenanceError
+from countermark.provenance.credentials.jumbf import CLAIM_TYPE, SIGNATURE_TYPE, manifest_boxes
 from countermark.provenance.credentials.softbinding import SoftBinding
 from countermark.provenance.credentials.timestamps import stamp
 from countermark.provenance.identities.identity import Identity
@@ -70,6 +71,25 @@ class ByteStrings:
             store = stamp(store, to_sign, signature, identity.timestamp_url)
         return store
 
+    def finish_signed(self, store: bytes, identity: Identity) -> bytes:
+        """As ``finish``, for a store that was signed already: its last signature is made anew."""
+        parts = {(kind, label): content for label, kind, content in manifest_boxes(store)}
+        last = list(parts)[-1][1] if parts else ""
+        signature, claim = parts.get((SIGNATURE_TYPE, last)), parts.get((CLAIM_TYPE, last))
+        size = identity.signature_size
+        if signature is None or claim is None:
+            raise _unexpected()
+        at = signature.find(b"\xd2\x84")
+        cose = signature[at:]
+        claim = claim[claim.find(b"cbor") + 4 :]
+        head = _head(0x40, size)
+        if at < 0 or not cose[2:3] or cose[-size - len(head) : -size] != head:
+            raise _unexpected()
+        protected, _ = _byte_string(cose[2:])
+        to_sign = b"\x84\x6aSignature1" + _bytes(protected) + b"\x40" + _bytes(claim)
+        store = _swap(store, cose[-size:], self.signature(size))
+        return self.finish(store, to_sign, identity)
+
     def for_asset(self, asset: bytes, store: bytes, final: bytes) -> bytes:
         """A signed file with ``final`` where ``store`` is, in however many pieces it lies."""
         encoded = base64.b64encode(store)
@@ -84,6 +104,18 @@ class ByteStrings:
 def _repeat(seed: str, size: int) -> str:
     text = hashlib.sha256(seed.encode()).hexdigest()
     return (text * (size // len(text) + 1))[:size]
+
+
+def _byte_string(data: bytes) -> tuple[bytes, int]:
+    """A short CBOR byte string at the beginning of ``data``, and where it ends."""
+    head = data[0]
+    if 0x40 <= head <= 0x57:
+        return data[1 : head - 0x3F], head - 0x3F
+    width = {0x58: 1, 0x59: 2}.get(head)
+    if width is None:
+        raise _unexpected()
+    size = int.from_bytes(data[1 : 1 + width], "big")
+    return data[1 + width : 1 + width + size], 1 + width + size
 
 
 def _text(content: bytes) -> bytes:

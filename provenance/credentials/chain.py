@@ -177,8 +177,16 @@ def _link(
         problems=findings.problems(where) if findings is not None else (),
         depth=depth,
         identities=tuple(_identities(manifest, findings)),
+        time_stamp=_stamped(findings),
         disclosures=tuple(dict(each.data) for each in assertions_of(manifest, "c2pa.ai-disclosure")),
     )
+
+
+def _stamped(findings: Findings | None) -> str:
+    success = findings.success if findings is not None else set()
+    if "timeStamp.trusted" in success:
+        return "trusted"
+    return "valid" if "timeStamp.validated" in success else ""
 
 
 def _identities(manifest: Mapping[str, Any], findings: Findings | None) -> Iterator[dict[str, Any]]:

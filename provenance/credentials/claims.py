@@ -21,7 +21,12 @@ from countermark.provenance.credentials.softbinding import SoftBinding, to_asser
 
 MODEL_LABEL = "org.countermark.model"
 PROMPT_LABEL = "org.countermark.prompt"
+DISCLOSURE_LABEL = "c2pa.ai-disclosure"
 DEFAULT_SOURCE_TYPE = "trainedAlgorithmicMedia"
+#: Of an edit by a generator, a model or with a model's inputs.
+DEFAULT_EDIT_TYPE = "compositeWithTrainedAlgorithmicMedia"
+#: What the conformance programme asks for (``rubric``).
+SPEC_VERSION = "2.4.0"
 USES = ("allowed", "notAllowed", "constrained")
 _PURPOSES = ("ai_generative_training", "ai_training", "ai_inference", "data_mining")
 PARENT_ID, COMPONENT_ID, INPUT_ID = "parent", "component-{}", "input-{}"
@@ -34,8 +39,9 @@ class Claim:
     Attributes:
         title: Usually the file's name.
         generator: The software that made the image, ``name`` or ``name/version``.
-        digital_source_type: IPTC term or URI; None means ``trainedAlgorithmicMedia`` for a new
-            image and nothing for one that has a parent.
+        digital_source_type: IPTC term or URI; None means ``trainedAlgorithmicMedia`` for a new image
+            and, for one with a parent, ``compositeWithTrainedAlgorithmicMedia`` where a generator,
+            model or input says that it was edited, else nothing.
         model: Name of the model, or a mapping such as ``{"name", "version", "sha256"}``.
         seed: Seed of this image; redactable.
         prompt: Prompt of this image; redactable.
@@ -75,7 +81,8 @@ def definition(claim: Claim) -> tuple[dict[str, Any], ByteStrings]:
         ProvenanceError: ``source-type.unknown``, ``training.unknown`` or ``action.malformed``.
     """
     manifest_id = f"urn:c2pa:{uuid.uuid4()}"
-    assertions = [_created("c2pa.actions.v2", {"actions": _actions(claim)})]
+    listed = {"actions": _actions(claim), "allActionsIncluded": True}
+    assertions = [_created("c2pa.actions.v2", listed)]
     assertions += _training(claim.training)
     if claim.model is not None:
         assertions.append(_created(MODEL_LABEL, model_facts(claim.model)))
@@ -93,10 +100,24 @@ def definition(claim: Claim) -> tuple[dict[str, Any], ByteStrings]:
     manifest = {
         "label": manifest_id,
         "title": claim.title,
-        "claim_generator_info": [{"name": "countermark", "version": VERSION}],
+        "claim_generator_info": [{"name": "countermark", "version": VERSION, "specVersion": SPEC_VERSION}],
         "assertions": assertions,
     }
     return manifest, stand_ins
+
+
+def disclosed(
+    disclosure: bool | Mapping[str, Any], model: str | Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    """The AI disclosure (C2PA 2.4) that was asked for: its fields as given, or the model's name."""
+    if not disclosure:
+        return []
+    if isinstance(disclosure, Mapping):
+        return [_created(DISCLOSURE_LABEL, disclosure)]
+    facts: dict[str, Any] = {"modelType": "c2pa.types.model"}
+    if model is not None:
+        facts["modelName"] = str(model_facts(model).get("name", ""))
+    return [_created(DISCLOSURE_LABEL, facts)]
 
 
 def model_facts(model: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -113,9 +134,8 @@ def _actions(claim: Claim) -> list[dict[str, Any]]:
         first = {"action": "c2pa.opened", "parameters": {"ingredientIds": [PARENT_ID]}}
         actions = [first]
         if claim.digital_source_type or agent or claim.inputs:
-            edited: dict[str, Any] = {"action": "c2pa.edited"}
-            if claim.digital_source_type:
-                edited["digitalSourceType"] = source_types.expand(claim.digital_source_type)
+            kind = source_types.expand(claim.digital_source_type or DEFAULT_EDIT_TYPE)
+            edited: dict[str, Any] = {"action": "c2pa.edited", "digitalSourceType": kind}
             if agent:
                 edited["softwareAgent"] = agent
             actions.append(edited)
@@ -166,12 +186,8 @@ def _training(use: str | None) -> tuple[dict[str, Any], ...]:
         raise ProvenanceError(
             f"{use!r} is not a use for training.", code="training.unknown", hint=f"Use {', '.join(USES)}."
         )
-    return tuple(
-        _created(
-            f"{space}.training-mining", {"entries": {f"{space}.{each}": {"use": use} for each in _PURPOSES}}
-        )
-        for space in ("c2pa", "cawg")
-    )
+    entries = {f"cawg.{each}": {"use": use} for each in _PURPOSES}
+    return (_created("cawg.training-mining", {"entries": entries}),)  # C2PA's own was given up in 2.1
 
 
 def _agent(text: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import re
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from countermark.core.errors import ProvenanceError
@@ -98,7 +99,18 @@ def context(
         settings["trust"]["trust_anchors"] = anchors
     if identities:
         settings["cawg_trust"] = {"verify_trust_list": True, "user_anchors": identities}
-    return c2pa.Context.from_json(json.dumps(settings))
+    made = c2pa.Context.from_json(json.dumps(settings))
+    _settings[made] = settings
+    return made
+
+
+#: Settings of the contexts that are kept; a context does not tell its own.
+_settings: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+
+
+def settings_of(made: c2pa.Context) -> dict[str, Any]:
+    """The settings that ``context`` made a context from."""
+    return _settings[made]
 
 
 if hasattr(os, "register_at_fork"):  # the library's objects are not valid in a forked child

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 
 C2PA_TYPE = b"c2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
+CLAIM_TYPE = b"c2cl\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
 SIGNATURE_TYPE = b"c2cs\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
 MARKER = b"jumd" + C2PA_TYPE
 _MAX_BOXES = 4096
@@ -116,13 +117,13 @@ def boxes(data: bytes, depth: int = 0) -> Iterator[tuple[str, bytes, bytes]]:
 def certificates_of(store: bytes) -> dict[str, list[bytes]]:
     """DER certificates in each manifest's signature box, leaf first, by manifest label."""
     found: dict[str, list[bytes]] = {}
-    for label, kind, content in _manifests(store):
+    for label, kind, content in manifest_boxes(store):
         if kind == SIGNATURE_TYPE:
             found.setdefault(label, _der_sequences(content))
     return found
 
 
-def _manifests(store: bytes) -> Iterator[tuple[str, bytes, bytes]]:
+def manifest_boxes(store: bytes) -> Iterator[tuple[str, bytes, bytes]]:
     """Yields (manifest label, box type, content) of every box inside a manifest."""
     current = ""
     for label, kind, content in boxes(store):

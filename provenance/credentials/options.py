@@ -14,6 +14,7 @@ from countermark.core.arguments import refuse_unknown
 if TYPE_CHECKING:
     from countermark.provenance.credentials.ingredients import Ingredient, Source
     from countermark.provenance.credentials.softbinding import SoftBinding
+    from countermark.provenance.identities.identity import Identity
 
 
 class FurtherOptions(TypedDict, total=False):
@@ -29,6 +30,8 @@ class FurtherOptions(TypedDict, total=False):
     actions: Sequence[str | Mapping[str, Any]]
     training: str | None
     assertions: Sequence[Mapping[str, Any]]
+    disclosure: bool | Mapping[str, Any]
+    identity_assertion: str | Identity | None
 
 
 class SignOptions(FurtherOptions, total=False):

@@ -22,7 +22,7 @@ from countermark.core.files import atomic_stream, atomic_write, write_all
 from countermark.core.images import DEFAULT_LIMITS, Limits, read_bytes
 from countermark.core.results import SignedImage
 from countermark.provenance.credentials.builder import build
-from countermark.provenance.credentials.claims import Claim, definition
+from countermark.provenance.credentials.claims import Claim, definition, disclosed
 from countermark.provenance.credentials.contexts import mime_of, require_mime
 from countermark.provenance.credentials.ingredients import Ingredient, Source, collect
 from countermark.provenance.credentials.options import SIGNING, SignOptions, check_options
@@ -155,6 +155,8 @@ def sign_bytes(
     actions: Sequence[str | Mapping[str, Any]] = (),
     training: str | None = "notAllowed",
     assertions: Sequence[Mapping[str, Any]] = (),
+    disclosure: bool | Mapping[str, Any] = False,
+    identity_assertion: str | Identity | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Signed:
     """Signs an encoded image in memory.
@@ -175,6 +177,10 @@ def sign_bytes(
         remote_url: Written into the image as the manifest's address; nothing is uploaded.
         generator, digital_source_type, model, seed, prompt, parameters, soft_bindings, actions,
             training, assertions: See ``Claim``.
+        disclosure: An AI disclosure (C2PA 2.4, ``c2pa.ai-disclosure``): True for one that names the
+            model, or its fields.
+        identity_assertion: An identity, or the name of a stored one, that vouches for the image
+            besides the signer, in a CAWG identity assertion.
         limits: ``max_bytes`` bounds every ingredient.
 
     Raises:
@@ -199,7 +205,7 @@ def sign_bytes(
         soft_bindings=tuple(soft_bindings),
         actions=tuple(actions),
         training=training,
-        assertions=tuple(assertions),
+        assertions=(*assertions, *disclosed(disclosure, model or generator)),
         has_parent="parentOf" in relations,
         components=relations.count("componentOf"),
         inputs=relations.count("inputTo"),
@@ -209,6 +215,7 @@ def sign_bytes(
         data, mime, manifest, ingredients, signer_identity,
         embed=embed, thumbnail=_thumbnail_edge(data, thumbnail), remote_url=remote_url,
         strings=strings if soft_bindings else None,
+        vouching=_identity(identity_assertion),
     )  # fmt: skip
     notes = () if signer_identity.timestamp_url else (_ends(signer_identity.chain_pem),)
     return Signed(signed, store, manifest["label"], signer_identity.name, notes)
@@ -216,6 +223,10 @@ def sign_bytes(
 
 #: Names an RFC 3161 authority for identities that have none of their own.
 TIMESTAMP_VARIABLE = "COUNTERMARK_TIMESTAMP_URL"
+
+
+def _identity(identity: str | Identity | None) -> Identity | None:
+    return get_identity(identity) if isinstance(identity, str) else identity
 
 
 def _configured_authority(identity: Identity) -> str | None:

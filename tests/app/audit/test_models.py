@@ -14,7 +14,14 @@ import torch
 from countermark.app.audit import audit
 from countermark.app.rooms import Rooms
 from countermark.core.images import write_image
-from countermark.core.results import AuditReport, Interval, Outcome, Verification, VerificationState
+from countermark.core.results import (
+    AuditReport,
+    ChainLink,
+    Interval,
+    Outcome,
+    Verification,
+    VerificationState,
+)
 from countermark.core.weights import WeightsCard, save_weights
 
 HEAD = """
@@ -300,6 +307,51 @@ def test_pipeline_source_type_and_readable_fail_by_themselves(tmp_path: Path) ->
     (tmp_path / "out" / "broken.png").unlink()
     report = run(tmp_path, checks, kind="pipeline", tables=tables, rooms=generator_rooms())
     assert [c.outcome for c in report.checks] == [Outcome.PASS] * 2
+
+
+def test_pipeline_timestamped_asks_for_a_stamp(tmp_path: Path) -> None:
+    write_image(tmp_path / "out" / "0.png", np.zeros((16, 16, 3), np.uint8))
+    stamp = {"kind": "valid"}
+
+    def stamped(path: Path) -> Verification:
+        link = ChainLink("a", None, None, None, None, None, None, "trusted", time_stamp=stamp["kind"])
+        return Verification(str(path), VerificationState.TRUSTED, chain=(link,))
+
+    tables = '[evidence.out]\nfolder = "out"\n'
+    check = '[[checks]]\nid = "pipeline.timestamped"\nevidence = "out"\n'
+    rooms = generator_rooms(verify=stamped)
+
+    def outcome(more: str = "") -> Outcome:
+        return run(tmp_path, check + more, kind="pipeline", tables=tables, rooms=rooms).checks[0].outcome
+
+    assert outcome() == Outcome.PASS and outcome("trusted = true\n") == Outcome.FAIL
+    stamp["kind"] = ""
+    assert outcome() == Outcome.FAIL
+
+
+def test_pipeline_conformant_names_the_rules_that_are_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from countermark.core.images import encode_image
+    from countermark.provenance.credentials.signing import sign_bytes
+
+    monkeypatch.setenv("COUNTERMARK_HOME", str(tmp_path / "home"))
+    plain = encode_image(np.zeros((16, 16, 3), np.uint8), "png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "0.png").write_bytes(sign_bytes(plain).data)
+    tables = '[evidence.out]\nfolder = "out"\n'
+    check = '[[checks]]\nid = "pipeline.conformant"\nevidence = "out"\n'
+    options = {"kind": "pipeline", "tables": tables, "rooms": generator_rooms()}
+    assert run(tmp_path, check, **options).checks[0].outcome == Outcome.PASS
+    (tmp_path / "out" / "1.png").write_bytes(sign_bytes(plain, actions=["c2pa.cropped"]).data)
+    (tmp_path / "out" / "2.png").write_bytes(plain)
+    report = run(tmp_path, check, **options)
+    assert report.checks[0].outcome == Outcome.FAIL
+    missed = {row["file"]: row["why"] for row in report.checks[0].detail["first"]}
+    assert missed == {
+        "1.png": "mandatory_dst_for_perceptible_transformations",
+        "2.png": "credential.missing",
+    }
 
 
 def test_weights_in_parts(tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ def test_manifest_says_what_was_given(encoded):
     assert actions[0]["softwareAgent"] == {"name": "my-model", "version": "1.2"}
     assert assertion(result, "org.countermark.model")["sha256"] == digest
     assert assertion(result, "org.countermark.prompt") == {"steps": 20, "prompt": "a lighthouse", "seed": 42}
-    entries = assertion(result, "c2pa.training-mining")["entries"]
-    assert entries["c2pa.ai_generative_training"] == {"use": "notAllowed"}
-    assert assertion(result, "cawg.training-mining")["entries"]["cawg.data_mining"] == {"use": "notAllowed"}
+    entries = assertion(result, "cawg.training-mining")["entries"]
+    assert entries["cawg.ai_generative_training"] == entries["cawg.data_mining"] == {"use": "notAllowed"}
+    assert assertion(result, "c2pa.actions.v2")["allActionsIncluded"] is True
     assert result.digital_source_type == "trainedAlgorithmicMedia"
 
 

@@ -54,6 +54,8 @@ for _id, _home in {
     "pipeline.signed": "pipeline:Signed",
     "pipeline.trusted": "pipeline:Trusted",
     "pipeline.source-type": "pipeline:SourceType",
+    "pipeline.timestamped": "pipeline:Timestamped",
+    "pipeline.conformant": "pipeline:Conformant",
     "pipeline.marked": "marks:Marked",
     "pipeline.recoverable": "marks:Recoverable",
     "weights.format": "weights:Format",

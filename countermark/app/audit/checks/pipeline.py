@@ -97,6 +97,46 @@ class SourceType(FileCheck[SourceTypes]):
         return found.state in SIGNED and term in entry.allowed
 
 
+class Stamps(CheckEntry):
+    """Options: whether the time-stamp's authority has to be on the trust list."""
+
+    trusted: bool = False
+
+
+class Timestamped(FileCheck[Stamps]):
+    id = "pipeline.timestamped"
+    title = "Every credential has a time-stamp, so that it outlives its certificate"
+    formula = "share of files whose active manifest has a valid RFC 3161 time-stamp"
+    source = "C2PA 2.4, time-stamps; EU code of practice on marking, 1.1.1"
+    claims = MARKED
+
+    def holds(self, found: Verification, entry: Stamps) -> bool:
+        stamp = found.chain[0].time_stamp if found.chain else ""
+        return found.state in SIGNED and (stamp == "trusted" if entry.trusted else bool(stamp))
+
+
+class Conformant(Check[CheckEntry]):
+    id = "pipeline.conformant"
+    title = "Every credential passes the rubric of the C2PA conformance programme"
+    kinds = ("pipeline", "generator", "detector")
+    default_threshold = 1.0
+    formula = "share of files for which all rules of the rubric hold"
+    source = "C2PA Asset Conformance 0.2 Spec 2.4 Rubric 1.0 (6 August 2026)"
+    claims = ("eu-ai-act/50.2/interoperable",)
+
+    def measure(self, entry: CheckEntry, context: Context) -> Measured:
+        from countermark.provenance.credentials.rubric import examine_rubric
+
+        rows = []
+        for item in context.library.images(entry.evidence).items:
+            try:
+                missed = [each.id for each in examine_rubric(item.path) if not each.passed]
+                rows.append((item.name, not missed, ", ".join(missed)))
+            except CountermarkError as error:
+                rows.append((item.name, False, error.code))
+        return census(context, rows)
+
+
 class Everything(CheckEntry):
     """Options: how many files are looked at least."""
 
