@@ -177,3 +177,23 @@ def condition_of(draw: str) -> str:
 
 def _rates(flagged: np.ndarray, names: np.ndarray) -> dict[str, float]:
     return {str(name): round(float(flagged[names == name].mean()), 3) for name in np.unique(names)}
+
+
+def readable(figures: Mapping[str, Any], counts: Mapping[str, int], least: int = 10) -> dict[str, Any]:
+    """What a person reads of figures: sources that are flagged at all; generators under ``native`` only.
+
+    ``counts`` are pictures by group; groups of fewer than ``least`` show no rate.
+    """
+    found: dict[str, Any] = {}
+    for name, part in figures.items():
+        if isinstance(part, dict) and "fpr_at_default_by_source" in part:
+            part = dict(part)
+            rates = part["fpr_at_default_by_source"].items()
+            part["fpr_at_default_by_source"] = {source: rate for source, rate in rates if rate > 0}
+            generators = part.pop("tpr_at_5_fpr_by_generator")
+            if name == "native":
+                part["tpr_at_5_fpr_by_generator"] = {
+                    group: rate for group, rate in generators.items() if counts.get(group, 0) >= least
+                }
+        found[name] = part
+    return found

@@ -24,7 +24,12 @@ from countermark.detectors.fitting.heads import fit_logistic
 from countermark.detectors.fitting.quadratic import QuadraticHeads
 from countermark.detectors.library import save_detector
 from countermark.detectors.recipes.draws import Item
-from countermark.detectors.recipes.figures import at_shipped_threshold, held_out_figures, mean_figures
+from countermark.detectors.recipes.figures import (
+    at_shipped_threshold,
+    held_out_figures,
+    mean_figures,
+    readable,
+)
 from countermark.detectors.recipes.folds import nested_scores, picked
 from countermark.detectors.recipes.gathering import draw_and_extract, gathered, plans_of
 from countermark.detectors.recipes.rows import Rows, describe, final_calibration, item_weights
@@ -157,6 +162,7 @@ def fit_recipe(
     figures = mean_figures(
         [held_out_figures(labels, groups, sources, draws, found, slices) for found in dealings]
     )
+    figures = readable(figures, Counter(groups[np.isin(draws, ["native"])].tolist()))
     if part.dealings > 1:
         figures["held_out"] += f" Means over {part.dealings} ways of dealing the sources into folds."
     # One score a row, each picture's from one dealing: the mean of several heads would rank better than

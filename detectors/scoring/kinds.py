@@ -12,10 +12,11 @@ from __future__ import annotations
 KINDS = ("photograph", "painting", "illustration", "render", "screenshot", "document")
 
 _WORDS: dict[str, tuple[str, ...]] = {
-    # Read in this order: "photo of a painting" is a painting, "chart/UI screenshot" a screenshot.
+    # Read in this order: "photo of a painting" is a painting, "chart/UI screenshot" a screenshot,
+    # a scanned engraving is art, not writing.
     "screenshot": ("screenshot", "screen", "diagram", "interface"),
-    "document": ("document", "scan", "engraving", "receipt", "map"),
-    "painting": ("painting", "drawing", "sketch", "watercolour", "watercolor"),
+    "painting": ("painting", "drawing", "engraving", "sketch", "watercolour", "watercolor"),
+    "document": ("document", "scan", "receipt", "map"),
     "illustration": (
         "illustration", "anime", "comic", "cartoon", "pixel-art", "logo", "design",
         "character art", "blog-cover",

@@ -65,6 +65,7 @@ def test_a_recipe_makes_a_detector_and_goes_on_after_a_break(
     assert figures["images"] == 48 and figures["auroc"] > 0.9 and len(figures["auroc_by_dealing"]) == 2
     assert detector.card.trained["recipe"]["draws"]["twins"] == 0.3
     assert detector.card.trained["items"]["pair"] > 0
+    assert "tpr_at_5_fpr_by_generator" in figures and all(figures["fpr_at_default_by_source"].values())
     scores = detector.score([smooth(700), checkered(700)])
     assert scores[1] > scores[0]
 
