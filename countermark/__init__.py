@@ -12,9 +12,9 @@ import logging
 import os.path
 from typing import TYPE_CHECKING, Any
 
-from countermark.core.version import VERSION as __version__
-
 if TYPE_CHECKING:
+    __version__: str
+
     from countermark.app.audit import audit
     from countermark.app.generate import generate
     from countermark.app.scan.run import scan
@@ -36,6 +36,10 @@ __all__ = ["__version__", "audit", "generate", "scan", "sign", "train", "verify"
 
 def __getattr__(name: str) -> Any:
     """Imports a function when it is first asked for, so that importing the package stays fast."""
+    if name == "__version__":
+        from countermark.core.version import VERSION
+
+        return VERSION
     if name not in __all__:
         raise AttributeError(f"module 'countermark' has no attribute {name!r}")
     from importlib import import_module

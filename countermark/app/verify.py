@@ -95,6 +95,10 @@ def read_mark(pixels: Pixels) -> tuple[MarkReading | None, list[Problem]]:
 def _find(
     pixels: Pixels, reading: MarkReading | None, repository: Repository | None, notes: list[Problem]
 ) -> Recovered | None:
+    from countermark.provenance.repository.glance import own_repository_is_empty
+
+    if repository is None and own_repository_is_empty():
+        return None
     from countermark.provenance.repository import shared_repository
     from countermark.provenance.repository.recovery import Known, recover
 

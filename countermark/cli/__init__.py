@@ -33,7 +33,6 @@ from countermark.cli import (
 )
 from countermark.cli.output import ERROR, USAGE, explain
 from countermark.core.errors import CountermarkError
-from countermark.core.version import VERSION
 
 app = typer.Typer(
     name="countermark",
@@ -65,6 +64,8 @@ app.add_typer(records.app, name="records")
 
 def _version(show: bool) -> None:
     if show:
+        from countermark.core.version import VERSION
+
         typer.echo(f"countermark {VERSION}")
         raise typer.Exit()
 

@@ -12,7 +12,6 @@ from countermark.cli.output import FAIL, JSON, PASS, show_record
 from countermark.cli.secrets import PASSPHRASE, PASSPHRASE_FILE, passphrase_of
 from countermark.core.errors import ConfigError
 from countermark.core.files import atomic_write
-from countermark.core.images import read_bytes
 
 app = typer.Typer(
     help="Signing identities: create, request, import, rotate, revoke, examine.", no_args_is_help=True
@@ -100,6 +99,7 @@ def import_keys(
     as_json: bool = JSON,
 ) -> int:
     """Import a real authority's certificate."""
+    from countermark.core.images import read_bytes
     from countermark.provenance.identities.store import import_identity
 
     if pkcs12 is None and chain is None:
@@ -163,6 +163,7 @@ def doctor(
     as_json: bool = JSON,
 ) -> int:
     """Say everything that keeps a certificate chain from signing Content Credentials."""
+    from countermark.core.images import read_bytes
     from countermark.provenance.identities.doctor import examine
 
     problems = examine(read_bytes(certificate))

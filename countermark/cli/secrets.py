@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 
 from countermark.core.errors import ConfigError
-from countermark.core.images import Limits, read_bytes
 
 PASSPHRASE = typer.Option(
     None, "--passphrase", envvar="COUNTERMARK_PASSPHRASE", help="Protects the private key."
@@ -15,7 +14,7 @@ PASSPHRASE = typer.Option(
 PASSPHRASE_FILE = typer.Option(
     None, "--passphrase-file", help="File whose first line is the passphrase; no list of processes shows it."
 )
-_LIMITS = Limits(max_bytes=65_536)
+_MAX_BYTES = 65_536
 
 
 def passphrase_of(passphrase: str | None, file: Path | None) -> str | None:
@@ -24,10 +23,12 @@ def passphrase_of(passphrase: str | None, file: Path | None) -> str | None:
     Raises:
         ConfigError: The file holds none.
     """
+    from countermark.core.images import Limits, read_bytes
+
     if file is None:
         return passphrase
     try:
-        line = (read_bytes(file, _LIMITS).splitlines() or [b""])[0].decode()
+        line = (read_bytes(file, Limits(max_bytes=_MAX_BYTES)).splitlines() or [b""])[0].decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not UTF-8 text.", code="key.passphrase") from error
     if not line:

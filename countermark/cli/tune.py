@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 
 from countermark.cli.output import JSON, PASS, progress, show_record, wrong_usage
-from countermark.core.configuration import choice
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,6 +29,7 @@ def tune(
     """Tune which latents a generator is given, on class confidence, realism and variety."""
     from countermark.app.tune import as_markdown
     from countermark.app.tune import tune as run
+    from countermark.core.configuration import choice
     from countermark.generators.reward import TuningSettings
 
     if method not in ("ppo", "reinforce"):

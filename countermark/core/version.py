@@ -1,10 +1,21 @@
-"""The version, as the installed package states it."""
+"""The version, as the installed package states it, looked up when it is first asked for."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-try:
-    VERSION = version("countermark")
-except PackageNotFoundError:  # a source tree that was not installed
-    VERSION = "0+unknown"
+if TYPE_CHECKING:
+    VERSION: str
+
+
+def __getattr__(name: str) -> str:
+    if name != "VERSION":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("countermark")
+    except PackageNotFoundError:  # a source tree that was not installed
+        found = "0+unknown"
+    globals()["VERSION"] = found
+    return found

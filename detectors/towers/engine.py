@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from countermark.core.errors import ConfigError
+from countermark.core.memory import keep_memory
 from countermark.core.threads import worker_threads
 from countermark.detectors.towers.graph import CONTRIB, Graph, Value
 from countermark.detectors.towers.shape import (
@@ -112,6 +113,7 @@ class TowerEngine:
         if not blocks or not all(1 <= block <= self.depth for block in blocks):
             raise ConfigError(f"The blocks {list(blocks)} are not among 1-{self.depth}.")
         patches = cut_patches(views)
+        keep_memory()
 
         def one(view: np.ndarray) -> list[np.ndarray]:
             x = self._embed.run(None, {"x": view[None]})[0]

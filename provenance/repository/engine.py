@@ -19,6 +19,7 @@ from sqlalchemy.pool import StaticPool
 
 from countermark.core.errors import ConfigError, ProvenanceError
 from countermark.core.files import data_dir, private_dir
+from countermark.provenance.repository.glance import FILE_NAME
 
 #: Any number will do as long as no other program takes it; from the letters "cmrk".
 _POSTGRES_LOCK = 0x636D726B
@@ -33,7 +34,7 @@ def default_url() -> URL:
         private_dir(folder)
     except OSError as error:
         raise _no_place(folder, error) from error
-    return URL.create("sqlite", database=str(folder / "manifests.db"))
+    return URL.create("sqlite", database=str(folder / FILE_NAME))
 
 
 def make_engine(url: str | None) -> Engine:

@@ -12,10 +12,25 @@ nor a generative model that redraws the picture. See ``docs/watermark.md`` for w
 
 from __future__ import annotations
 
-from countermark.provenance.watermark.marking import embed
-from countermark.provenance.watermark.public_marks import KnownMark, known_marks, read_public
-from countermark.provenance.watermark.reading import read
-from countermark.provenance.watermark.records import Geometry, Reading, WatermarkError
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from countermark.provenance.watermark.marking import embed
+    from countermark.provenance.watermark.public_marks import KnownMark, known_marks, read_public
+    from countermark.provenance.watermark.reading import read
+    from countermark.provenance.watermark.records import Geometry, Reading, WatermarkError
+
+_HOMES = {
+    "Geometry": "records",
+    "KnownMark": "public_marks",
+    "Reading": "records",
+    "WatermarkError": "records",
+    "embed": "marking",
+    "known_marks": "public_marks",
+    "read": "reading",
+    "read_public": "public_marks",
+}
 
 __all__ = [
     "Geometry",
@@ -27,3 +42,10 @@ __all__ = [
     "read",
     "read_public",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a function when it is first asked for: a scan reads and never embeds."""
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

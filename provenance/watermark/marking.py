@@ -11,6 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from countermark.core.memory import keep_memory
 from countermark.provenance.watermark import checks, coding, embedding, perception, views
 from countermark.provenance.watermark.layout import layout_for
 from countermark.provenance.watermark.records import WatermarkError
@@ -79,7 +80,7 @@ def embed(
             code="watermark.too-small",
             hint=f"At least {MIN_SIDE} pixels a side are needed.",
         )
-    perception.keep_memory()
+    keep_memory()
     layout = layout_for(key)
     payload = bytes(payload)
     bits = coding.encode(payload)

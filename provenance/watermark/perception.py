@@ -29,15 +29,6 @@ FLAT = 3.0
 CLIP = 3.0
 #: Added to the local contrast before the mask takes its root.
 MASK_FLOOR = 1.5
-#: Bytes, see ``keep_memory``.
-KEPT_MEMORY = 16 << 20
-
-
-@lru_cache(maxsize=1)
-def keep_memory() -> None:
-    """Has the C library keep what is freed: it returns no block smaller than the largest that it has seen
-    come and go, and a picture's planes in fresh pages cost a fifth of the whole time."""
-    np.empty(KEPT_MEMORY, np.uint8)
 
 
 def check_image(image: np.ndarray) -> None:

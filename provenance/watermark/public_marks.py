@@ -13,11 +13,11 @@ re-coding or resizing, so absence says nothing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.stats import hypergeom
 
 from countermark.provenance.watermark.perception import check_image
 
@@ -82,28 +82,34 @@ def read_public(image: np.ndarray) -> tuple[KnownMark, ...]:
     found = []
     tries = 2 * len(_MESSAGES)
     for swapped in (False, True):
-        votes = _votes(image[..., ::-1] if swapped else image)
+        votes = _votes(image, swapped)
         for name, message in _MESSAGES.items():
             bits = _bits(votes, len(message))
+            p = min(1.0, tries * _chance(bits, message))
+            if p > MAX_P:
+                continue
             agree = int(np.count_nonzero(bits == message))
             rotated = max(np.count_nonzero(bits == np.roll(message, n)) for n in range(1, len(message)))
-            p = min(1.0, tries * _chance(bits, message))
-            if p <= MAX_P and agree > rotated:
+            if agree > rotated:
                 found.append(KnownMark(name, p, agree / len(message), swapped))
     return tuple(sorted(found, key=lambda mark: mark.p_value))
 
 
-def _votes(image: np.ndarray) -> np.ndarray:
-    """The bit of every block in reading order; bool, 1-D."""
+def _votes(image: np.ndarray, swapped: bool = False) -> np.ndarray:
+    """The bit of every block in reading order; bool, 1-D. ``swapped``: red and blue change places."""
     height, width = (n // 4 * 4 for n in image.shape[:2])
-    chroma = cv2.cvtColor(np.ascontiguousarray(image[:height, :width]), cv2.COLOR_RGB2YUV)[..., 1]
-    quads = chroma.astype(np.float64).reshape(height // 2, 2, width // 2, 2)
-    approximation = quads.sum(axis=(1, 3)) / 2
-    rows, columns = approximation.shape[0] // BLOCK, approximation.shape[1] // BLOCK
-    blocks = approximation[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
-    flat = np.abs(blocks.transpose(0, 2, 1, 3).reshape(-1, BLOCK * BLOCK)[:, 1:])
-    largest: np.ndarray = flat.max(axis=1) % STEP > STEP / 2
-    return largest
+    order = cv2.COLOR_BGR2YUV if swapped else cv2.COLOR_RGB2YUV
+    chroma = cv2.extractChannel(cv2.cvtColor(np.ascontiguousarray(image[:height, :width]), order), 1)
+    # Twice the Haar approximation, in whole numbers.
+    rows = chroma[0::2].astype(np.uint16) + chroma[1::2]
+    double = rows[:, 0::2] + rows[:, 1::2]
+    down, right = double.shape[0] // BLOCK, double.shape[1] // BLOCK
+    blocks = double[: down * BLOCK, : right * BLOCK]
+    blocks[::BLOCK, ::BLOCK] = 0  # the first coefficient carries nothing
+    highest = np.maximum.reduce([blocks[n::BLOCK] for n in range(BLOCK)])
+    largest = np.maximum.reduce([highest[:, n::BLOCK] for n in range(BLOCK)])
+    votes: np.ndarray = (largest % int(2 * STEP) > STEP).ravel()
+    return votes
 
 
 def _bits(votes: np.ndarray, length: int) -> np.ndarray:
@@ -116,6 +122,10 @@ def _bits(votes: np.ndarray, length: int) -> np.ndarray:
 
 
 def _chance(bits: np.ndarray, message: np.ndarray) -> float:
-    """P(at least as many agreements) if the bits read were dealt out at random."""
-    both = int(np.count_nonzero(bits & message))
-    return float(hypergeom.sf(both - 1, len(message), int(message.sum()), int(bits.sum())))
+    """P(at least as many agreements) if the bits read were dealt out at random: hypergeometric."""
+    both, size = int(np.count_nonzero(bits & message)), len(message)
+    wanted, read = int(message.sum()), int(bits.sum())
+    ways = sum(
+        math.comb(wanted, n) * math.comb(size - wanted, read - n) for n in range(both, min(wanted, read) + 1)
+    )
+    return ways / math.comb(size, read)

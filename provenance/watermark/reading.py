@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.linalg import polar
 
+from countermark.core.memory import keep_memory
 from countermark.provenance.watermark import coding, geometry, perception, spectrum
-from countermark.provenance.watermark.confidence import confidence_map
 from countermark.provenance.watermark.layout import TILE, Layout, layout_for
 from countermark.provenance.watermark.records import Geometry, Reading
 from countermark.provenance.watermark.significance import MAX_P, p_value
@@ -78,14 +77,14 @@ def read(
         image: uint8, H x W x 3, RGB.
         key: The key it was embedded with; None: the public key.
         search: Search scale, rotation, flip and aspect when the fast path finds nothing.
-        time_budget: Seconds after which no further candidate is tried; None: no limit.
+        time_budget: Processor seconds after which no further candidate is tried; None: no limit.
         confidence: Also make the map of where the mark was found.
 
     Returns:
         See ``Reading``; a picture too small to hold a mark gives payload None and p-value 1.
     """
     perception.check_image(image)
-    perception.keep_memory()
+    keep_memory()
     layout = layout_for(key)
     if min(image.shape[:2]) < MIN_SIDE:
         return Reading(None, 1.0, attempts=0)
@@ -151,14 +150,17 @@ def _oriented_plane(plane: np.ndarray, turn: np.ndarray) -> np.ndarray:
 
 
 class Clock:
-    """A time budget in seconds; None never runs out."""
+    """A budget in seconds of this thread's processor time; None never runs out.
+
+    Not of the clock on the wall: what a busy machine finds must not depend on what else it does.
+    """
 
     def __init__(self, budget: float | None) -> None:
-        self._end = None if budget is None else time.monotonic() + budget
+        self._end = None if budget is None else time.thread_time() + budget
         self.stopped = False
 
     def out(self) -> bool:
-        if self._end is not None and time.monotonic() > self._end:
+        if self._end is not None and time.thread_time() > self._end:
             self.stopped = True
         return self.stopped
 
@@ -193,6 +195,8 @@ class _Tally:
     def _confidence(self, found: Attempt, matrix: np.ndarray) -> np.ndarray | None:
         if self._layout is None:
             return None
+        from countermark.provenance.watermark.confidence import confidence_map
+
         base, ratio = search_base(self._image)
         plane = rectify(base, matrix @ np.linalg.inv(ratio))
         again = attempt(plane, self._layout)
@@ -267,7 +271,9 @@ def describe(matrix: np.ndarray, found: Attempt, shape: tuple[int, ...]) -> Geom
     flipped = bool(np.linalg.det(forward) < 0)
     if flipped:
         forward = forward @ np.diag([-1.0, 1.0])
-    turn, stretch = polar(forward, side="left")
+    # Polar decomposition: forward = stretch @ turn.
+    left, sizes, right = np.linalg.svd(forward)
+    turn, stretch = left @ right, (left * sizes) @ left.T
     angle = float(np.degrees(np.arctan2(turn[1, 0], turn[0, 0])))
     return Geometry(
         scale=float(np.sqrt(np.linalg.det(forward))),

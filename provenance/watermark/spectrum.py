@@ -14,7 +14,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import scipy.fft
 
 from countermark.provenance.watermark.layout import OUTER, PARTS, TILE, Layout
 
@@ -36,7 +35,7 @@ def fold(plane: np.ndarray) -> np.ndarray:
 
 def transform(tile: np.ndarray) -> np.ndarray:
     """Spectrum of a folded tile; complex64, 128 x 128, indexed [v, u] modulo 128."""
-    spectrum: np.ndarray = scipy.fft.fft2(tile.astype(np.float32, copy=False))
+    spectrum: np.ndarray = np.fft.fft2(tile.astype(np.float32, copy=False))
     return spectrum
 
 
@@ -99,7 +98,7 @@ def pilot_peak(spectrum: np.ndarray, layout: Layout) -> tuple[float, float, floa
     """
     sparse = np.zeros((TILE, TILE), np.complex64)
     sparse[layout.pilots[:, 1], layout.pilots[:, 0]] = pilot_values(spectrum, layout)
-    surface = scipy.fft.ifft2(sparse).real * (TILE * TILE / np.sqrt(len(layout.pilots)))
+    surface = np.fft.ifft2(sparse).real * (TILE * TILE / np.sqrt(len(layout.pilots)))
     row, column = np.unravel_index(int(np.argmax(surface)), surface.shape)
     height = float(surface[row, column])
     x = column + _vertex(surface[row, (column + np.array([-1, 0, 1])) % TILE])

@@ -17,7 +17,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import scipy.fft
 
 from countermark.provenance.watermark import perception, spectrum
 from countermark.provenance.watermark.layout import OUTER, TILE
@@ -58,7 +57,7 @@ class View:
 
     def seen(self, tile: np.ndarray) -> np.ndarray:
         """The whitened spectrum of the picture marked with a tile."""
-        mark = scipy.fft.rfft2(self.response * tile, axes=(1, 0))[:ROWS]
+        mark = np.fft.rfft2(self.response * tile, axes=(1, 0))[:ROWS]
         if self.transfer is not None:
             mark = mark * self.transfer
         result: np.ndarray = (self.host + mark) / self.noise
