@@ -83,7 +83,7 @@ def fit_quadratic(
 def _written_out(a: np.ndarray, u: np.ndarray, mean: np.ndarray, scale: np.ndarray, rank: int) -> Head:
     """The kernel machine Σ a_i D ((1 + u_i·u) / 2)² as a head; see the module."""
     share = np.float32(u.shape[1] / 4)
-    linear = np.asarray(2 * share * (a @ u))
+    linear: np.ndarray = 2 * share * (a @ u)
     dimensions = u.shape[1]
     form = LinearOperator(
         (dimensions, dimensions),
@@ -91,10 +91,10 @@ def _written_out(a: np.ndarray, u: np.ndarray, mean: np.ndarray, scale: np.ndarr
         dtype=np.float32,
     )
     count = min(rank, dimensions - 1)
-    start = np.random.default_rng(0).normal(size=dimensions).astype(np.float32)
+    start = np.random.default_rng(0).normal(size=(dimensions,)).astype(np.float32)
     strength, vectors = eigsh(form, k=count, which="LM", v0=start, tol=1e-3)
-    steps = np.asarray(np.abs(vectors).max(axis=0) / 127)
-    codes = np.round(vectors / steps).astype(np.int8).T
+    steps: np.ndarray = np.abs(vectors).max(axis=0) / 127
+    codes: np.ndarray = np.round(vectors / steps).astype(np.int8).T
     # What the directions leave out is, on average over the rows, a constant.
     kept = ((u @ (codes.T * steps)) ** 2) @ strength
     some = np.random.default_rng(0).permutation(len(u))[:1000]

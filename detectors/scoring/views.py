@@ -93,7 +93,7 @@ def texture_crops(image: Pixels, count: int, side: int = SIDE) -> list[Pixels]:
     are repeated. The image must be at least ``side`` pixels in both directions.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    energy = cv2.min(cv2.convertScaleAbs(cv2.Laplacian(grey, cv2.CV_16S)), 24)
+    energy = np.minimum(cv2.convertScaleAbs(cv2.Laplacian(grey, cv2.CV_16S)), np.uint8(24))
     sums = cv2.integral(energy)
     step = side // 4
     tops = _places(image.shape[0], side, step)
