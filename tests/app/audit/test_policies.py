@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 from countermark.app.audit import audit, load_policy, starter
 from countermark.app.audit.loading import parse_policy
 from countermark.app.rooms import Rooms
+from countermark.cli import run
 from countermark.core.results import AuditReport, Outcome
 from countermark.core.weights import load_weights, save_weights
 
@@ -49,6 +51,30 @@ def test_the_demo_policy_is_the_starter() -> None:
 @pytest.mark.parametrize("kind", ["detector", "generator", "pipeline"])
 def test_starters_audit_their_kind(kind: str) -> None:
     assert parse_policy(starter(kind)).subject.kind == kind
+
+
+@pytest.mark.parametrize("kind", ["detector", "generator", "pipeline"])
+def test_a_starter_runs_as_it_is_printed(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From an empty folder: every check is measured, whatever it finds. The small detector saves time."""
+    monkeypatch.chdir(tmp_path)
+    assert run(["audit", "init", kind]) == 0
+    text = capsys.readouterr().out
+    small = {
+        '"default" ': '"gan" ',
+        "count = 200": "count = 60",
+        "count = 12": "count = 4",
+        '"auto"': '"dct"',
+        ', "resize:0.5", "crop:0.75"]': "]",
+    }
+    for old, new in small.items():
+        text = text.replace(old, new)
+    Path("policy.toml").write_text(text)
+    assert run(["audit", "policy.toml", "--json"]) in (0, 1)
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert {check["outcome"] for check in checks} <= {"pass", "fail", "inconclusive"}
+    assert kind != "pipeline" or {check["outcome"] for check in checks} == {"pass"}
 
 
 def small_pipeline(folder: Path) -> Path:
