@@ -51,7 +51,7 @@ def load_detector(name: str | Path = "default", device: str | torch.device | Non
     register_families()
     try:
         scores = {name: tensors.pop(name) for name in ARRAYS}
-        table = ThresholdTable.from_arrays(scores, card.config["thresholds"])
+        table = ThresholdTable.from_arrays(scores)
         network = DETECTORS.get(card.family).restore(dict(card.config["network"]), tensors)
         calibrator = Calibrator.from_config(card.config["calibrator"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -76,9 +76,9 @@ def save_detector(
     read, names their sources and kinds only.
     """
     tensors, config = network.state()
-    arrays, groups = table.to_arrays()
+    arrays = table.to_arrays()
     tensors = tensors | arrays
-    whole = {"network": config, "calibrator": calibrator.to_config(), "thresholds": groups}
+    whole = {"network": config, "calibrator": calibrator.to_config(), "thresholds": table.summary()}
     return save_weights(
         folder,
         tensors,

@@ -12,6 +12,7 @@ True
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ BAND_FACTOR = 10.0
 #: And never at the score that more than this share of them exceed.
 BAND_SHARE = 0.1
 MAX_ENTRIES = 50_000
-ARRAYS = ("thresholds.scores", "thresholds.groups")
+ARRAYS = ("thresholds.scores", "thresholds.groups", "thresholds.names")
 
 
 @dataclass(frozen=True)
@@ -168,31 +169,37 @@ class ThresholdTable:
             raise ConfigError(f"A threshold table cannot be read: {error}.") from error
         return cls.fit([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
 
-    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Scores and groups as arrays for a weights file, and what its card says of them."""
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Scores, groups and the groups' names as arrays for a weights file; a card need not list them."""
         pairs = list(zip(self.sources, self.kinds or [""] * len(self.scores), strict=True))
         groups = sorted(set(pairs))
         place = {pair: number for number, pair in enumerate(groups)}
-        arrays: dict[str, np.ndarray] = {
+        names = json.dumps(groups, ensure_ascii=False).encode()
+        return {
             ARRAYS[0]: np.asarray(self.scores, np.float64),
             ARRAYS[1]: np.asarray([place[pair] for pair in pairs], np.int32),
+            ARRAYS[2]: np.frombuffer(names, np.uint8).copy(),
         }
-        return arrays, {"groups": [list(pair) for pair in groups]}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any], config: Mapping[str, Any]) -> ThresholdTable:
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> ThresholdTable:
         """Reads what ``to_arrays`` wrote.
 
         Raises:
-            ConfigError: arrays and card do not fit together.
+            ConfigError: the arrays do not fit together.
         """
         try:
-            scores, places = (np.asarray(arrays[name]) for name in ARRAYS)
-            groups = [(str(source), str(kind)) for source, kind in config["groups"]]
+            scores, places, names = (np.asarray(arrays[name]) for name in ARRAYS)
+            groups = [(str(source), str(kind)) for source, kind in json.loads(names.tobytes())]
             chosen = [groups[int(place)] for place in places if place >= 0]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ConfigError(f"A threshold table cannot be read: {error}.") from error
         return cls.fit(scores, [pair[0] for pair in chosen], [pair[1] for pair in chosen])
+
+    def summary(self) -> dict[str, Any]:
+        """What a card says of the table: how many scores of how many sources, and kinds."""
+        kinds = {kind: int(mask.sum()) for kind, mask in self._kinds(smallest=(1, 1)).items()}
+        return {"scores": len(self.scores), "counted_alike": len(set(self.sources)), "kinds": kinds}
 
 
 def _weighted_threshold(scores: np.ndarray, weights: np.ndarray, share: float) -> float:

@@ -136,16 +136,19 @@ def test_a_rate_below_what_the_images_show_is_noted() -> None:
 def test_tables_survive_json_and_arrays_and_refuse_nonsense() -> None:
     table = ThresholdTable.fit([0.2, 0.4, 0.1], ["a", "b", "a"], ["photograph", "", "photograph"])
     again = ThresholdTable.from_config(json.loads(json.dumps(table.to_config())))
-    arrays, groups = table.to_arrays()
-    stored = ThresholdTable.from_arrays(arrays, json.loads(json.dumps(groups)))
+    arrays = table.to_arrays()
+    stored = ThresholdTable.from_arrays(arrays)
     assert again.thresholds(0.4) == table.thresholds(0.4) == stored.thresholds(0.4)
     assert stored == table and again.rates(0.1) == table.rates(0.1)
     for bad in ({}, {"groups": [{"source": "a", "kind": "", "scores": ["x"]}]}, {"groups": []}):
         with pytest.raises(ConfigError):
             ThresholdTable.from_config(bad)
-    for wrong in ({"groups": [["a", ""]]}, {}, {"groups": 3}):
+    assert table.summary() == {"scores": 3, "counted_alike": 2, "kinds": {"photograph": 2}}
+    for wrong in (b'[["a", ""]]', b"{", b"3", b"\xff"):
         with pytest.raises(ConfigError):
-            ThresholdTable.from_arrays(arrays, wrong)
+            ThresholdTable.from_arrays(arrays | {"thresholds.names": np.frombuffer(wrong, np.uint8)})
+    with pytest.raises(ConfigError):
+        ThresholdTable.from_arrays({})
     for rate in (0, -1, 0.6, float("nan")):
         with pytest.raises(ConfigError):
             table.thresholds(rate)
