@@ -7,59 +7,54 @@ evaluated, 3 nothing to do, 4 wrong usage.
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
 
 import typer
 
-from countermark.cli import (
-    audit,
-    augment,
-    calibrate,
-    demo,
-    evaluate,
-    generate,
-    keys,
-    logs,
-    models,
-    recipe,
-    records,
-    redact,
-    scan,
-    serve,
-    sign,
-    train,
-    tune,
-    verify,
-    zoo,
-)
+from countermark.cli import logs
 from countermark.cli.output import ERROR, USAGE, explain
 from countermark.core.errors import CountermarkError
 
-app = typer.Typer(
-    name="countermark",
-    add_completion=False,
-    pretty_exceptions_enable=False,
+#: Modules with ``add_to``, in the order of the help; and those that are a group of commands by themselves.
+COMMANDS = (
+    *("scan", "sign", "verify", "redact", "generate", "train", "recipe", "augment"),
+    *("tune", "zoo", "calibrate", "audit", "models", "serve", "demo"),
 )
-for module in (
-    scan,
-    sign,
-    verify,
-    redact,
-    generate,
-    train,
-    recipe,
-    augment,
-    tune,
-    zoo,
-    calibrate,
-    audit,
-    models,
-    serve,
-    demo,
-):
-    module.add_to(app)
-app.add_typer(evaluate.app, name="evaluate")
-app.add_typer(keys.app, name="keys")
-app.add_typer(records.app, name="records")
+GROUPS = ("evaluate", "keys", "records")
+#: Commands that bear their module's name and are alone in it: for one of them no other is imported.
+SINGLE = frozenset({"scan", "sign", "verify", "redact", "generate", "calibrate", "serve", "demo"})
+
+
+@lru_cache(maxsize=1)
+def whole() -> typer.Typer:
+    """The command line with all commands."""
+    found = _with(COMMANDS)
+    for name in GROUPS:
+        found.add_typer(import_module(f"countermark.cli.{name}").app, name=name)
+    return found
+
+
+def _with(names: tuple[str, ...]) -> typer.Typer:
+    app = typer.Typer(name="countermark", add_completion=False, pretty_exceptions_enable=False)
+    app.callback(invoke_without_command=True)(_root)
+    for name in names:
+        import_module(f"countermark.cli.{name}").add_to(app)
+    return app
+
+
+def _needed(arguments: list[str]) -> typer.Typer:
+    """As much of the command line as these arguments need."""
+    first = next((word for word in arguments if not word.startswith("-")), "")
+    return _with((first,)) if first in SINGLE else whole()
+
+
+def __getattr__(name: str) -> Any:
+    """``app`` is the whole command line, made when it is first asked for."""
+    if name == "app":
+        return whole()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _version(show: bool) -> None:
@@ -83,7 +78,6 @@ What would you like to do?
 """
 
 
-@app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
     verbose: int = typer.Option(
@@ -109,7 +103,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code; every error ends as a sentence."""
     try:
-        result = typer.main.get_command(app).main(arguments, prog_name="countermark", standalone_mode=False)
+        result = typer.main.get_command(_needed(arguments)).main(
+            arguments, prog_name="countermark", standalone_mode=False
+        )
         return result if isinstance(result, int) else 0
     except CountermarkError as error:
         explain(error)
