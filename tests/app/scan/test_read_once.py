@@ -114,7 +114,7 @@ class _Unasked:
         raise AssertionError("nothing can be read")
 
     def thresholds(self, max_fpr: float = 0.01) -> object:
-        return type("Bounds", (), {"likely": 0.5, "unsure": 0.3})()
+        return type("Bounds", (), {"likely": 0.5, "unsure": 0.3, "note": ""})()
 
 
 @pytest.mark.parametrize("wrong", ["sead", "watermarks", "promt"])
