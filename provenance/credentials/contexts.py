@@ -57,7 +57,7 @@ PURPOSES = (
 )
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=64)
 def context(
     anchors: str = "", ekus: str = "", *, identities: str = "", thumbnail: int = 0, host: str = ""
 ) -> c2pa.Context:

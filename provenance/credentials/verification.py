@@ -26,12 +26,16 @@ from countermark.core.images import DEFAULT_LIMITS, Limits, read_bytes, sniff_fo
 from countermark.core.results import ChainLink, Problem, Verification, VerificationState
 from countermark.provenance.credentials import chain as chains
 from countermark.provenance.credentials import codes, origin
-from countermark.provenance.credentials.bounds import out_of_bounds
-from countermark.provenance.credentials.contexts import context, mime_of
+from countermark.provenance.credentials.bounds import out_of_bounds, unpacked_of
+from countermark.provenance.credentials.contexts import MIME, context, mime_of
 from countermark.provenance.credentials.guards import guard, settle_tiff
 from countermark.provenance.credentials.jumbf import has_credential, stores
-from countermark.provenance.identities.trust import Trust, TrustList, resolve_trust
+from countermark.provenance.identities.trust import Trust, TrustList, relevant, resolve_trust
 
+#: Formats whose credential, when there is one, holds the mark that ``has_credential`` looks for; a
+#: remote one is named by XMP.
+_PICTURES = frozenset(MIME.values())
+_REMOTE = b"provenance"
 _SUMMARIES = {
     VerificationState.TRUSTED: "The credential is good and its signer is on the trust list.",
     VerificationState.INTACT: "The credential fits the image, but its signer is not trusted.",
@@ -79,6 +83,8 @@ def verify_image(
     blank = Verification(path, VerificationState.ABSENT, sha256=sha256_bytes(data) if digest else None)
     if mime is None and manifest is None:
         return _absent_or_unknown(data, blank)
+    if manifest is None and mime in _PICTURES and not has_credential(data) and _REMOTE not in data:
+        return _finish(blank)  # nothing there that the library would have to look at
     reason = out_of_bounds(data) or (out_of_bounds(manifest) if manifest is not None else None)
     if reason == codes.COMPRESSED:
         return _finish(replace(blank, problems=(Problem(reason, codes.sentence(reason), "notice"),)))
@@ -107,8 +113,11 @@ def read_store(
     """
     import c2pa
 
-    anchors = trust.anchors_pem + trust.timestamps_pem
-    settings = context(anchors, trust.eku_text, identities=trust.identity_anchors)
+    parts = [part for store in stores(manifest or data) for part in (store, *unpacked_of(store)) if part]
+    anchors = relevant(trust.anchors_pem, parts) + relevant(trust.timestamps_pem, parts)
+    vouched = any(b"cawg.identity" in part for part in parts)
+    identities = relevant(trust.identity_anchors, parts) if vouched else ""
+    settings = context(anchors, trust.eku_text, identities=identities)
     try:
         with c2pa.Reader(mime, io.BytesIO(data), manifest_data=manifest, context=settings) as reader:
             store = json.loads(reader.json())

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from countermark.core.errors import ProvenanceError
 from countermark.core.files import atomic_write, config_dir
@@ -335,6 +336,27 @@ def merge(lists: Iterable[TrustList]) -> TrustList:
         "".join(each.timestamps_pem for each in found),
         "".join(each.identity_anchors for each in found),
     )
+
+
+def relevant(pem: str, stores: Iterable[bytes]) -> str:
+    """Those certificates of ``pem`` whose names occur in manifest stores, as PEM.
+
+    An authority can only vouch for a chain in which its name stands, as an issuer or as itself; and the
+    library takes the longer, the more authorities it is given (0.4 ms for fifty).
+    """
+    carried = tuple(stores)
+    return "".join(block for name, block in _blocks(pem) if any(name in each for each in carried))
+
+
+@functools.lru_cache(maxsize=16)
+def _blocks(pem: str) -> tuple[tuple[bytes, str], ...]:
+    """(most telling part of the subject's name, PEM) of every certificate."""
+    found = []
+    for each in load_chain(pem) if pem else ():
+        parts = each.subject.get_attributes_for_oid(NameOID.COMMON_NAME) or list(each.subject)
+        value = parts[0].value if parts else b""
+        found.append((value.encode() if isinstance(value, str) else value, to_pem(each)))
+    return tuple(found)
 
 
 @functools.lru_cache(maxsize=256)

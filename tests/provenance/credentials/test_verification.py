@@ -105,7 +105,7 @@ def test_truncated_credential_is_invalid_and_truncated_image_is_not(encoded):
     assert result.state is State.INVALID
     assert result.problems[0].code in ("countermark.manifest.unreadable", "countermark.manifest.bounds")
     result = verify_image(encoded("png")[:200])
-    assert result.state is State.ABSENT and result.problems[0].severity == "notice"
+    assert result.state is State.ABSENT and result.problems == ()  # whether it can be decoded is not asked
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\0" * 4096])
