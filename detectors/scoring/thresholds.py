@@ -34,6 +34,8 @@ BAND_FACTOR = 10.0
 #: And never at the score that more than this share of them exceed.
 BAND_SHARE = 0.1
 MAX_ENTRIES = 50_000
+#: Scores are kept to so much.
+STEP = 1e-5
 ARRAYS = ("thresholds.scores", "thresholds.groups", "thresholds.names")
 
 
@@ -78,7 +80,7 @@ class ThresholdTable:
         if not np.all(np.isfinite(values)):
             raise ConfigError("Thresholds cannot be read from scores that are not numbers.")
         # Rounded up: a threshold read from the table must not fall below the score it came from.
-        rounded = np.round(np.ceil(values * 1e5) / 1e5, 5)
+        rounded = np.round(np.ceil(np.round(values / STEP, 6)) * STEP, 5)
         return cls(tuple(rounded.tolist()), tuple(sources), tuple(kinds) if any(kinds) else ())
 
     def thresholds(self, max_fpr: float = 0.01) -> Thresholds:
@@ -176,8 +178,8 @@ class ThresholdTable:
         place = {pair: number for number, pair in enumerate(groups)}
         names = json.dumps(groups, ensure_ascii=False).encode()
         return {
-            ARRAYS[0]: np.asarray(self.scores, np.float64),
-            ARRAYS[1]: np.asarray([place[pair] for pair in pairs], np.int32),
+            ARRAYS[0]: np.round(np.asarray(self.scores) / STEP).astype(np.int32),
+            ARRAYS[1]: np.asarray([place[pair] for pair in pairs], np.uint16),
             ARRAYS[2]: np.frombuffer(names, np.uint8).copy(),
         }
 
@@ -191,10 +193,11 @@ class ThresholdTable:
         try:
             scores, places, names = (np.asarray(arrays[name]) for name in ARRAYS)
             groups = [(str(source), str(kind)) for source, kind in json.loads(names.tobytes())]
-            chosen = [groups[int(place)] for place in places if place >= 0]
+            chosen = [groups[int(place)] for place in places]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ConfigError(f"A threshold table cannot be read: {error}.") from error
-        return cls.fit(scores, [pair[0] for pair in chosen], [pair[1] for pair in chosen])
+        values = np.round(scores * STEP, 5)
+        return cls.fit(values, [pair[0] for pair in chosen], [pair[1] for pair in chosen])
 
     def summary(self) -> dict[str, Any]:
         """What a card says of the table: how many scores of how many sources, and kinds."""
