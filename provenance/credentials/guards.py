@@ -85,7 +85,7 @@ def settle_tiff(store: dict[str, Any], crjson: Mapping[str, Any], data: bytes) -
     A TIFF names its credential by a tag (52545), whose count is written after the hash was taken: C2PA
     2.2, A.3.5 leaves those four bytes out, and the library warns of every second exclusion.
     """
-    active = next(iter(chain.sequence(crjson.get("manifests"))), {})
+    active: Any = next(iter(chain.sequence(crjson.get("manifests"))), {})
     hashed = chain.mapping(chain.mapping(chain.mapping(active).get("assertions")).get("c2pa.hash.data"))
     spans = [chain.mapping(each) for each in chain.sequence(hashed.get("exclusions"))]
     if len(spans) != 2:

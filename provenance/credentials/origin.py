@@ -157,7 +157,8 @@ def _typed(value: str, by: str, created: bool, *, first: bool) -> Iterator[State
 
 def _reachable(manifests: Mapping[str, Any], active: str) -> Iterator[tuple[str, bool]]:
     """(label, whether it is the active manifest or in its line of parents) of every manifest."""
-    queue, seen = [(active, True, 0)], set()
+    queue: list[tuple[str, bool, int]] = [(active, True, 0)]
+    seen: set[str] = set()
     while queue and len(seen) < MAX_LINKS:
         label, own, depth = queue.pop(0)
         if label in seen or label not in manifests or depth > MAX_DEPTH:

@@ -113,7 +113,7 @@ def sign_file(
         name=str(source),
         embed=not sidecar,
         limits=limits,
-        **options,
+        **options,  # type: ignore[misc]  # without "sidecar", which the type still names
     )
     # Signed in memory and written in one go: the library writes a file in hundreds of small pieces.
     with atomic_stream(destination) as stream:

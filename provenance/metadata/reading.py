@@ -94,8 +94,8 @@ def _exif(blob: bytes) -> tuple[list[tuple[str, str]], list[Evidence]]:
     if user:
         texts.append(("UserComment", user))
     make, model = _as_text(tags.get(_MAKE)), _as_text(tags.get(_MODEL))
-    graphs = [_GRAPH.match(each) for each in (make, model, *(text for _, text in texts))]
-    graphs = [each for each in graphs if each is not None]
+    tried = (_GRAPH.match(each) for each in (make, model, *(text for _, text in texts)))
+    graphs = [each for each in tried if each is not None]
     texts += [(each[1], each.string[each.end(1) + 1 :]) for each in graphs]
     texts += [("Make", make)] if make else []
     if not make or not model or graphs or named_generator(make):
