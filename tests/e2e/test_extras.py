@@ -43,7 +43,7 @@ def imported_with_the_module(node: ast.AST) -> Iterator[str]:
 def test_only_the_service_needs_an_extra_to_be_imported() -> None:
     extras = {n for lines in PROJECT["optional-dependencies"].values() for n in modules(lines)}
     optional = extras - modules(PROJECT["dependencies"]) - {"countermark"}
-    assert {"fastapi", "lightning_fabric", "onnx"} <= optional
+    assert {"fastapi", "lightning_fabric", "onnx", "timm"} <= optional
     early = [
         f"{path.relative_to(ROOT)}: {name}"
         for folder in (*PRODUCT, *ROOMS)
