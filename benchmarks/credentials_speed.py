@@ -40,7 +40,8 @@ import sys, numpy as np
 from pathlib import Path
 from countermark.core.images import encode_image
 from countermark.provenance.credentials.signing import sign_bytes
-pixels = np.kron(np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8), np.ones((16, 16, 1), np.uint8))
+small = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+pixels = np.kron(small, np.ones((16, 16, 1), np.uint8))
 for format in ("jpeg", "png", "webp"):
     plain = encode_image(pixels, format)
     made = sign_bytes(plain, generator="model/1").data
