@@ -16,6 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from countermark.reports.advice import next_steps
 from countermark.reports.canonical import Document
 from countermark.reports.documents import kind_of
 from countermark.reports.evaluations import bounds, measured, tabulate
@@ -98,7 +99,58 @@ def _scan(document: Document) -> RenderableType:
     if counts["failing"]:
         fail_on = document["settings"].get("fail_on")
         tail.append(f"{plural(counts['failing'], 'finding')} at or above {fail_on}")
-    return Group(table, Text(), _text("; ".join(tail)))
+    return Group(table, Text(), _text("; ".join(tail)), *_remarks(document), *_steps(document))
+
+
+def _remarks(document: Document) -> list[Text]:
+    """What holds for the scan as a whole, each once, under the table."""
+    lines = []
+    left_out = document["settings"].get("left_out") or {}
+    if left_out:
+        parts = [f"{count:,} {reason}" for reason, count in left_out.items()]
+        lines.append(_text(f"Not looked at: {', '.join(parts)}."))
+    stopped = sum(
+        any(e["kind"] == "mark" and "stopped_after" in e["detail"] for e in row["evidence"])
+        for row in document["results"]
+    )
+    if stopped:
+        lines.append(
+            _text(
+                f"In {plural(stopped, 'picture')} the search for a changed watermark was stopped before it "
+                "was through; --mark-seconds gives it longer."
+            )
+        )
+    points = document["settings"].get("working_points") or []
+    if points and any(row["score"] is not None for row in document["results"]):
+        said = "; ".join(map(_point, points))
+        lines.append(
+            _text(
+                "The score is the chance of synthetic origin if half of all pictures were synthetic; with "
+                f"fewer it means less. Likely from: {said}.",
+                "dim",
+                600,
+            )
+        )
+    return lines
+
+
+def _point(point: dict[str, Any]) -> str:
+    """``default .923 (at most 1.0 % of photographs flagged, 59.9 % of unseen ones found)``."""
+    found = point["found"].get("native")
+    told = "" if found is None else f", found {figure(found, 'share')} of generated ones of unseen sources"
+    flagged = figure(point["max_fpr"], "share")
+    return f"{point['name']} {figure(point['likely'])} (flags at most {flagged} of photographs{told})"
+
+
+def _steps(document: Document) -> list[RenderableType]:
+    """What to do next, once for each answer."""
+    found = next_steps(document["results"])
+    if not found:
+        return []
+    table = _table("what to do next", "")
+    for answer, step in found:
+        table.add_row(_state(answer), _text(step))
+    return [Text(), table]
 
 
 def _because(row: dict[str, Any]) -> str:
@@ -121,7 +173,7 @@ def _verify(document: Document) -> RenderableType:
     counts = document["counts"]
     parts = [f"{n} {name}" for name, n in counts.items() if n and name in STYLES]
     line = plural(counts["total"], "file") + (": " + ", ".join(parts) if parts else "")
-    return Group(table, Text(), _text(line))
+    return Group(table, Text(), _text(line), *_steps(document))
 
 
 def _audit(document: Document) -> RenderableType:

@@ -1,7 +1,7 @@
 """The registry of report formats; each renders a document and needs nothing else.
 
 >>> FORMATS.names()
-['console', 'json', 'html', 'markdown', 'sarif', 'junit', 'badge']
+['console', 'json', 'html', 'markdown', 'csv', 'sarif', 'junit', 'badge']
 >>> parse_output("report.html")
 ('html', PosixPath('report.html'))
 
@@ -70,6 +70,7 @@ FORMATS.register("console", Format((".txt",), "text/plain", _lazy("console")))
 FORMATS.register("json", Format((".json",), "application/json", lambda d, _: dumps(d)))
 FORMATS.register("html", Format((".html", ".htm"), "text/html", _lazy("html")))
 FORMATS.register("markdown", Format((".md",), "text/markdown", _lazy("markdown")))
+FORMATS.register("csv", Format((".csv",), "text/csv", _lazy("tables"), ("scan", "verify")))
 FORMATS.register(
     "sarif",
     Format((".sarif",), "application/sarif+json", _lazy("sarif"), ("scan", "verify", "audit")),

@@ -16,12 +16,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from countermark.reports import charts
+from countermark.reports import charts, listing, tables
+from countermark.reports.advice import next_step, next_steps
 from countermark.reports.canonical import Document, dumps
 from countermark.reports.claims import DISCLAIMER
 from countermark.reports.documents import kind_of
 from countermark.reports.evaluations import bounds, measured, tabulate
 from countermark.reports.formats import Options
+from countermark.reports.histories import tree
 from countermark.reports.text import figure, plural, visible
 from countermark.reports.thumbnails import Thumbnail
 
@@ -31,6 +33,8 @@ MAX_ROWS = 5000
 
 VERDICTS = ("declared-synthetic", "likely-synthetic", "unsure", "no-evidence", "declared-captured")
 STATES = ("trusted", "intact", "invalid", "recovered", "absent")
+#: States as a list shows them: what needs somebody's eyes first.
+_WORST = ("invalid", "recovered", "intact", "trusted", "absent")
 OUTCOMES = ("fail", "error", "inconclusive", "waived", "skipped", "pass")
 EXPLANATIONS = {
     "declared-synthetic": "A credential, a mark or standard metadata says so.",
@@ -49,7 +53,8 @@ EXPLANATIONS = {
 def render(document: Document, options: Options) -> str:
     """The document as one HTML page."""
     kind = kind_of(document)
-    style = _style()
+    view = _VIEWS[kind](document, options)
+    style = _style() + view.pop("rules", "")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -57,11 +62,11 @@ def render(document: Document, options: Options) -> str:
     template = _environment().get_template(f"{kind}.html.j2")
     return template.render(
         doc=document,
-        style=Markup(style),  # the package's own file
+        style=Markup(style),  # the package's own file, and rules made of numbers
         policy=policy,
         explanations=EXPLANATIONS,
         digest=hashlib.sha256(dumps(document).encode()).hexdigest(),
-        **_VIEWS[kind](document, options),
+        **view,
     )
 
 
@@ -90,6 +95,8 @@ def _environment() -> Environment:
         reliability_plot=charts.reliability_plot,
         measured=measured,
         bounds=bounds,
+        next_step=next_step,
+        boxes=listing.boxes,
     )
     return environment
 
@@ -108,8 +115,16 @@ def _scan(document: Document, options: Options) -> dict[str, Any]:
     read = [r for r in document["results"] if r["error"] is None]
     read.sort(key=lambda r: (order.get(r["verdict"], 9), -(r["score"] or 0), r["path"]))
     cards = [{"row": r, "image": _picture(options, r), "lead": r["evidence"]} for r in read[:MAX_CARDS]]
+    left_out = document["settings"].get("left_out")
     return {
         "cards": cards,
+        "rules": listing.orders(read[:MAX_CARDS]),
+        "orders": listing.ORDERS,
+        "steps": next_steps(read),
+        "points": document["settings"].get("working_points") or [],
+        "left_out": dict(left_out) if isinstance(left_out, Mapping) else {},
+        "stopped": sum(_stopped(r) for r in read),
+        "csv": listing.csv_link(tables.render(document, options)),
         "rest": read[MAX_CARDS:MAX_ROWS],
         "hidden": max(0, len(read) - MAX_ROWS),
         "errors": [r for r in document["results"] if r["error"] is not None],
@@ -118,14 +133,31 @@ def _scan(document: Document, options: Options) -> dict[str, Any]:
     }
 
 
+def _stopped(row: Mapping[str, Any]) -> bool:
+    """Whether the search for a mark in this picture ended before it was through."""
+    return any(e["kind"] == "mark" and "stopped_after" in e["detail"] for e in row["evidence"])
+
+
 def _detectors(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
     seen = {tuple(sorted(row["detector"].items())) for row in rows if row["detector"]}
     return [dict(entry) for entry in sorted(seen)]
 
 
 def _verify(document: Document, options: Options) -> dict[str, Any]:
-    cards = [{"row": r, "image": _picture(options, r)} for r in document["results"][:MAX_CARDS]]
-    return {"cards": cards, "states": STATES, "hidden": max(0, len(document["results"]) - MAX_CARDS)}
+    order = {name: i for i, name in enumerate(_WORST)}
+    rows = sorted(document["results"], key=lambda r: (order.get(r["state"], 9), r["path"]))
+    cards = [
+        {"row": r, "image": _picture(options, r), "tree": tree(r, options.images)} for r in rows[:MAX_CARDS]
+    ]
+    return {
+        "cards": cards,
+        "rules": listing.orders(rows[:MAX_CARDS]),
+        "orders": {"name": listing.ORDERS["name"]},
+        "states": STATES,
+        "steps": next_steps(rows),
+        "hidden": max(0, len(rows) - MAX_CARDS),
+        "csv": listing.csv_link(tables.render(document, options)),
+    }
 
 
 def _audit(document: Document, options: Options) -> dict[str, Any]:

@@ -18,12 +18,13 @@ from countermark.core.images import Pixels, encode_image
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A JPEG and, where there is one, a JPEG of the same size with the heatmap laid over it."""
+    """A JPEG and, where there are such, one with the heatmap laid over it, and a larger one."""
 
     jpeg: bytes
     heatmap: bytes | None = None
     width: int = 0
     height: int = 0
+    full: bytes | None = None
 
     @property
     def uri(self) -> str:
@@ -33,9 +34,18 @@ class Thumbnail:
     def heatmap_uri(self) -> str | None:
         return None if self.heatmap is None else _data_uri(self.heatmap)
 
+    @property
+    def full_uri(self) -> str | None:
+        return None if self.full is None else _data_uri(self.full)
+
 
 def make_thumbnail(
-    pixels: Pixels, heatmap: np.ndarray | None = None, *, side: int = 360, quality: int = 82
+    pixels: Pixels,
+    heatmap: np.ndarray | None = None,
+    *,
+    side: int = 360,
+    quality: int = 82,
+    full_side: int = 0,
 ) -> Thumbnail:
     """Shrinks and encodes an image for a report.
 
@@ -45,14 +55,16 @@ def make_thumbnail(
             evidence lies.
         side: Longest side in pixels; small images are enlarged by whole factors, without smoothing.
         quality: JPEG quality.
+        full_side: Longest side of the larger picture; 0, or a small image: none.
     """
     import cv2
 
     height, width = pixels.shape[:2]
+    full = None
+    if full_side > side and max(height, width) > side:
+        full = encode_image(_fit(pixels, full_side), "jpeg", quality=quality)
     if max(height, width) > side:
-        scale = side / max(height, width)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        small = _fit(pixels, side)
     else:
         factor = max(1, side // max(height, width))
         small = np.repeat(np.repeat(pixels, factor, axis=0), factor, axis=1)
@@ -61,7 +73,20 @@ def make_thumbnail(
     if heatmap is not None:
         heat = cv2.resize(np.asarray(heatmap, dtype=np.float32), (width, height))
         overlay = encode_image(_overlay(small, np.clip(heat, 0, 1)), "jpeg", quality=quality)
-    return Thumbnail(encode_image(small, "jpeg", quality=quality), overlay, width, height)
+    return Thumbnail(encode_image(small, "jpeg", quality=quality), overlay, width, height, full)
+
+
+def _fit(pixels: Pixels, side: int) -> Pixels:
+    """The image with no side longer than ``side``."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small: Pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return small
 
 
 def _overlay(pixels: Pixels, heat: np.ndarray) -> Pixels:

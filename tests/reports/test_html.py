@@ -62,7 +62,8 @@ def test_page_is_self_contained(
         assert not any(name.startswith("on") for name in attributes)
         for name in ("src", "href"):
             value = attributes.get(name) or ""
-            assert value == "" or value.startswith(("data:image/jpeg;base64,", "#")), (tag, value)
+            own = ("data:image/jpeg;base64,", "data:text/csv;", "#")
+            assert value == "" or value.startswith(own), (tag, value)
     assert "\u202e" not in text and "\x1b" not in text
     text.encode("utf-8")  # no unpaired surrogates
 
@@ -108,7 +109,7 @@ def test_heatmap_works_without_script(documents: dict[str, Document], image: Thu
     page = Page(render(documents["scan"], "html", images={"likely.png": image}))
     boxes = [a["id"] for t, a in page.tags if t == "input"]
     labels = [a.get("for") for t, a in page.tags if t == "label"]
-    assert boxes and boxes == labels
+    assert any(str(box).startswith("heat-") for box in boxes) and boxes == labels
     assert sum(a.get("class") == "heat" for t, a in page.tags if t == "img") == 1
 
 
@@ -116,7 +117,65 @@ def test_many_results_stay_bounded(documents: dict[str, Document]) -> None:
     row = next(r for r in documents["scan"]["results"] if r["error"] is None)
     many = {**documents["scan"], "results": [{**row, "path": f"{n}.png"} for n in range(6000)]}
     text = render(many, "html")
-    assert text.count('class="card"') == 400 and "1,000 further results" in text
+    assert text.count('<article class="card ') == 400 and "1,000 further results" in text
+
+
+def test_a_list_is_filtered_sorted_and_saved_without_script(documents: dict[str, Document]) -> None:
+    text = render(documents["scan"], "html")
+    style = re.search(r"<style>(.*?)</style>", text, re.S)
+    assert style is not None
+    ids = re.findall(r'<article class="card [a-z-]+" id="(c\d+)" aria-label="([^"]+)"', text)
+    assert [name for _, name in ids][:2] == ["declared.png", "likely.png"]
+    for order, key in (("name", lambda row: row["path"]), ("score", lambda row: -(row["score"] or -1))):
+        places = dict(re.findall(rf"#order-{order}:checked\) #(c\d+){{order:(\d+)}}", style[1]))
+        shown = [name for _, name in sorted(ids, key=lambda pair: int(places[pair[0]]))]
+        rows = [r for r in documents["scan"]["results"] if r["error"] is None]
+        assert shown == [r["path"] for r in sorted(rows, key=key)]
+    link = next(a["href"] or "" for t, a in Page(text).tags if t == "a" and a.get("download") == "scan.csv")
+    table = base64.b64decode(link.partition("base64,")[2]).decode()
+    assert table.count("likely.png") == 1 and "likely-synthetic" in table
+
+
+def test_a_larger_view_opens_and_closes(documents: dict[str, Document]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 900, 3), dtype=np.uint8)
+    picture = make_thumbnail(pixels, full_side=800)
+    assert picture.full is not None and picture.full_uri
+    page = Page(render(documents["scan"], "html", images={"likely.png": picture}))
+    opened = [
+        a["href"] for t, a in page.tags if t == "a" and a.get("class") == "open" and "download" not in a
+    ]
+    assert opened == ["#full-2"]
+    assert any(t == "div" and a.get("id") == "full-2" for t, a in page.tags)
+    assert any(t == "a" and a.get("href") == "#c2" for t, a in page.tags)
+
+
+def test_places_that_evidence_names_lie_over_the_picture(image: Thumbnail) -> None:
+    from countermark.core.results import Evidence, ScanResult, Strength, Verdict
+    from countermark.reports.documents import scan_document
+
+    face = Evidence("face", "synthetic", Strength.WEAK, "A face.", {"faces": [{"box": [1, 2, 30, 40]}, "no"]})
+    part = Evidence("region", "neither", Strength.WEAK, "A part.", {"box": [5, 6, 7, "8"]})
+    found = ScanResult("a.png", "00" * 32, Verdict.UNSURE, 0.5, (face, part), None, 64, 48, "png")
+    page = Page(render(scan_document([found], settings={}), "html", images={"a.png": image}))
+    rectangles = [a for t, a in page.tags if t == "rect" and a.get("class") in ("points", "plain")]
+    assert len(rectangles) == 1 and rectangles[0]["width"] == "30.0"
+
+
+def test_the_next_step_and_what_was_found_stand_in_the_report(documents: dict[str, Document]) -> None:
+    point = {"name": "default", "max_fpr": 0.01, "likely": 0.92, "unsure": 0.5, "note": ""}
+    settings = {"max_fpr": 0.01, "fail_on": "never", "working_points": [point | {"found": {"q75": 0.5}}]}
+    settings["left_out"] = {"videos": 3}
+    text = render({**documents["scan"], "settings": settings}, "html")
+    assert "Ask for a larger, less compressed copy" in text and "3 videos" in text
+    assert "50.0 % at JPEG 75" in text and "Default (this scan)" in text
+    console = render({**documents["scan"], "settings": settings}, "console", width=300)
+    assert "3 videos" in console and "what to do next" in console and "default 0.920" in console
+
+
+def test_a_verification_shows_pictures_and_history(documents: dict[str, Document], image: Thumbnail) -> None:
+    images = {"good.png": image, "good.png#urn:c2pa:1": image}
+    text = render(documents["verify"], "html", images=images)
+    assert text.count(image.uri) == 2 and 'class="step"' in text
 
 
 def test_thumbnails_are_small_and_re_encoded() -> None:

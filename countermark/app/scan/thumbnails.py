@@ -1,6 +1,9 @@
-"""Thumbnails and heatmaps of scanned images, for HTML reports."""
+"""Thumbnails, larger views and heatmaps of scanned images, for HTML reports: of those that matter most."""
 
 from __future__ import annotations
+
+import heapq
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,28 +15,96 @@ from countermark.reports import Thumbnail, make_thumbnail
 
 MAX_THUMBNAILS = 400
 MAX_HEATMAPS = 60
-HEATED = (Verdict.LIKELY_SYNTHETIC, Verdict.UNSURE, Verdict.DECLARED_SYNTHETIC)
+#: Larger views: how many, and their longest side in pixels.
+MAX_FULL, FULL_SIDE = 40, 1024
+#: As reports sort them: what one looks at first.
+ORDER = (
+    Verdict.DECLARED_SYNTHETIC,
+    Verdict.LIKELY_SYNTHETIC,
+    Verdict.UNSURE,
+    Verdict.NO_EVIDENCE,
+    Verdict.DECLARED_CAPTURED,
+)
+HEATED = ORDER[:3]
+
+#: Larger is more worth a picture: place of the verdict, score, then the first name.
+Rank = tuple[int, float, int]
 
 
 class Collector:
-    """Keeps a small JPEG of every result that a scan hands over; ``images`` is by path."""
+    """Keeps a small JPEG of the results that a report shows first; ``images`` is by path.
 
-    def __init__(self, detector: Explains, *, max_heatmaps: int = MAX_HEATMAPS) -> None:
+    A scan hands over results in the order of the files. Once the places are taken, a result that a
+    report would show earlier takes the place of the last one, and likewise for heatmaps and larger views.
+
+    Args:
+        max_thumbnails: Pictures that are kept.
+        max_heatmaps: Heatmaps among them; each costs about as much as a score.
+        max_full: Larger views among them.
+    """
+
+    def __init__(
+        self,
+        detector: Explains,
+        *,
+        max_heatmaps: int = MAX_HEATMAPS,
+        max_thumbnails: int = MAX_THUMBNAILS,
+        max_full: int = MAX_FULL,
+    ) -> None:
         self.images: dict[str, Thumbnail] = {}
         self._detector = detector
-        self._max_heatmaps = max_heatmaps
-        self._heated = 0
+        self._kept = _Best(max_thumbnails)
+        self._heated = _Best(max_heatmaps)
+        self._full = _Best(max_full)
+        self._seen = 0
 
     def __call__(self, result: ScanResult, pixels: Pixels | None) -> None:
-        if pixels is None or len(self.images) >= MAX_THUMBNAILS:
+        if pixels is None:
             return
-        self.images[result.path] = make_thumbnail(pixels, self._heatmap(result, pixels))
+        self._seen += 1
+        rank = rank_of(result, self._seen)
+        taken, gone = self._kept.offer(rank, result.path)
+        if not taken:
+            return
+        if gone is not None:
+            self.images.pop(gone, None)
+        heated = result.score is not None and result.verdict in HEATED
+        heat = self._heatmap(pixels) if heated and self._take(self._heated, rank, result, "heatmap") else None
+        full = FULL_SIDE if self._take(self._full, rank, result, "full") else 0
+        self.images[result.path] = make_thumbnail(pixels, heat, full_side=full)
 
-    def _heatmap(self, result: ScanResult, pixels: Pixels) -> np.ndarray | None:
-        if result.score is None or result.verdict not in HEATED or self._heated >= self._max_heatmaps:
-            return None
-        self._heated += 1
+    def _take(self, places: _Best, rank: Rank, result: ScanResult, part: str) -> bool:
+        """Whether this result gets one of the places; whoever loses it loses that part of its picture."""
+        taken, gone = places.offer(rank, result.path)
+        if gone is not None and gone in self.images:
+            self.images[gone] = replace(self.images[gone], **{part: None})
+        return taken
+
+    def _heatmap(self, pixels: Pixels) -> np.ndarray | None:
         try:
             return self._detector.heatmap(pixels)
         except CountermarkError:
             return None
+
+
+class _Best:
+    """The places for the ``size`` highest ranks."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._heap: list[tuple[Rank, str]] = []
+
+    def offer(self, rank: Rank, path: str) -> tuple[bool, str | None]:
+        """Whether there is a place, and who has lost it."""
+        if len(self._heap) < self._size:
+            heapq.heappush(self._heap, (rank, path))
+            return True, None
+        if not self._heap or self._heap[0][0] >= rank:
+            return False, None
+        return True, heapq.heapreplace(self._heap, (rank, path))[1]
+
+
+def rank_of(result: ScanResult, number: int) -> Rank:
+    """How much a result is worth a picture; ``number`` settles ties, the first file first."""
+    place = ORDER.index(result.verdict) if result.verdict in ORDER else len(ORDER)
+    return -place, result.score or 0.0, -number
