@@ -28,17 +28,24 @@ def out_of_bounds(data: bytes) -> str | None:
         (C2PA 2.x, "Compressed manifests") unpacks to more than 64 MB;
         ``countermark.manifest.compressed`` when there is one and the brotli package is missing.
     """
+    return bounded_parts(data)[0]
+
+
+def bounded_parts(data: bytes) -> tuple[str | None, list[bytes]]:
+    """As ``out_of_bounds``, and what was looked at: every manifest store and what is compressed in it."""
+    parts: list[bytes] = []
     for store in stores(data):
-        parts = [store]
+        held = [store]
         for unpacked in unpacked_of(store):
             if unpacked is None:
-                return codes.COMPRESSED
+                return codes.COMPRESSED, parts
             if len(unpacked) > _MAX_UNPACKED or b"brob" in unpacked:
-                return codes.OUT_OF_BOUNDS
-            parts.append(unpacked)
-        if not all(plausible(content) for part in parts for content in contents_of(part, b"cbor")):
-            return codes.OUT_OF_BOUNDS
-    return None
+                return codes.OUT_OF_BOUNDS, parts
+            held.append(unpacked)
+        if not all(plausible(content) for part in held for content in contents_of(part, b"cbor")):
+            return codes.OUT_OF_BOUNDS, parts
+        parts += filter(None, held)
+    return None, parts
 
 
 def plausible(content: bytes) -> bool:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from countermark.provenance.credentials import chain, codes
-from countermark.provenance.credentials.bounds import unpacked_of
-from countermark.provenance.credentials.jumbf import certificates_of, stores
+from countermark.provenance.credentials.jumbf import certificates_of
 from countermark.provenance.credentials.origin import unknown_types
 from countermark.provenance.credentials.softbinding import known_algorithm
 from countermark.provenance.identities.lifecycle import revoked
@@ -31,14 +30,14 @@ _SERVICE_ONLY = {ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.OCSP_SIG
 
 
 def guard(
-    store: Mapping[str, Any], findings: dict[str, chain.Findings], carrier: bytes, trust: TrustList
+    store: Mapping[str, Any], findings: dict[str, chain.Findings], parts: Sequence[bytes], trust: TrustList
 ) -> dict[str, dict[str, Any]]:
     """Adds the guards' findings to ``findings``, by manifest label.
 
     Args:
         store: The manifest store as c2pa's reader gives it.
         findings: What validation said, changed in place.
-        carrier: The image's bytes or the manifest store's, where the certificates are read.
+        parts: The manifest stores and what is compressed in them, where the certificates are read.
         trust: Who was trusted. The library got signers' and time-stamps' authorities as one list.
 
     Returns:
@@ -48,7 +47,7 @@ def guard(
     manifests = store.get("manifests")
     if not isinstance(manifests, dict):
         return said
-    certificates = _certificates(carrier)
+    certificates = _certificates(parts)
     barred = revoked()
     for label, manifest in manifests.items():
         if not isinstance(manifest, dict):
@@ -119,13 +118,12 @@ def _soft_binding_algorithms(manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _certificates(carrier: bytes) -> dict[str, list[bytes]]:
-    """Every certificate in the signature boxes of a carrier, by manifest label."""
+def _certificates(parts: Sequence[bytes]) -> dict[str, list[bytes]]:
+    """Every certificate in the signature boxes of manifest stores, by manifest label."""
     found: dict[str, list[bytes]] = {}
-    for store in stores(carrier):
-        for part in (store, *unpacked_of(store)):
-            for label, certificates in certificates_of(part or b"").items():
-                found.setdefault(label, []).extend(certificates)
+    for part in parts:
+        for label, certificates in certificates_of(part).items():
+            found.setdefault(label, []).extend(certificates)
     return found
 
 

@@ -26,7 +26,7 @@ from countermark.core.images import DEFAULT_LIMITS, Limits, read_bytes, sniff_fo
 from countermark.core.results import ChainLink, Problem, Verification, VerificationState
 from countermark.provenance.credentials import chain as chains
 from countermark.provenance.credentials import codes, origin
-from countermark.provenance.credentials.bounds import out_of_bounds, unpacked_of
+from countermark.provenance.credentials.bounds import bounded_parts
 from countermark.provenance.credentials.contexts import MIME, context, mime_of
 from countermark.provenance.credentials.guards import guard, settle_tiff
 from countermark.provenance.credentials.jumbf import has_credential, stores
@@ -85,7 +85,9 @@ def verify_image(
         return _absent_or_unknown(data, blank)
     if manifest is None and mime in _PICTURES and not has_credential(data) and _REMOTE not in data:
         return _finish(blank)  # nothing there that the library would have to look at
-    reason = out_of_bounds(data) or (out_of_bounds(manifest) if manifest is not None else None)
+    reason, parts = bounded_parts(data)
+    if reason is None and manifest is not None:
+        reason, parts = bounded_parts(manifest)
     if reason == codes.COMPRESSED:
         return _finish(replace(blank, problems=(Problem(reason, codes.sentence(reason), "notice"),)))
     if reason is not None:
@@ -94,18 +96,24 @@ def verify_image(
     if trusted is None:
         trusted = resolve_trust(None)
     try:
-        store = read_store(data, mime or "application/octet-stream", trusted, manifest)
+        store = read_store(data, mime or "application/octet-stream", trusted, manifest, parts)
     except ProvenanceError as error:
         return _unread(blank, data, manifest, error)
     if store is None:
         return _finish(blank)
-    return _finish(_judge(blank, store, manifest or data, trusted))
+    return _finish(_judge(blank, store, parts, trusted))
 
 
 def read_store(
-    data: bytes, mime: str, trust: TrustList, manifest: bytes | None = None
+    data: bytes,
+    mime: str,
+    trust: TrustList,
+    manifest: bytes | None = None,
+    parts: Sequence[bytes] | None = None,
 ) -> dict[str, Any] | None:
     """The validated manifest store as c2pa's reader gives it, or None when there is none.
+
+    ``parts`` are the manifest stores and what is compressed in them, when they were found already.
 
     Raises:
         ProvenanceError: ``manifest.inaccessible`` when it lies at a network address (nothing is
@@ -113,7 +121,8 @@ def read_store(
     """
     import c2pa
 
-    parts = [part for store in stores(manifest or data) for part in (store, *unpacked_of(store)) if part]
+    if parts is None:
+        parts = bounded_parts(manifest or data)[1]
     anchors = relevant(trust.anchors_pem, parts) + relevant(trust.timestamps_pem, parts)
     vouched = any(b"cawg.identity" in part for part in parts)
     identities = relevant(trust.identity_anchors, parts) if vouched else ""
@@ -134,9 +143,11 @@ def read_store(
     return store if isinstance(store, dict) and store.get("active_manifest") else None
 
 
-def _judge(blank: Verification, store: dict[str, Any], carrier: bytes, trust: TrustList) -> Verification:
+def _judge(
+    blank: Verification, store: dict[str, Any], parts: Sequence[bytes], trust: TrustList
+) -> Verification:
     findings = chains.gather(store)
-    certificates = guard(store, findings, carrier, trust)
+    certificates = guard(store, findings, parts, trust)
     active = str(store["active_manifest"])
     if store.get("validation_state") == "Invalid" and findings[active].state() != "invalid":
         below = any(each.state() == "invalid" for each in findings.values())

@@ -345,17 +345,33 @@ def relevant(pem: str, stores: Iterable[bytes]) -> str:
     library takes the longer, the more authorities it is given (0.4 ms for fifty).
     """
     carried = tuple(stores)
-    return "".join(block for name, block in _blocks(pem) if any(name in each for each in carried))
+    named = {name for each in carried for name in _common_names(each)}
+    return "".join(
+        block
+        for name, common, block in _blocks(pem)
+        if (name in named if common else any(name in each for each in carried))
+    )
+
+
+#: The head of a common name in DER: the type (2.5.4.3), then a string of less than 128 bytes.
+_COMMON = re.compile(rb"\x06\x03\x55\x04\x03[\x0c\x13\x14\x16]([\x00-\x7f])")
+
+
+def _common_names(store: bytes) -> set[bytes]:
+    """The common names in all certificates of a manifest store, wherever they stand in it."""
+    return {store[each.end() : each.end() + each.group(1)[0]] for each in _COMMON.finditer(store)}
 
 
 @functools.lru_cache(maxsize=16)
-def _blocks(pem: str) -> tuple[tuple[bytes, str], ...]:
-    """(most telling part of the subject's name, PEM) of every certificate."""
+def _blocks(pem: str) -> tuple[tuple[bytes, bool, str], ...]:
+    """(most telling part of the subject's name, whether it is a common name, PEM) of every certificate."""
     found = []
     for each in load_chain(pem) if pem else ():
-        parts = each.subject.get_attributes_for_oid(NameOID.COMMON_NAME) or list(each.subject)
+        common = each.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        parts = common or list(each.subject)
         value = parts[0].value if parts else b""
-        found.append((value.encode() if isinstance(value, str) else value, to_pem(each)))
+        name = value.encode() if isinstance(value, str) else value
+        found.append((name, bool(common) and len(name) < 128, to_pem(each)))
     return tuple(found)
 
 
