@@ -1,4 +1,4 @@
-"""Width, height, depth and pages from a file's headers, before any decoder sees the file.
+"""Width, height and depth from a file's headers, before any decoder sees the file.
 
 >>> header_size("gif", b"GIF89a" + bytes([4, 0, 3, 0]))
 (4, 3)
@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+
+from countermark.core.exif import fields
 
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SEGMENTS = 4096
+_BITS = 258
 
 
 def header_size(format: str, data: bytes) -> tuple[int, int] | None:
@@ -41,46 +43,9 @@ def bit_depth(format: str, data: bytes) -> int:
         flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
         return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
     if format == "tiff":
-        for tags in _tiff_directories(data):
-            kind, count, value = tags.get(258, (3, 1, 8))
-            order = "<" if data[:2] == b"II" else ">"
-            if kind != 3:
-                return 8
-            if count <= 2:
-                return max(value & 0xFFFF if order == "<" else value >> 16, 8)
-            found = struct.unpack_from(f"{order}H", data, value) if value + 2 <= len(data) else (8,)
-            return max(int(found[0]), 8)
+        found = fields(data, (_BITS,), most=2).get(_BITS)
+        return max((found.number() if found is not None else None) or 8, 8)
     return 8
-
-
-def tiff_pages(data: bytes) -> int:
-    """Number of pictures in a TIFF: directories that have a width.
-
-    A Content Credential of a file of several pages stands in a directory of its own, without one
-    (C2PA 2.2, A.3.5).
-    """
-    return sum(256 in tags for tags in _tiff_directories(data))
-
-
-def _tiff_directories(data: bytes) -> Iterator[dict[int, tuple[int, int, int]]]:
-    """{tag: (type, count, value or offset)} of every directory of a TIFF."""
-    if data[:4] not in (b"II*\0", b"MM\0*"):
-        return
-    order = "<" if data[:2] == b"II" else ">"
-    seen: set[int] = set()
-    try:
-        (at,) = struct.unpack_from(order + "I", data, 4)
-        while at and at not in seen and len(seen) < _MAX_SEGMENTS:
-            seen.add(at)
-            (count,) = struct.unpack_from(order + "H", data, at)
-            tags = {}
-            for entry in range(min(count, _MAX_SEGMENTS)):
-                tag, kind, number, value = struct.unpack_from(order + "HHII", data, at + 2 + 12 * entry)
-                tags[tag] = (kind, number, value)
-            yield tags
-            (at,) = struct.unpack_from(order + "I", data, at + 2 + 12 * count)
-    except struct.error:
-        return
 
 
 def _jpeg(data: bytes) -> tuple[int, int] | None:

@@ -1,7 +1,7 @@
 """The one gate through which every image enters: bounds first, decode last.
 
 Order of checks: byte cap, magic allow-list (the file's extension says nothing), header
-dimensions and pixel cap, decode, EXIF orientation, RGB uint8.
+dimensions and pixel cap, directories (``exif``), decode, EXIF orientation, RGB uint8 (``decoding``).
 
 >>> import numpy as np
 >>> grey = encode_image(np.full((4, 6, 3), 128, np.uint8), "png")
@@ -25,9 +25,12 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from countermark.core.decoding import Pixels, orientation_of, reduce_early, to_rgb, turned
 from countermark.core.errors import ImageError, OutputError
+from countermark.core.exif import blobs, modest
 from countermark.core.files import atomic_write, sha256_bytes
-from countermark.core.headers import bit_depth, header_size, tiff_pages
+from countermark.core.frames import Frames, frames_of
+from countermark.core.headers import bit_depth, header_size
 
 try:  # HEIC is read where the library is there
     import pillow_heif
@@ -36,7 +39,11 @@ except ImportError:  # pragma: no cover
 else:
     pillow_heif.register_heif_opener()
 
-Pixels = np.ndarray  # uint8, H x W x 3, RGB
+#: Pillow refuses pictures from twice this size on. The gate checks sizes itself, earlier; what it lets in is
+#: to be opened.
+_PILLOW_PIXELS = 100_000_000
+if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < _PILLOW_PIXELS:
+    Image.MAX_IMAGE_PIXELS = _PILLOW_PIXELS
 
 #: Extensions that a folder walk offers to the gate. The gate itself goes by content.
 EXTENSIONS = frozenset(
@@ -55,11 +62,13 @@ class Limits:
     """
 
     max_bytes: int = 256 * 1024 * 1024
-    max_pixels: int = 120_000_000
+    max_pixels: int = 200_000_000
     max_side: int = 40_000
 
 
 DEFAULT_LIMITS = Limits()
+#: Passes of a JPEG over its picture that are always decoded, and pixels that more passes may go over.
+_MAX_PASSES, _MAX_PASSED = 32, 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,8 @@ class LoadedImage:
     """A decoded image.
 
     Attributes:
-        pixels: uint8, H x W x 3, RGB, EXIF orientation applied, alpha laid over white.
+        pixels: uint8, H x W x 3, RGB, EXIF orientation applied, alpha laid over white. Reduced where that
+            was asked for: then smaller than ``width`` and ``height``, and ``alpha`` is None.
         format: ``jpeg``, ``png``, ``webp``, ``avif``, ``gif``, ``tiff``, ``bmp`` or ``heif``.
         sha256: Of the file's bytes.
         data: The file's bytes.
@@ -76,6 +86,7 @@ class LoadedImage:
         frames: Pictures in the file: frames of an animation, pages of a TIFF, parts of an MPO.
         bits: Bits a channel in the file, before they became 8.
         mode: How the file holds its pixels, as Pillow names it (``RGB``, ``CMYK``, ``P`` …).
+        size: (width, height) of the whole picture as it is shown; None where that is the size of ``pixels``.
     """
 
     pixels: Pixels
@@ -87,20 +98,29 @@ class LoadedImage:
     frames: int = 1
     bits: int = 8
     mode: str = "RGB"
+    size: tuple[int, int] | None = None
 
     @property
     def width(self) -> int:
-        return int(self.pixels.shape[1])
+        return self.size[0] if self.size else int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
-        return int(self.pixels.shape[0])
+        return self.size[1] if self.size else int(self.pixels.shape[0])
 
 
 def read_image(
-    source: Path | str | bytes, limits: Limits = DEFAULT_LIMITS, *, name: str | None = None
+    source: Path | str | bytes,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    name: str | None = None,
+    reduce: bool = False,
 ) -> LoadedImage:
     """Reads one image from a path or from bytes; ``name`` is what errors call bytes.
+
+    Args:
+        reduce: Divide the sides of a large picture by the whole number that leaves at least 2,048 pixels of
+            the short one: for looking at, not for writing. A fraction of the time and memory.
 
     Raises:
         ImageError: with code ``image.missing``, ``image.not-a-file``, ``image.empty``,
@@ -129,7 +149,7 @@ def read_image(
     claimed = header_size(kind, data)
     if claimed is not None:
         _check_dimensions(name, claimed, limits)
-    return _decode(name, data, kind, limits)
+    return _decode(name, data, kind, limits, reduce)
 
 
 def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
@@ -221,25 +241,39 @@ def iter_image_paths(
                     yield path
 
 
-def _decode(name: str, data: bytes, kind: str, limits: Limits) -> LoadedImage:
+def _decode(name: str, data: bytes, kind: str, limits: Limits, reduce: bool) -> LoadedImage:
     notes: list[str] = []
+    if not all(map(modest, blobs(kind, data))) or (kind == "jpeg" and _too_many_scans(data)):
+        raise ImageError(
+            f"{name} is damaged: what it lists is more than it can hold.",
+            code="image.unreadable",
+            hint="Fetch it again from where it came from.",
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
                 _check_dimensions(name, image.size, limits)
-                # Pillow counts pages by opening each, and a directory without a picture is none.
-                frames = tiff_pages(data) if kind == "tiff" else getattr(image, "n_frames", 1)
-                if frames > 1:
+                # Of a GIF or TIFF Pillow counts pictures by opening each; others say it in their headers.
+                own = kind in ("gif", "tiff")
+                frames = frames_of(kind, data) if own else Frames(getattr(image, "n_frames", 1), True)
+                if frames.number > 1:
                     notes.append(_several(kind, frames))
                 mode = image.mode
                 bits = max(bit_depth(kind, data), 16 if mode.startswith("I;16") else 8)
+                whole = image.size
+                factor = reduce_early(image, reduce)
                 image.load()
-                ImageOps.exif_transpose(image, in_place=True)
-                pixels, alpha = _to_rgb(image, notes)
-                digest = sha256_bytes(data)
-                return LoadedImage(pixels, kind, digest, data, tuple(notes), alpha, frames, bits, mode)
+                if kind == "tiff":  # Pillow turns it while it loads
+                    ImageOps.exif_transpose(image, in_place=True)
+                    whole = whole if factor > 1 or image.size != whole[::-1] else image.size
+                turn = 1 if kind == "tiff" else orientation_of(image)
+                pixels, alpha = to_rgb(image, notes, factor)
+        pixels, alpha = turned(pixels, turn), None if alpha is None else turned(alpha, turn)
+        whole = whole[::-1] if turn >= 5 else whole
+        size = None if whole == (pixels.shape[1], pixels.shape[0]) else whole
+        digest = sha256_bytes(data)
+        return LoadedImage(pixels, kind, digest, data, tuple(notes), alpha, frames.number, bits, mode, size)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -261,28 +295,20 @@ def _decode(name: str, data: bytes, kind: str, limits: Limits) -> LoadedImage:
         ) from error
 
 
-def _several(kind: str, frames: int) -> str:
+def _several(kind: str, frames: Frames) -> str:
     words = {"tiff": "pages", "jpeg": "pictures"}.get(kind, "frames")
-    return f"{'animated' if words == 'frames' else 'several'}: first of {frames} {words}"
+    count = f"{frames.number}" if frames.exact else f"at least {frames.number}"
+    return f"{'animated' if words == 'frames' else 'several'}: first of {count} {words}"
 
 
-def _to_rgb(image: Image.Image, notes: list[str]) -> tuple[Pixels, np.ndarray | None]:
-    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-        notes.append(f"mode {image.mode} reduced to 8 bits")
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0)
-        grey = np.clip(values / top * 255.0, 0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2), None
-    alpha = None
-    if image.mode == "CMYK":
-        notes.append("CMYK converted to RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        notes.append("alpha laid over white")
-        layer = image.convert("RGBA")
-        canvas = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(canvas, layer)
-        alpha = np.array(layer.getchannel("A"))
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8), alpha
+def _too_many_scans(data: bytes) -> bool:
+    """Whether a JPEG passes over its pixels so often that decoding takes minutes.
+
+    A progressive file has about ten passes. A pass of ten bytes may go over every pixel.
+    """
+    width, height = header_size("jpeg", data) or (0, 0)
+    passes = data.count(b"\xff\xda")
+    return passes > _MAX_PASSES and passes * width * height > _MAX_PASSED
 
 
 def _check_dimensions(name: str, size: tuple[int, int], limits: Limits) -> None:

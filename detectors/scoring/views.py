@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from countermark.core.decoding import REDUCED_SIDE
 from countermark.core.errors import ImageError
 from countermark.core.images import Pixels
 from countermark.core.threads import worker_threads
@@ -27,7 +28,7 @@ from countermark.core.threads import worker_threads
 SIDE = 224
 MIDDLE = 320
 #: Larger images are reduced to this short side first: bounds the cost of a 100-megapixel scan.
-LARGEST_SHORT_SIDE = 2048
+LARGEST_SHORT_SIDE = REDUCED_SIDE
 #: Panoramas beyond this aspect ratio are cut to their middle for the whole view.
 LARGEST_ASPECT = 3.0
 
