@@ -12,6 +12,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from countermark.cli.output import JSON, PASS, show_record
+from countermark.reports.text import visible
 
 LONGEST_LIST = 24
 
@@ -33,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
     )
     group.command("show")(models)
     group.command("export")(export)
+    group.command("stamp")(stamp)
     app.add_typer(group, name="models")
 
 
@@ -67,6 +69,18 @@ def models(
     for card in cards:
         table.add_row(card.kind, card.name, card.family, card.summary, card.sha256[:12])
     Console().print(table)
+    return PASS
+
+
+def stamp(
+    cards: list[Path] = typer.Argument(..., metavar="CARD…", help="Cards, or the weights beside them."),
+) -> int:
+    """Give cards that you changed yourself their digest again, without which they are refused."""
+    from countermark.core.weights import stamp_card
+
+    for path in cards:
+        where, changed = stamp_card(path)
+        typer.echo(f"{visible(where)}: {'stamped' if changed else 'as it was'}.")
     return PASS
 
 

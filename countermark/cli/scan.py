@@ -64,6 +64,7 @@ def scan(
     as_json: bool = JSON,
 ) -> int:
     """Scan images for synthetic origin. Nothing leaves this machine."""
+    from countermark.app.scan.run import named as named_detector
     from countermark.app.scan.run import scan_stream
     from countermark.app.scan.settings import chosen_detector, failing, scan_config, scan_exit_code
     from countermark.app.scan.sources import named
@@ -117,7 +118,7 @@ def scan(
         "max_fpr": rate,
         "stress": config.stress,
         "fail_on": config.fail_on,
-        "detector": {"name": model.name, "sha256": model.card.sha256},
+        "detector": named_detector(model),
         "left_out": dict(sources.left_out),
     }
     suppressed = suppressions(results, ignore=ignored, baseline=known)

@@ -1,8 +1,10 @@
 """The one weights loader: safetensors and a card, never parted, never pickle.
 
 A model called ``NAME`` is two files: ``NAME.safetensors`` and ``NAME.card.json``. The card holds
-the sha256 of the weights, what they were trained on, their preprocessing and their figures. The
-loader refuses weights without a card, and weights whose digest is not the card's.
+the sha256 of the weights, what they were trained on, their preprocessing and their figures, and a
+``digest`` of all that. The loader refuses weights without a card, weights whose digest is not the
+card's, and a card that is not as it was written: its calibration moves verdicts as weights do.
+Whoever changes a card on purpose stamps it again (``stamp_card``, ``countermark models stamp``).
 
 Weights over ``SHARD_BYTES`` are cut into ``NAME-00001-of-0000K.safetensors`` and so on, which the
 card lists with their digests; callers go on naming ``NAME.safetensors``.
@@ -48,6 +50,8 @@ class WeightsCard(BaseModel):
         metrics: Measured figures with their conditions.
         limits: What it cannot do; sentences for people.
         sha256: Of the weights' bytes; of all shards' bytes one after the other where ``shards`` is set.
+        digest: SHA-256 of everything else in the card, ``sha256`` and ``shards`` included: what names
+            a model in reports and caches. Filled in when the card is written.
         shards: File name and sha256 of each part, in order; empty for weights in one file.
     """
 
@@ -59,6 +63,7 @@ class WeightsCard(BaseModel):
     version: str = "1"
     summary: str = ""
     sha256: str = ""
+    digest: str = ""
     licence: str = "Apache-2.0"
     config: dict[str, Any] = Field(default_factory=dict)
     preprocessing: dict[str, Any] = Field(default_factory=dict)
@@ -102,23 +107,81 @@ def save_weights(
 
 
 def write_card(folder: Path | str, card: WeightsCard) -> Path:
-    """Writes only the card, for figures measured after training."""
-    text = json.dumps(card.model_dump(), indent=2, ensure_ascii=False, sort_keys=False) + "\n"
-    return atomic_write(Path(folder) / f"{card.name}.card.json", text, overwrite=True)
+    """Writes only the card, stamped with its digest, for figures measured after training."""
+    return _write(Path(folder) / f"{card.name}.card.json", card.model_dump())
+
+
+def stamp_card(path: Path | str) -> tuple[Path, bool]:
+    """Gives a card that was changed on purpose its digest; the rest of it stays as it is.
+
+    Args:
+        path: The card, or the weights that it belongs to.
+
+    Returns:
+        The card's path, and whether its digest was another one before.
+
+    Raises:
+        WeightsError: ``weights.no-card`` or ``weights.bad-card``.
+    """
+    path = _card_path(path)
+    values, _ = _parse_card(path)
+    if values.get("digest") == card_digest(values):
+        return path, False
+    names = list(values)
+    if "digest" not in names:  # beside the other digest, wherever that stands
+        names.insert(names.index("sha256") + 1 if "sha256" in names else len(names), "digest")
+    return _write(path, {name: values.get(name) for name in names}), True
+
+
+def card_digest(values: Mapping[str, Any]) -> str:
+    """SHA-256 of a card's values but ``digest``, whatever their order and spacing in the file."""
+    covered = {name: value for name, value in values.items() if name != "digest"}
+    return sha256_bytes(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 
 
 def read_card(path: Path | str) -> WeightsCard:
-    """Reads a card from its own path or from that of its weights."""
+    """Reads a card from its own path or from that of its weights.
+
+    Raises:
+        WeightsError: ``weights.no-card``, ``weights.bad-card``, or ``weights.card-changed`` for one
+            that is not as it was written.
+    """
+    path = _card_path(path)
+    values, card = _parse_card(path)
+    if card.digest != card_digest(values):
+        what = "is not as it was written (its digest differs)" if card.digest else "carries no digest"
+        raise WeightsError(
+            f"{path} {what}.",
+            code="weights.card-changed",
+            hint="Fetch weights and card again, together. If you changed the card yourself: "
+            "countermark models stamp CARD",
+        )
+    return card
+
+
+def _card_path(path: Path | str) -> Path:
     path = Path(path)
     if path.suffix == ".safetensors":
-        path = path.with_name(path.name.removesuffix(".safetensors") + ".card.json")
+        return path.with_name(path.name.removesuffix(".safetensors") + ".card.json")
+    return path
+
+
+def _write(path: Path, values: dict[str, Any]) -> Path:
+    stamped = {**values, "digest": card_digest(values)}
+    text = json.dumps(stamped, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+    return atomic_write(path, text, overwrite=True)
+
+
+def _parse_card(path: Path) -> tuple[dict[str, Any], WeightsCard]:
+    """The card's values as they stand in the file, and checked; not yet against their digest."""
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise WeightsError(f"{path} is too large for a card.")
-        card = validated(WeightsCard, json.loads(path.read_text("utf-8")), str(path))
+        values = json.loads(path.read_text("utf-8"))
+        card = validated(WeightsCard, values, str(path))
         if any(Path(name).name != name for name in card.shards):
             raise WeightsError(f"{path} names shards outside its folder.", code="weights.bad-card")
-        return card
+        return values, card
     except FileNotFoundError as error:
         raise WeightsError(
             f"{path} is missing.",
@@ -140,7 +203,7 @@ def load_weights(path: Path | str, *, family: str | None = None) -> tuple[dict[s
 
     Raises:
         WeightsError: ``weights.unsafe-format``, ``weights.missing``, ``weights.no-card``,
-            ``weights.checksum``, ``weights.family`` or ``weights.invalid``.
+            ``weights.card-changed``, ``weights.checksum``, ``weights.family`` or ``weights.invalid``.
     """
     from safetensors.torch import load
 

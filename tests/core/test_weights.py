@@ -14,6 +14,7 @@ from countermark.core.weights import (
     read_card,
     save_weights,
     shipped_cards,
+    stamp_card,
     write_card,
 )
 
@@ -80,3 +81,66 @@ def test_bytes_that_are_no_safetensors(tmp_path) -> None:
     with pytest.raises(WeightsError) as caught:
         load_weights(path)
     assert caught.value.code == "weights.invalid"
+
+
+def changed(path, edit) -> None:
+    """The card with other values, as somebody writes them by hand."""
+    values = json.loads(path.read_text())
+    edit(values)
+    path.write_text(json.dumps(values, indent=4))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda values: values["config"].update(size=33),
+        lambda values: values.update(config={"size": 32.0000001}),
+        lambda values: values["metrics"].update(auroc=0.99),
+        lambda values: values.update(limits=[]),
+        lambda values: values.pop("digest"),
+        lambda values: values.update(digest="0" * 64),
+    ],
+    ids=["config", "a little", "metrics", "limits", "no digest", "another digest"],
+)
+def test_a_card_that_was_changed_is_refused(tmp_path, edit) -> None:
+    path = save_weights(
+        tmp_path, {"w": torch.zeros(1)}, CARD.model_copy(update={"limits": ["Small pictures only."]})
+    )
+    card = tmp_path / "tiny.v1.card.json"
+    changed(card, edit)
+    for load in (load_weights, read_card):
+        with pytest.raises(WeightsError, match="models stamp") as caught:
+            load(path)
+        assert caught.value.code == "weights.card-changed"
+
+
+def test_a_card_is_stamped_on_purpose_and_keeps_its_order(tmp_path) -> None:
+    path = saved(tmp_path)
+    card = tmp_path / "tiny.v1.card.json"
+    before, digest = list(json.loads(card.read_text())), read_card(path).digest
+    assert stamp_card(path) == (card, False)
+    changed(card, lambda values: values["config"].update(size=33))
+    assert stamp_card(card) == (card, True)
+    again = read_card(path)
+    assert again.config == {"size": 33} and again.digest != digest
+    assert list(json.loads(card.read_text())) == before
+    changed(card, lambda values: values.pop("digest"))
+    stamp_card(card)
+    assert list(json.loads(card.read_text())) == before
+
+
+def test_spacing_and_order_do_not_matter(tmp_path) -> None:
+    path = saved(tmp_path)
+    card = tmp_path / "tiny.v1.card.json"
+    values = json.loads(card.read_text())
+    card.write_text(json.dumps(dict(reversed(values.items())), separators=(",", ":")))
+    assert read_card(path).digest == values["digest"]
+
+
+def test_every_shipped_card_is_as_it_was_written() -> None:
+    from countermark.detectors.library import WEIGHTS as DETECTORS
+    from countermark.generators.library import WEIGHTS as GENERATORS
+
+    for folder in (DETECTORS, GENERATORS, DETECTORS.parent / "towers"):
+        for path in folder.glob("*.card.json"):
+            assert len(read_card(path).digest) == 64, path

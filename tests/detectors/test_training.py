@@ -9,6 +9,7 @@ import torch
 from countermark.core.corpus import Corpus
 from countermark.core.errors import ConfigError, CorpusError, TrainingError, UnknownNameError, WeightsError
 from countermark.core.stats import auroc
+from countermark.core.weights import stamp_card
 from countermark.detectors import FitSettings, load_detector, train_detector
 from countermark.detectors.measuring.evaluation import evaluate_detector
 from countermark.detectors.training import split_corpus
@@ -133,6 +134,10 @@ def test_damaged_or_foreign_weights_are_refused(trained: Path, tmp_path: Path) -
         load_detector(tmp_path / "tiny.safetensors")
     (tmp_path / "tiny.safetensors").write_bytes(trained.read_bytes())
     (tmp_path / "tiny.card.json").write_text(card.replace('"width": 8', '"width": 9'))
+    with pytest.raises(WeightsError) as caught:
+        load_detector(tmp_path / "tiny.safetensors")
+    assert caught.value.code == "weights.card-changed"
+    stamp_card(tmp_path / "tiny.card.json")
     with pytest.raises(WeightsError):
         load_detector(tmp_path / "tiny.safetensors")
 

@@ -131,6 +131,15 @@ def scan_stream(
                 yield result
 
 
+def named(model: Detector) -> dict[str, str]:
+    """What reports call a detector by: its name, the digest of its weights, and that of its card."""
+    return {
+        "name": model.name,
+        "sha256": str(getattr(model.card, "sha256", "")),
+        "card": str(getattr(model.card, "digest", "")),
+    }
+
+
 def failed(path: str, error: CountermarkError) -> ScanResult:
     """The row of a file that could not be scanned."""
     return ScanResult(path, None, None, None, error=Failure(error.code, error.message, error.hint))
@@ -235,7 +244,7 @@ def _result(
         height=image.height,
         format=image.format,
         thresholds={"likely": float(bounds.likely), "unsure": float(bounds.unsure)},
-        detector={"name": model.name, "sha256": str(getattr(model.card, "sha256", ""))},
+        detector=named(model),
     )
 
 
