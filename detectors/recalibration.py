@@ -12,7 +12,7 @@ another kind are not covered.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,7 @@ def recalibrate(
     out: Path | str,
     seed: int = 0,
     overwrite: bool = False,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Scores photographs that are known to be real and writes the thresholds they give.
 
@@ -50,6 +51,7 @@ def recalibrate(
         photos: Files and folders; every folder named counts as one source.
         max_fpr: The rate that is wanted; it must be one that so many photographs can show.
         out: The data file, JSON.
+        report: Called with how many photographs are done, and how many files there are.
 
     Raises:
         CorpusError: no readable photograph.
@@ -65,9 +67,12 @@ def recalibrate(
         _refuse_unshown(max_fpr, files)
     scores: list[float] = []
     sources: list[str] = []
+    done = 0
     specs = [spec for spec in DELIVERIES.values() if spec != "none"]
     for source in named:
         for path in iter_image_paths([source]):
+            done += 1
+            report(done, files)
             try:
                 pixels = read_image(path).pixels
             except ImageError:

@@ -117,7 +117,7 @@ def _remarks(document: Document) -> list[Text]:
         lines.append(
             _text(
                 f"In {plural(stopped, 'picture')} the search for a changed watermark was stopped before it "
-                "was through; --mark-seconds gives it longer."
+                "was through; longer: countermark scan --mark-seconds"
             )
         )
     points = document["settings"].get("working_points") or []

@@ -23,13 +23,14 @@ def orders(rows: Sequence[Mapping[str, Any]]) -> str:
     Args:
         rows: The rows of the cards, in their order; numbers alone come into the rules, no text of theirs.
     """
-    keys = {
-        "name": lambda row: str(row["path"]),
-        "score": lambda row: -1.0 if row.get("score") is None else -float(row["score"]) - 2.0,
+    names = [str(row["path"]) for row in rows]
+    scores = [2.0 if row.get("score") is None else -float(row["score"]) for row in rows]
+    sorted_by = {
+        "name": sorted(range(len(rows)), key=names.__getitem__),
+        "score": sorted(range(len(rows)), key=scores.__getitem__),
     }
     rules = []
-    for name in ORDERS:
-        wanted = sorted(range(len(rows)), key=lambda place: keys[name](rows[place]))
+    for name, wanted in sorted_by.items():
         if wanted == list(range(len(rows))):
             continue
         places = {place: number for number, place in enumerate(wanted, 1)}

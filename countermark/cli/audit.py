@@ -71,7 +71,10 @@ def run(
     before = None if baseline is None else read_document(baseline)
     reports = []
     for number, policy in enumerate(policies):
-        report, images = audit_with_images(policy, evidence=folders, cache=cache, pictures=bool(output))
+        with progress("Auditing", None, quiet=as_json) as advance:
+            report, images = audit_with_images(
+                policy, evidence=folders, cache=cache, pictures=bool(output), report=advance.stage
+            )
         reports.append(report)
         document = audit_document(report)
         if before is not None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from countermark.cli.output import JSON, PASS, show_record
+from countermark.cli.output import JSON, PASS, show_record, wrong_usage
+from countermark.cli.progress import progress
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,12 +23,31 @@ def calibrate(
     as_json: bool = JSON,
 ) -> int:
     """Set the thresholds on your own photographs, so that the false-positive rate holds for them."""
+    from countermark.core.errors import ConfigError
     from countermark.detectors import load_detector, recalibrate, with_thresholds
 
+    if not 0 < max_fpr <= 0.5:
+        with wrong_usage():
+            raise ConfigError(f"max_fpr is {max_fpr}, not in (0, 0.5].", hint="0.01 is the default.")
     model = load_detector(detector)
-    path = recalibrate(model, photos, max_fpr, out=out)
-    bounds = with_thresholds(model, path).thresholds()
-    record = {"file": str(path), "likely": bounds.likely, "unsure": bounds.unsure, "max_fpr": max_fpr}
-    text = f"Wrote {path}: likely-synthetic from {bounds.likely:.3f}, unsure from {bounds.unsure:.3f}."
+    with progress("Calibrating", None, quiet=as_json) as advance:
+        path = recalibrate(model, photos, max_fpr, out=out, report=advance.reach)
+    own = with_thresholds(model, path)
+    bounds = own.thresholds()
+    record = {
+        "file": str(path),
+        "likely": bounds.likely,
+        "unsure": bounds.unsure,
+        "max_fpr": max_fpr,
+        "photographs": own.photographs,
+        "note": bounds.note,
+    }
+    text = (
+        f"Wrote {path}: likely-synthetic from {bounds.likely:.3f}, unsure from {bounds.unsure:.3f}, so that "
+        f"at most {100 * max_fpr:g} % of photographs like these {own.photographs} are flagged.\n"
+        f"Use it: countermark scan PICTURES --thresholds {path}"
+    )
+    if bounds.note:
+        text += f"\n{bounds.note}"
     show_record(record, as_json=as_json, text=text)
     return PASS

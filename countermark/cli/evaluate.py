@@ -25,9 +25,7 @@ def detector(
     from countermark.app.evaluate.detector import evaluate_detector
 
     with progress("Evaluating", None, quiet=as_json) as advance:
-        document = evaluate_detector(
-            name, corpus, seed=seed, max_fpr=max_fpr, report=lambda done, total: advance(1)
-        )
+        document = evaluate_detector(name, corpus, seed=seed, max_fpr=max_fpr, report=advance.reach)
     show(document, format=format, as_json=as_json)
     write_all(document, output)
     return PASS
@@ -56,7 +54,7 @@ def leave_out(
             limit=limit,
             seed=seed,
             steps=steps,
-            report=lambda done, total, part: advance(1),
+            report=advance.reach,
         )
     show(document, format=format, as_json=as_json)
     write_all(document, output)
@@ -86,7 +84,7 @@ def leave_out_recipe(
             by=by,
             limit=limit,
             seed=seed,
-            report=lambda done, total, part: advance(1),
+            report=advance.reach,
         )
     show(document, format=format, as_json=as_json)
     write_all(document, output)
@@ -116,7 +114,7 @@ def localisation(
             images=images,
             autoencoder=autoencoder,
             seed=seed,
-            report=lambda done, total: advance(1),
+            report=advance.reach,
         )
     show(document, format=format, as_json=as_json)
     write_all(document, output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from countermark.cli.logs import is_quiet, tell
+from countermark.cli.logs import tell
+from countermark.cli.progress import progress as progress
 from countermark.core.errors import ConfigError, CountermarkError
 from countermark.reports.text import visible
 
@@ -116,18 +117,3 @@ def explain(error: CountermarkError) -> None:
     typer.secho(f"Error: {visible(error.message)}", err=True, fg="red")
     if error.hint:
         typer.echo(f"  {visible(error.hint)}", err=True)
-
-
-@contextmanager
-def progress(title: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error while a terminal looks on; yields ``advance(steps)``."""
-    if quiet or is_quiet() or not sys.stderr.isatty():
-        yield lambda steps: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda steps: bar.advance(task, steps)

@@ -94,7 +94,7 @@ def detector(
     from countermark.detectors import FitSettings
 
     with progress("Training", steps, quiet=as_json) as advance:
-        settings = FitSettings(seed=seed, steps=steps, report=lambda step, total, loss: advance(1))
+        settings = FitSettings(seed=seed, steps=steps, report=advance.reach)
         path = train("detector", data, out=out, name=name, family=family, settings=settings)
     show_record({"weights": str(path)}, as_json=as_json, text=f"Wrote {path} and its card.")
     return PASS

@@ -21,7 +21,7 @@ from countermark.app.audit.exhibits import curves, worst_images, worst_pictures
 from countermark.app.audit.judging import judge
 from countermark.app.audit.loading import load_policy
 from countermark.app.audit.regression import regressions
-from countermark.app.audit.samples import Library
+from countermark.app.audit.samples import Library, Report, silent
 from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.app.rooms import Rooms
 from countermark.core.errors import ConfigError, CountermarkError, known_names
@@ -71,8 +71,12 @@ def audit_with_images(
     cache: Path | str | None = None,
     today: date | None = None,
     pictures: bool = True,
+    report: Report = silent,
 ) -> tuple[AuditReport, dict[str, Thumbnail]]:
-    """As ``audit``, with thumbnails of the worst images by the path that the report gives them."""
+    """As ``audit``, with thumbnails of the worst images by the path that the report gives them.
+
+    ``report`` is told what is done now, how much of it is done, and how much there is.
+    """
     policy = policy_toml if isinstance(policy_toml, Policy) else load_policy(policy_toml)
     with tempfile.TemporaryDirectory(prefix="countermark-audit-") as workspace:
         store = ScoreCache(cache) if cache is not None else None
@@ -82,10 +86,10 @@ def audit_with_images(
                 raise ConfigError(
                     f"The policy has no evidence {name!r}.", hint=known_names(name, policy.evidence)
                 )
-        library = Library(policy, rooms or Rooms(), Path(workspace), folders, store)
+        library = Library(policy, rooms or Rooms(), Path(workspace), folders, store, report)
         try:
-            report = _run(policy, library, today or date.today())
-            return report, worst_pictures(library) if pictures else {}
+            made = _run(policy, library, today or date.today())
+            return made, worst_pictures(library) if pictures else {}
         finally:
             if store is not None:
                 store.close()
@@ -101,8 +105,9 @@ def _run(policy: Policy, library: Library, today: date) -> AuditReport:
     context = Context(policy, library)
     problem = _prefetch(policy, library)
     results = []
-    for entry in policy.checks:
+    for number, entry in enumerate(policy.checks, 1):
         result = _check(entry, policy, context)
+        library.report("Checking", number, len(policy.checks))
         LOG.info("%s: %s. %s", result.id, result.outcome, result.sentence)
         results.append(_waive(result, policy, today))
     results += [_waive(result, policy, today) for result in regressions(policy, context)]
@@ -193,6 +198,7 @@ def _subject(policy: Policy, library: Library) -> dict[str, Any]:
             detector = policy.subject.kind == "detector"
             card = (library.detector() if detector else library.rooms.load_generator(name)).card
             subject |= {"sha256": card.sha256, "licence": card.licence, "version": card.version}
+            subject["card"] = str(getattr(card, "digest", ""))
     except CountermarkError as error:
         subject["error"] = str(error)
     return subject

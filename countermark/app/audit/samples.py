@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,13 @@ LOG = logging.getLogger(__name__)
 BATCH, BATCH_BYTES = 16, 64 * 1024 * 1024
 #: Threads that decode and alter pictures, and how many pictures they may be ahead of the scoring.
 READERS, AHEAD = 2, 2
+
+#: Told what is done now, how much of it is done, and how much there is.
+Report = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Reports nothing."""
 
 
 class Request(NamedTuple):
@@ -117,6 +124,7 @@ class Library:
         folders: By evidence name: a folder that replaces the one in the policy.
         cache: Scores on disk, or None.
         workspace: Where made corpora are written; a temporary folder of the audit.
+        report: Told what is scored, how many of its images are done, and how many there are.
     """
 
     policy: Policy
@@ -124,6 +132,7 @@ class Library:
     workspace: Path
     folders: Mapping[str, Path] = field(default_factory=dict)
     cache: ScoreCache | None = None
+    report: Report = silent
     _images: dict[str, Images] = field(default_factory=dict)
     _detectors: dict[str, Detector] = field(default_factory=dict)
     _scores: dict[tuple[str, str, str], float] = field(default_factory=dict)
@@ -266,7 +275,8 @@ class Library:
         if todo:
             asked_for = sum(len(missing) for _, missing in todo)
             LOG.info("Evidence %s: %d scores of %d images", images.name, asked_for, len(todo))
-        for item, missing, changed in self._read_ahead(todo):
+        for number, (item, missing, changed) in enumerate(self._read_ahead(todo), 1):
+            self.report(f"Scoring {images.name}", number, len(todo))
             if isinstance(changed, CountermarkError):
                 broken[item.name] = {"file": item.name, "code": changed.code, "message": changed.message}
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -69,16 +70,20 @@ class Collector:
         if gone is not None:
             self.images.pop(gone, None)
         heated = result.score is not None and result.verdict in HEATED
-        heat = self._heatmap(pixels) if heated and self._take(self._heated, rank, result, "heatmap") else None
-        full = FULL_SIDE if self._take(self._full, rank, result, "full") else 0
+        heat = None
+        if heated:
+            taken, gone = self._heated.offer(rank, result.path)
+            self._change(gone, lambda image: replace(image, heatmap=None))
+            heat = self._heatmap(pixels) if taken else None
+        taken, gone = self._full.offer(rank, result.path)
+        self._change(gone, lambda image: replace(image, full=None))
+        full = FULL_SIDE if taken else 0
         self.images[result.path] = make_thumbnail(pixels, heat, full_side=full)
 
-    def _take(self, places: _Best, rank: Rank, result: ScanResult, part: str) -> bool:
-        """Whether this result gets one of the places; whoever loses it loses that part of its picture."""
-        taken, gone = places.offer(rank, result.path)
-        if gone is not None and gone in self.images:
-            self.images[gone] = replace(self.images[gone], **{part: None})
-        return taken
+    def _change(self, path: str | None, change: Callable[[Thumbnail], Thumbnail]) -> None:
+        """Changes a picture, if it is kept still."""
+        if path is not None and path in self.images:
+            self.images[path] = change(self.images[path])
 
     def _heatmap(self, pixels: Pixels) -> np.ndarray | None:
         try:
