@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -15,10 +16,12 @@ C2PA_TYPE = b"c2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
 CLAIM_TYPE = b"c2cl\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
 SIGNATURE_TYPE = b"c2cs\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
 MARKER = b"jumd" + C2PA_TYPE
-_MAX_BOXES = 4096
+_MAX_BOXES = 65_536
 _MAX_DEPTH = 16
 _MAX_STORES = 32
-_SVG_MANIFEST = re.compile(rb"<(?:\w+:)?manifest[^>]{0,1000}>([A-Za-z0-9+/=\s]+)</")
+_MAX_BLOCKS = 500_000
+#: Without going back over what was read: possessive, so that time grows with length only.
+_SVG_MANIFEST = re.compile(rb"<(?:\w{1,64}+:)?manifest[^>]{0,256}+>([A-Za-z0-9+/=\s]++)</")
 
 
 def has_credential(data: bytes) -> bool:
@@ -53,7 +56,10 @@ def manifest_store(data: bytes) -> bytes | None:
 
 
 def stores(data: bytes) -> Iterator[bytes]:
-    """Every manifest store in a file, with the rest of the file when its size makes no sense."""
+    """Every manifest store in a file, with the rest of the file when its size makes no sense.
+
+    No byte is given more than twice: in a store, and in the one rest.
+    """
     if data.startswith(b"\xff\xd8\xff"):
         yield from _jpeg_streams(data)
         return
@@ -69,14 +75,20 @@ def stores(data: bytes) -> Iterator[bytes]:
                 yield base64.b64decode(match.group(1))
             except binascii.Error:
                 continue
-    position = 0
+    position, rest = 0, False
     for _ in range(_MAX_STORES):
         position = data.find(MARKER, position)
         if position < 0:
             return
         start = max(0, position - 12)
         size = int.from_bytes(data[start : start + 4], "big")
-        yield data[start : start + size] if 24 <= size <= len(data) - start else data[start:]
+        if 24 <= size <= len(data) - start:
+            yield data[start : start + size]
+            position = max(start + size, position + len(MARKER))
+            continue
+        if not rest:
+            rest = True
+            yield data[start:]
         position += len(MARKER)
 
 
@@ -93,13 +105,19 @@ def contents_of(store: bytes, kind: bytes) -> Iterator[bytes]:
         position += 4
 
 
-def boxes(data: bytes, depth: int = 0) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yields (label, type uuid, content after the description box) of every superbox, outermost first."""
+def boxes(data: bytes) -> Iterator[tuple[str, bytes, bytes]]:
+    """Yields (label, type uuid, content after the description box) of every superbox, outermost first.
+
+    At most 65,536 boxes are looked at, at whatever depth.
+    """
+    yield from _boxes(data, 0, itertools.repeat(None, _MAX_BOXES))
+
+
+def _boxes(data: bytes, depth: int, left: Iterator[None]) -> Iterator[tuple[str, bytes, bytes]]:
     if depth > _MAX_DEPTH:
         return
-    position, seen = 0, 0
-    while position + 8 <= len(data) and seen < _MAX_BOXES:
-        seen += 1
+    position = 0
+    while position + 8 <= len(data) and next(left, left) is None:
         size = int.from_bytes(data[position : position + 4], "big")
         kind = data[position + 4 : position + 8]
         if size < 8 or position + size > len(data):
@@ -110,7 +128,7 @@ def boxes(data: bytes, depth: int = 0) -> Iterator[tuple[str, bytes, bytes]]:
             label = body[25:described].split(b"\0", 1)[0].decode("utf-8", "replace")
             content = body[described:]
             yield label, body[8:24], content
-            yield from boxes(content, depth + 1)
+            yield from _boxes(content, depth + 1, left)
         position += size
 
 
@@ -169,14 +187,15 @@ def _chunks(data: bytes) -> Iterator[bytes]:
 
 def _gif_streams(data: bytes) -> Iterator[bytes]:
     """The contents of GIF application extensions named for C2PA, blocks of 255 bytes put together."""
-    position = 0
+    position, blocks = 0, 0
     for _ in range(_MAX_STORES):
         position = data.find(b"\x21\xff\x0bC2PA_GIF", position)
         if position < 0:
             return
         position += 14
         parts: list[bytes] = []
-        while position < len(data) and data[position]:
+        while position < len(data) and data[position] and blocks < _MAX_BLOCKS:
+            blocks += 1
             parts.append(data[position + 1 : position + 1 + data[position]])
             position += 1 + data[position]
         yield b"".join(parts)

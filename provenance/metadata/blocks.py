@@ -8,8 +8,8 @@ Each format is walked as it is laid out, and blocks are taken from where its sta
 between or after (bytes after the end of a JPEG, XMP packets there too) belongs to nobody and is not read.
 Sources: PNG (ISO/IEC 15948: tEXt, zTXt, iTXt, eXIf; ComfyUI's ``comf``; ImageMagick's hexadecimal "Raw
 profile" texts), JPEG (APP1, APP13, COM), WebP (RIFF chunks), GIF (comment and application extensions),
-HEIC and AVIF (``boxes``), TIFF/EXIF tags. Each walk stops at ``MAX_BLOCKS`` blocks and ``MAX_TEXT`` bytes
-for one text.
+HEIC and AVIF (``boxes``), TIFF/EXIF tags. Each walk stops at ``MAX_BLOCKS`` blocks, ``MAX_TEXT`` bytes for
+one text and ``MAX_TEXTS`` bytes for all of a file's, unpacked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from countermark.provenance.metadata import boxes
 
 MAX_BLOCKS = 4096
 MAX_TEXT = 1024 * 1024
+MAX_TEXTS = 8 * 1024 * 1024
 MAX_SCAN = 64 * 1024 * 1024
+_MAX_STEPS = 500_000
 _XMP_KEY = "XML:com.adobe.xmp"
 _XMP_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
@@ -40,12 +42,24 @@ IIM_FIELDS = {
 
 @dataclass
 class Blocks:
-    """What was found: named texts, XMP packets, EXIF blobs (TIFF header first), IPTC-IIM fields."""
+    """What was found: named texts, XMP packets, EXIF blobs (TIFF header first), IPTC-IIM fields.
+
+    ``room`` is what further texts of the file may take, in bytes; ``steps`` counts small blocks passed over.
+    """
 
     texts: list[tuple[str, str]] = field(default_factory=list)
     xmp: list[str] = field(default_factory=list)
     exif: list[bytes] = field(default_factory=list)
     iptc: list[tuple[str, str]] = field(default_factory=list)
+    room: int = MAX_TEXTS
+    steps: int = 0
+
+    def text(self, raw: bytes, *, packed: bool = False) -> str:
+        """``raw`` (a zlib stream where ``packed``) as text, within what is left of the file's budget."""
+        most = min(MAX_TEXT, self.room)
+        raw = _inflate(raw, most) if packed else raw[:most]
+        self.room -= len(raw)
+        return _text(raw)
 
 
 def read_blocks(data: bytes, format: str) -> Blocks:
@@ -63,17 +77,18 @@ def read_blocks(data: bytes, format: str) -> Blocks:
 
 def _png(data: bytes, blocks: Blocks) -> None:
     for kind, body in _png_chunks(data):
+        if blocks.room <= 0:
+            return
         key_bytes, _, rest = body.partition(b"\0")
         key = _latin(key_bytes)[:200]
         if kind in (b"tEXt", b"comf"):
-            _png_text(key, _text(rest), blocks)
+            _png_text(key, blocks.text(rest), blocks)
         elif kind == b"zTXt":
-            _png_text(key, _text(_inflate(rest[1:])), blocks)
+            _png_text(key, blocks.text(rest[1:], packed=True), blocks)
         elif kind == b"iTXt":
             compressed, rest = rest[:1] == b"\1", rest[2:]
             value = rest.split(b"\0", 2)[-1]
-            text = _text(_inflate(value) if compressed else value)
-            _png_text(key, text, blocks)
+            _png_text(key, blocks.text(value, packed=compressed), blocks)
         elif kind == b"eXIf":
             blocks.exif.append(body)
 
@@ -138,18 +153,19 @@ def _jpeg(data: bytes, blocks: Blocks) -> None:
         if marker == 0xE1 and body.startswith(b"Exif\0"):
             blocks.exif.append(body[6:])
         elif marker == 0xE1 and body.startswith(_XMP_JPEG):
-            blocks.xmp.append(_text(body[len(_XMP_JPEG) :]))
+            blocks.xmp.append(blocks.text(body[len(_XMP_JPEG) :]))
         elif marker == 0xE1 and body.startswith(_XMP_MORE):
             at = len(_XMP_MORE)
             pieces = more.setdefault(body[at : at + 32], {})
             pieces[int.from_bytes(body[at + 36 : at + 40], "big")] = body[at + 40 :]
         elif marker == 0xED and body.startswith(_PHOTOSHOP):
-            blocks.iptc += _photoshop(body[len(_PHOTOSHOP) :])
+            if len(blocks.iptc) < MAX_BLOCKS:
+                blocks.iptc += _photoshop(body[len(_PHOTOSHOP) :])
         elif marker == 0xFE:
-            blocks.texts.append(("comment", _text(body)))
+            blocks.texts.append(("comment", blocks.text(body)))
         position += 2 + size
     for pieces in list(more.values())[:4]:
-        blocks.xmp.append(_text(b"".join(pieces[offset] for offset in sorted(pieces))[:MAX_TEXT]))
+        blocks.xmp.append(blocks.text(b"".join(pieces[offset] for offset in sorted(pieces))))
 
 
 def _webp(data: bytes, blocks: Blocks) -> None:
@@ -163,7 +179,7 @@ def _webp(data: bytes, blocks: Blocks) -> None:
         if kind == b"EXIF":
             blocks.exif.append(body.removeprefix(b"Exif\0\0"))
         elif kind == b"XMP ":
-            blocks.xmp.append(_text(body))
+            blocks.xmp.append(blocks.text(body))
         position += 8 + size + size % 2
 
 
@@ -178,25 +194,28 @@ def _gif(data: bytes, blocks: Blocks) -> None:
             label = data[position + 1 : position + 2]
             position += 2
             if data[position : position + 12] == b"\x0bXMP DataXMP":
-                start, position = position + 12, _gif_skip(data, position)
+                start, position = position + 12, _gif_skip(data, position, blocks)
                 packet = data[start : min(position, start + MAX_TEXT)]
                 end = packet.rfind(b">")  # before the "magic trailer" of 257 bytes
-                blocks.xmp.append(_text(packet[: end + 1]))
+                blocks.xmp.append(blocks.text(packet[: end + 1]))
                 continue
-            start, position = position, _gif_skip(data, position)
+            start, position = position, _gif_skip(data, position, blocks)
             if label == b"\xfe":
-                blocks.texts.append(("comment", _text(_gif_blocks(data, start, position))))
+                blocks.texts.append(("comment", blocks.text(_gif_blocks(data, start, position))))
         elif kind == b",":
             flags = data[position + 9 : position + 10] or b"\0"
             position += 10 + (3 << ((flags[0] & 7) + 1) if flags[0] & 0x80 else 0) + 1
-            position = _gif_skip(data, position)
+            position = _gif_skip(data, position, blocks)
         else:
             return
 
 
-def _gif_skip(data: bytes, position: int) -> int:
-    """The position after a chain of sub-blocks."""
+def _gif_skip(data: bytes, position: int, blocks: Blocks) -> int:
+    """The position after a chain of sub-blocks; the end of the file once too many were passed over."""
     while position < len(data):
+        blocks.steps += 1
+        if blocks.steps > _MAX_STEPS:
+            return len(data)
         size = data[position]
         position += 1 + size
         if size == 0:
@@ -217,7 +236,7 @@ def _items(data: bytes, blocks: Blocks) -> None:
         if kind == "Exif":
             blocks.exif.append(boxes.exif_of(body))
         elif content in boxes.XMP_TYPES:
-            blocks.xmp.append(_text(body))
+            blocks.xmp.append(blocks.text(body))
 
 
 def _tiff(data: bytes, blocks: Blocks) -> None:
@@ -283,10 +302,10 @@ def _iim(data: bytes) -> list[tuple[str, str]]:
     return found
 
 
-def _inflate(data: bytes) -> bytes:
-    """At most ``MAX_TEXT`` bytes of a zlib stream; what came before any damage."""
+def _inflate(data: bytes, most: int) -> bytes:
+    """At most ``most`` bytes (one at least) of a zlib stream; nothing of a damaged one."""
     try:
-        return zlib.decompressobj().decompress(data, MAX_TEXT)
+        return zlib.decompressobj().decompress(data, max(most, 1))
     except zlib.error:
         return b""
 

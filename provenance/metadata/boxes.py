@@ -6,10 +6,12 @@ where an item's bytes lie is told by another table (``iloc``).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 MAX_ITEMS = 1024
 MAX_EXTENTS = 256
+MAX_WANTED = 16
 MAX_BYTES = 1024 * 1024
 _MAX_BOXES = 1024
 XMP_TYPES = ("application/rdf+xml",)
@@ -24,17 +26,26 @@ def items(data: bytes) -> Iterator[tuple[str, str, bytes]]:
     if b"iinf" not in parts or b"iloc" not in parts:
         return
     try:
-        wanted = dict(_wanted(data, *parts[b"iinf"]))
+        wanted = dict(itertools.islice(_wanted(data, *parts[b"iinf"]), MAX_WANTED))
         for number, method, extents in _places(data, *parts[b"iloc"]):
             if number not in wanted:
                 continue
             base = parts.get(b"idat", (0, 0))[0] if method == 1 else 0
             if method > 1:
                 continue
-            body = b"".join(data[base + at : base + at + size] for at, size in extents)[:MAX_BYTES]
-            yield (*wanted[number], body)
+            yield (*wanted.pop(number), _joined(data, base, extents))
     except IndexError:
         return
+
+
+def _joined(data: bytes, base: int, extents: list[tuple[int, int]]) -> bytes:
+    """An item's bytes, ``MAX_BYTES`` at most: extents may say the same place again and again."""
+    body = bytearray()
+    for at, size in extents:
+        body += data[base + at : base + at + min(size, MAX_BYTES - len(body))]
+        if len(body) >= MAX_BYTES:
+            break
+    return bytes(body)
 
 
 def exif_of(body: bytes) -> bytes:

@@ -16,14 +16,16 @@ import re
 
 MAX_LENGTH = 20_000
 
-#: What generators write of themselves into Software, CreatorTool, softwareAgent and the like.
+#: What generators write of themselves into Software, CreatorTool, softwareAgent and the like. No repetition
+#: can be cut in two ways (digits only follow a space or a letter): time would double with every digit.
 _PRODUCTS = "|".join(
     (
-        r"midjourney|stable[ -]?diffusion(?: ?(?:xl|web ?ui|v?\d[\d.]*))*|sdxl|comfyui|automatic1111|a1111",
+        r"midjourney|stable[ -]?diffusion(?:\d[\d.]*)?(?: ?(?:xl|web ?ui|v\d[\d.]*)| \d[\d.]*)*|sdxl|comfyui",
+        r"automatic1111|a1111",
         r"invoke ?ai|novelai|fooocus|swarmui|easy diffusion|mflux|draw things|diffusionbee|dreamstudio",
         r"dall[-·. ]?e(?: ?\d)?|gpt[- ](?:4o[- ])?image(?:[- ]?\d)?|gpt-4o|chatgpt|sora",
         r"openai(?: api| media service)?|adobe firefly|firefly image(?: ?\d)?|imagen(?: ?\d[\w.]*)?",
-        r"nano banana(?: (?:pro|\d))?|(?:google )?gemini(?: ?\d[\w.]*| image| app| flash| pro)*",
+        r"nano banana(?: (?:pro|\d))?|(?:google )?gemini(?:\d[\w.]*)?(?: (?:\d[\w.]*|image|app|flash|pro))*",
         r"google (?:generative )?ai|leonardo\.ai|ideogram|black forest labs|stability\.?ai",
         r"flux\.?[12](?:[ -](?:dev|schnell|pro|kontext))*|bing image creator|image creator from designer",
         r"microsoft (?:designer|bing image creator)|nightcafe|playground ai|craiyon|deepai|artbreeder",

@@ -9,11 +9,10 @@ Nothing here is signed, so nothing here is certain. Reading is bounded and raise
 from __future__ import annotations
 
 import re
-import warnings
 
 import numpy as np
-from PIL import Image
 
+from countermark.core.exif import Field, fields
 from countermark.core.images import sniff_format
 from countermark.core.results import Evidence, Strength
 from countermark.provenance.credentials.jumbf import has_credential, manifest_store
@@ -31,7 +30,9 @@ _EXIF_TEXTS = {
     0x9C9B: "XPTitle",
     0x9C9C: "XPComment",
 }
-_EXIF_IFD, _USER_COMMENT, _MAKE, _MODEL = 0x8769, 0x9286, 0x010F, 0x0110
+_USER_COMMENT, _MAKE, _MODEL = 0x9286, 0x010F, 0x0110
+#: Types of fields that are bytes of any meaning.
+_BYTES = (1, 7)
 _MAX_EVIDENCE = 32
 #: ComfyUI writes its graphs into EXIF tags of WebP, each with its name in front.
 _GRAPH = re.compile(r"(prompt|workflow):\{", re.IGNORECASE)
@@ -77,20 +78,12 @@ def read_metadata(
 def _exif(blob: bytes) -> tuple[list[tuple[str, str]], list[Evidence]]:
     """Text fields of an EXIF blob, and a camera's name as weak evidence."""
     texts: list[tuple[str, str]] = []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exif = Image.Exif()
-            exif.load(blob[: 64 * 1024 * 1024])
-            tags = {int(tag): exif.get(tag) for tag in (*_EXIF_TEXTS, _MAKE, _MODEL)}
-            comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT)
-    except Exception:  # Pillow raises many kinds of errors on damaged EXIF
-        return [], []
+    tags = fields(blob, (*_EXIF_TEXTS, _MAKE, _MODEL, _USER_COMMENT), most=MAX_TEXT)
     for tag, name in _EXIF_TEXTS.items():
         text = _as_text(tags.get(tag), wide=name.startswith("XP"))
         if text:
             texts.append((name, text))
-    user = _user_comment(comment)
+    user = _user_comment(tags.get(_USER_COMMENT))
     if user:
         texts.append(("UserComment", user))
     make, model = _as_text(tags.get(_MAKE)), _as_text(tags.get(_MODEL))
@@ -103,26 +96,26 @@ def _exif(blob: bytes) -> tuple[list[tuple[str, str]], list[Evidence]]:
     return texts, [rules.camera(make, model)]
 
 
-def _as_text(value: object, *, wide: bool = False) -> str:
-    if isinstance(value, bytes):
-        raw = value[:MAX_TEXT]
-        return raw.decode("utf-16-le" if wide else "utf-8", "replace").strip("\0 ")
-    if wide and isinstance(value, tuple):
-        return (
-            bytes(each & 0xFF for each in value[:MAX_TEXT] if isinstance(each, int))
-            .decode("utf-16-le", "replace")
-            .strip("\0 ")
-        )
-    return value[:MAX_TEXT].strip("\0 ") if isinstance(value, str) else ""
-
-
-def _user_comment(value: object) -> str:
-    """EXIF UserComment: eight bytes that name the character code, then the text."""
-    if isinstance(value, str):
-        return value.strip("\0 ")
-    if not isinstance(value, bytes):
+def _as_text(field: Field | None, *, wide: bool = False) -> str:
+    """A field's words; ``wide`` ones are UTF-16, as Windows writes them."""
+    if field is None:
         return ""
-    code, body = value[:8], value[8 : 8 + MAX_TEXT]
+    if wide:
+        return field.raw.decode("utf-16-le", "replace").strip("\0 ")
+    text = field.text()
+    if text is None and field.kind in _BYTES:
+        text = field.raw.decode("utf-8", "replace")
+    return (text or "").strip("\0 ")
+
+
+def _user_comment(field: Field | None) -> str:
+    """EXIF UserComment: eight bytes that name the character code, then the text."""
+    if field is None:
+        return ""
+    if field.kind not in _BYTES:
+        return (field.text() or "").strip("\0 ")
+    value = field.raw
+    code, body = value[:8], value[8:]
     if code.startswith(b"UNICODE"):
         wide = body.decode("utf-16-be", "replace")
         other = body.decode("utf-16-le", "replace")

@@ -13,7 +13,6 @@ MFLUX, Midjourney, xAI, Black Forest Labs, and GB 45438-2025 (AIGC label).
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -26,33 +25,43 @@ from countermark.provenance.metadata.generators import (
     mentioned_generator,
     named_generator,
 )
+from countermark.provenance.metadata.windows import Windowed, unescaped
 from countermark.provenance.source_types import points_to, term_of, whole, words
 
 MAX_DETAIL = 400
 MAX_JSON = 256 * 1024
 _MAX_TEXT = 20_000
+_MAX_KINDS = 512
 
 _VALUE = (
-    r"""(?:\s*=\s*["']([^"']{1,300})["']|\s*>\s*([^<]{1,300})<|"""
-    r"""[^>]{0,200}rdf:resource\s*=\s*["']([^"']{1,200})["'])"""
+    r"""(?:\s*+=\s*+["']([^"']{1,300}+)["']|\s*+>\s*+([^<]{1,300}+)<|"""
+    r"""[^>]{0,200}rdf:resource\s*+=\s*+["']([^"']{1,200}+)["'])"""
 )
-_SOURCE_TYPE = re.compile(rf"DigitalSourceType{_VALUE}", re.IGNORECASE)
-_AI_FIELD = re.compile(
-    r"""(AISystem(?:Version)?Used|AIPromptInformation|AIPromptWriterName)"""
-    r"""(?:\s*=\s*["']([^"']{1,300})["']|\s*>(?:\s*<(?:\w+:)?(?:Alt|Bag|Seq|li)\b[^>]{0,200}>){0,2}\s*([^<]{1,300})<)""",
-    re.IGNORECASE,
+_SOURCE_TYPE = Windowed("DigitalSourceType", f"DigitalSourceType{_VALUE}", size=1000, flags=re.IGNORECASE)
+_AI_NAMES = "(AISystem(?:Version)?Used|AIPromptInformation|AIPromptWriterName)"
+_AI_FIELD = Windowed(
+    _AI_NAMES,
+    rf"""{_AI_NAMES}(?:\s*+=\s*+["']([^"']{{1,300}}+)["']|"""
+    r"""\s*+>(?:\s*+<(?:\w{1,40}+:)?(?:Alt|Bag|Seq|li)\b[^>]{0,200}+>){0,2}+\s*+([^<]{1,300}+)<)""",
+    size=2000,
+    flags=re.IGNORECASE,
 )
 _PROGRAM_FIELDS = ("CreatorTool", "Software", "AgentName", "softwareAgent")
-_FIELD = re.compile(
-    r"""\b(CreatorTool|Credit|Software|AgentName|softwareAgent)"""
-    r"""(?:\s*=\s*["']([^"']{1,300})["']|\s*>\s*([^<]{1,300})<)"""
+_FIELDS = r"\b(CreatorTool|Credit|Software|AgentName|softwareAgent)"
+_FIELD = Windowed(
+    _FIELDS, rf"""{_FIELDS}(?:\s*+=\s*+["']([^"']{{1,300}}+)["']|\s*+>\s*+([^<]{{1,300}}+)<)""", size=1000
 )
 _NOTHING = re.compile(
     r"\s*(?:none|no|n/?a|not applicable|null|false|0|-+|unknown|nil)?\s*\.?\s*", re.IGNORECASE
 )
-_AIGC = re.compile(r"""["']?AIGC["']?\s*[:=>]\s*["']?\s*\{([^}]{0,2000})\}""")
+_AIGC = Windowed("AIGC", r"""AIGC["']?\s*+[:=>]\s*+["']?\s*+\{([^}]{0,2000}+)\}""", size=2500)
 _LABEL = re.compile(r"""Label["'&quot;]*\s*[:=]\s*["'&quot;]*([123])""")
-_STEPS = re.compile(r"\bSteps: ?\d+\b.{0,2000}?\bSampler: ?\w.{0,4000}", re.DOTALL)
+_STEPS = Windowed(
+    r"\bSteps: ?\d",
+    r"Steps: ?\d{1,9}+\b.{0,2000}?\bSampler: ?\w.{0,4000}",
+    size=6200,
+    flags=re.DOTALL,
+)
 _WITH_STEPS = re.compile(
     r"\b(?:CFG scale: ?[\d.]|Size: ?\d+ ?x ?\d+|Model(?: hash)?: ?\w|Denoising strength:)"
 )
@@ -170,20 +179,20 @@ def from_xmp(packet: str) -> list[Evidence]:
         found += _source_type(value)
     captured = any(term is not None and points_to(term) != "synthetic" for term in terms)
     for match in list(_AI_FIELD.finditer(packet))[:8]:
-        value = html.unescape((match.group(2) or match.group(3) or "").strip())
+        value = unescaped((match.group(2) or match.group(3) or "").strip())
         if not _NOTHING.fullmatch(value):
             found.append(_ai_field(match.group(1), value, captured))
     for match in list(_FIELD.finditer(packet))[:8]:
-        named = from_text(match.group(1), html.unescape(match.group(2) or match.group(3) or ""))
+        named = from_text(match.group(1), unescaped(match.group(2) or match.group(3) or ""))
         if named is None and match.group(1) in _PROGRAM_FIELDS:
-            named = _program(match.group(1), html.unescape(match.group(2) or match.group(3) or ""))
+            named = _program(match.group(1), unescaped(match.group(2) or match.group(3) or ""))
         if named is not None:
             found.append(named)
     if _AIGC.search(packet) or "TC260:AIGC" in packet:
         label = _aigc("AIGC", packet)
         if label is not None:
             found.append(label)
-    plain = html.unescape(packet[:MAX_JSON])
+    plain = unescaped(packet[:MAX_JSON])
     for structure in (_web_ui("XMP", plain), _known_json("XMP", plain)):
         if structure is not None:
             found.append(structure)
@@ -267,9 +276,9 @@ def _known_json(key: str, value: str) -> Evidence | None:
 def _comfy(key: str, value: str) -> Evidence | None:
     """A graph of ComfyUI: strong when something in it makes pictures, weak when photographs go through it."""
     text = value[:MAX_JSON]
-    kinds = _CLASS.findall(text)
+    kinds = _distinct(_CLASS, text)
     if not kinds and '"nodes"' in text and _GRAPH.search(text):
-        kinds = _NODE.findall(text)
+        kinds = _distinct(_NODE, text)
     if not kinds:
         return None
     if not any(_MAKES.search(kind) and "upscalemodel" not in kind.lower() for kind in kinds):
@@ -291,6 +300,10 @@ def _comfy(key: str, value: str) -> Evidence | None:
     return _generated("ComfyUI", key, facts)
 
 
+def _distinct(pattern: re.Pattern[str], text: str) -> list[str]:
+    return list(dict.fromkeys(pattern.findall(text)))[:_MAX_KINDS]
+
+
 def _source_type(value: str) -> list[Evidence]:
     term = term_of(value)
     if term is None:
@@ -305,9 +318,8 @@ def _source_type(value: str) -> list[Evidence]:
 
 def _ai_field(name: str, value: str, captured: bool) -> Evidence:
     """IPTC 2025.1: each of these fields is for what was used "to generate this image"."""
-    what = {"s": "an AI system", "i": "a prompt", "w": "the writer of a prompt"}[
-        "s" if name.lower().startswith("aisystem") else "i" if "information" in name.lower() else "w"
-    ]
+    kinds = {"systemversion": "the version of an AI system", "system": "an AI system", "information": "a prompt"}
+    what = next((words for key, words in kinds.items() if key in name.lower()), "the writer of a prompt")
     sentence = f"IPTC metadata names {what}: {_cut(value, 80)}."
     if captured:
         sentence = f"{sentence[:-1]}, though it declares another origin."

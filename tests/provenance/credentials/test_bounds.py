@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from countermark.core.errors import ProvenanceError
 from countermark.core.results import VerificationState as State
+from countermark.provenance.credentials import bounds
 from countermark.provenance.credentials.bounds import out_of_bounds, plausible
+from countermark.provenance.credentials.jumbf import stores
 from countermark.provenance.credentials.signing import sign_bytes
 from countermark.provenance.credentials.verification import verify_image
 
@@ -101,3 +103,48 @@ def test_any_bytes(content):
     out_of_bounds(content)
     for head in (b"\xff\xd8\xff\xeb\0\x20JP", b"GIF89a", b"<svg><c2pa:manifest>"):
         out_of_bounds(head + content)
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return (len(body) + 8).to_bytes(4, "big") + kind + body
+
+
+def store(*inside: bytes) -> bytes:
+    """A manifest store around some boxes, as ``stores`` finds it."""
+    described = box(b"jumd", b"c2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71\x03c2pa\0")
+    return box(b"jumb", described + b"".join(inside))
+
+
+def test_compressed_manifests_have_one_budget(monkeypatch):
+    brotli = pytest.importorskip("brotli")
+    monkeypatch.setattr(bounds, "_MAX_UNPACKED", 1_000_000)
+    packed = box(b"brob", brotli.compress(bytes(400_000)))
+    assert out_of_bounds(store(packed, packed)) is None
+    small = store(*[packed] * 40)
+    assert len(small) < 3000
+    unpacked = []
+    real = bounds._unpack
+    monkeypatch.setattr(bounds, "_unpack", lambda *a: unpacked.append(real(*a)) or unpacked[-1])
+    assert out_of_bounds(small) == "countermark.manifest.bounds"
+    assert sum(map(len, unpacked)) < 1_500_000
+
+
+def test_boxes_over_each_other_are_not_read_again_and_again():
+    heads = (1_000_000).to_bytes(4, "big") + b"cbor"
+    data = store(box(b"free", heads * 20_000))
+    assert out_of_bounds(data) == "countermark.manifest.bounds"
+    assert out_of_bounds(store(*[box(b"cbor", b"\xa0")] * 500)) is None
+
+
+def test_a_store_is_given_once_and_the_rest_once():
+    marker = b"\xff\xff\xff\xffjumb\0\0\0\x20jumdc2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
+    data = marker * 30 + bytes(10_000)
+    assert sum(map(len, stores(data))) <= 2 * len(data)
+
+
+def test_items_without_end(monkeypatch):
+    monkeypatch.setattr(bounds, "_MAX_ITEMS", 1000)
+    assert out_of_bounds(store(box(b"cbor", b"\x7a\0\0\0\1a" + bytes(500)))) is None
+    assert out_of_bounds(store(box(b"cbor", b"\x7a\0\0\0\1a" + bytes(5000)))) == "countermark.manifest.bounds"
+    halves = box(b"cbor", b"\x7a\0\0\0\1a" + bytes(600))
+    assert out_of_bounds(store(halves, halves)) == "countermark.manifest.bounds"
