@@ -1,4 +1,9 @@
-"""Files: digests, atomic writes that never overwrite, private files, the user's folders."""
+"""Files: digests, atomic writes that never overwrite, private files, the user's folders.
+
+While something is written it lies beside its place under a name that only this module gives
+(``is_temporary``). What a killed process leaves under such a name is swept away by the next one
+that writes into the folder, and no walk takes it for a picture.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,8 @@ import functools
 import hashlib
 import io
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +22,17 @@ from platformdirs import user_config_path, user_data_path
 
 from countermark.core.errors import OutputError
 
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows, which has no such locks
+    fcntl = None  # type: ignore[assignment]
+
 HOME_VARIABLE = "COUNTERMARK_HOME"
 _PIECE = 65_536
+_TEMPORARY = re.compile(r"\.countermark-(\d{1,10})-[0-9a-f]{12}-")
+#: Seconds after which a temporary file that nobody holds is swept whatever process its name gives, and
+#: after which one is where files cannot be held.
+_STALE, _OLD = 60.0, 86_400.0
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -35,8 +51,9 @@ def atomic_path(path: Path | str, *, overwrite: bool = False, mode: int = 0o644)
     """Yields a temporary path beside ``path`` that becomes ``path`` if the block succeeds.
 
     The temporary file keeps the suffix of ``path``, is created 0600 and is removed when the
-    block fails. Without ``overwrite`` an existing ``path`` is never replaced, not even one that
-    appears while the block runs.
+    block fails; one that a killed process left is swept by the next that writes into the folder.
+    Without ``overwrite`` an existing ``path`` is never replaced, not even one that appears while
+    the block runs.
 
     Raises:
         OutputError: ``output.exists`` or ``output.failed``.
@@ -59,8 +76,11 @@ def atomic_stream(path: Path | str, *, overwrite: bool = False, mode: int = 0o64
         raise _exists(path)
     folder, file = os.path.split(name)
     stem, suffix = os.path.splitext(file)
+    _swept_once(folder or ".")
+    held = -1
     try:
-        handle, temporary = _temporary(folder or ".", f".{stem[:80]}-", suffix)
+        handle, temporary = _temporary(folder or ".", stem[:60], suffix)
+        held = _hold(handle)
     except OSError as error:
         raise OutputError(
             f"Cannot write into {path.parent}: {error.strerror or error}.",
@@ -83,10 +103,15 @@ def atomic_stream(path: Path | str, *, overwrite: bool = False, mode: int = 0o64
                     raise _exists(path) from None
                 os.replace(temporary, name)
     except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise OutputError(
+            f"Cannot write {path}: {error.strerror or error}.",
+            hint="Choose another place or free some space.",
+        ) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if held >= 0:
+            os.close(held)
 
 
 def atomic_write(path: Path | str, data: bytes | str, *, overwrite: bool = False, mode: int = 0o644) -> Path:
@@ -117,11 +142,80 @@ def write_all(stream: io.FileIO, data: bytes) -> str:
     return digest.hexdigest()
 
 
-def _temporary(folder: str, prefix: str, suffix: str) -> tuple[int, str]:
+def is_temporary(name: str) -> bool:
+    """Whether a file's name (without folder) is that of something half written."""
+    return _TEMPORARY.match(name) is not None
+
+
+def sweep(folder: Path | str) -> int:
+    """Removes what killed processes left half written in a folder, not below it; returns how many."""
+    removed = 0
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.match(entry.name)
+            if match and _abandoned(entry.path, int(match[1])):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+                    removed += 1
+    return removed
+
+
+@functools.lru_cache(maxsize=256)
+def _swept_once(folder: str) -> None:
+    """Each folder is swept when a process first writes into it."""
+    sweep(folder)
+
+
+def _hold(handle: int) -> int:
+    """A second descriptor that keeps an open file locked until it is closed, or -1."""
+    if fcntl is None:
+        return -1
+    with contextlib.suppress(OSError):  # a file system without locks, or no descriptor left
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.dup(handle)
+    return -1
+
+
+def _abandoned(path: str, process: int) -> bool:
+    """Whether nobody is going to finish a temporary file.
+
+    Its writer holds it, on whatever machine; the process in its name matters only between the file's
+    making and its lock, and may be one of another container.
+    """
+    try:
+        age = time.time() - os.lstat(path).st_mtime
+        if fcntl is None:
+            return age > _OLD
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return age > _OLD
+    finally:
+        os.close(handle)
+    return abs(age) > _STALE or not process_runs(process)
+
+
+def process_runs(process: int) -> bool:
+    """Whether there is a process of this number on this machine; True in any doubt."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _temporary(folder: str, stem: str, suffix: str) -> tuple[int, str]:
     """An open temporary file (0600) in ``folder``, which is made when it is missing."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     for attempt in range(100):
-        name = f"{folder}/{prefix}{os.urandom(6).hex()}{suffix}"
+        name = f"{folder}/.countermark-{os.getpid()}-{os.urandom(6).hex()}-{stem}{suffix}"
         try:
             return os.open(name, flags, 0o600), name
         except FileExistsError:

@@ -28,7 +28,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from countermark.core.decoding import Pixels, orientation_of, reduce_early, to_rgb, turned
 from countermark.core.errors import ImageError, OutputError
 from countermark.core.exif import blobs, modest
-from countermark.core.files import atomic_write, sha256_bytes
+from countermark.core.files import atomic_write, is_temporary, sha256_bytes
 from countermark.core.frames import Frames, frames_of
 from countermark.core.headers import bit_depth, header_size
 
@@ -157,6 +157,8 @@ def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
     path = Path(path)
     try:
         status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            os.listdir(path)  # one that can be read is walked by whoever meets it
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{path} is not a regular file.", code="image.not-a-file")
         if status.st_size > limits.max_bytes:
@@ -225,20 +227,28 @@ def iter_image_paths(
 ) -> Iterator[Path]:
     """Yields files in a stable order: named files as they are, folders by image extension.
 
-    A named path that does not exist is yielded too, so that the gate can report it.
+    A named path that does not exist is yielded too, and so is a folder that cannot be read, so that
+    the gate can report it. Files that are half written (``core.files``) are no pictures yet.
     """
+    unreadable: list[OSError] = []
     for source in map(Path, sources):
         if not source.is_dir():
             yield source
             continue
-        for folder, subfolders, names in os.walk(source, followlinks=follow_symlinks):
+        unreadable.clear()
+        for folder, subfolders, names in os.walk(
+            source, onerror=unreadable.append, followlinks=follow_symlinks
+        ):
             subfolders.sort()
             if not recursive:
                 subfolders.clear()
             for name in sorted(names):
                 path = Path(folder, name)
-                if path.suffix.lower() in EXTENSIONS and (follow_symlinks or not path.is_symlink()):
+                if path.suffix.lower() not in EXTENSIONS or is_temporary(name):
+                    continue
+                if follow_symlinks or not path.is_symlink():
                     yield path
+        yield from (Path(os.fsdecode(error.filename)) for error in unreadable)
 
 
 def _decode(name: str, data: bytes, kind: str, limits: Limits, reduce: bool) -> LoadedImage:

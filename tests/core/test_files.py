@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +18,11 @@ from countermark.core.files import (
     atomic_stream,
     atomic_write,
     config_dir,
+    is_temporary,
     private_dir,
     sha256_bytes,
     sha256_file,
+    sweep,
     write_all,
 )
 
@@ -76,3 +82,59 @@ def test_streams_are_atomic_and_know_their_digest(tmp_path: Path) -> None:
     with pytest.raises(ValueError), atomic_stream(tmp_path / "b.bin"):
         raise ValueError
     assert sorted(each.name for each in tmp_path.rglob("*")) == ["a.bin", "new"]
+
+
+WRITER = """
+import sys
+from countermark.core.files import atomic_stream
+with atomic_stream(sys.argv[1]) as stream:
+    stream.write(b"half")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def writer(path: Path) -> subprocess.Popen:
+    """A process that has written half of ``path`` and waits for its input to end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"writing\n"
+    return process
+
+
+def test_what_a_killed_process_left_is_swept_by_the_next_writer(tmp_path: Path) -> None:
+    process = writer(tmp_path / "out.png")
+    (left,) = tmp_path.iterdir()
+    assert is_temporary(left.name) and left.suffix == ".png"
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    atomic_write(tmp_path / "other.txt", "x")
+    assert [each.name for each in tmp_path.iterdir()] == ["other.txt"]
+
+
+def test_what_is_being_written_is_never_swept_however_old(tmp_path: Path) -> None:
+    process = writer(tmp_path / "out.png")
+    (left,) = tmp_path.iterdir()
+    os.utime(left, (0, 0))
+    assert sweep(tmp_path) == 0
+    process.communicate()
+    assert [each.name for each in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_only_our_own_names_are_swept(tmp_path: Path) -> None:
+    mine = tmp_path / ".countermark-1-000000000000-a.png"
+    for name in (mine.name, ".countermark-notes", ".photo-0123456789ab.png", "photo.png"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / ".countermark-2-000000000000-link.png").symlink_to(tmp_path / "photo.png")
+    assert sweep(tmp_path) == 0  # process 1 runs, and the file is new
+    os.utime(mine, (1, 1))
+    assert sweep(tmp_path) == 1 and not mine.exists() and len(list(tmp_path.iterdir())) == 4
+    assert sweep(tmp_path / "none") == 0
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(OutputError) as caught, atomic_stream(tmp_path / "a.bin"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert "No space left" in caught.value.message and caught.value.hint
+    assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,7 @@ from countermark.core.images import (
     Limits,
     encode_image,
     iter_image_paths,
+    read_bytes,
     read_image,
     sniff_format,
     write_image,
@@ -191,3 +192,27 @@ def test_an_error_reads_the_same_every_time() -> None:
             read_image(b"\xff\xd8\xff no image")
         words.add(str(caught.value))
     assert len(words) == 1 and "0x" not in words.pop()
+
+
+def test_a_folder_that_cannot_be_read_is_offered_to_the_gate(tmp_path, monkeypatch) -> None:
+    """Permissions mean nothing to root, so the system's answer is made up here."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "a.png").write_bytes(b"")
+    (tmp_path / "open" / ".countermark-1-0123456789ab-a.png").write_bytes(b"half")
+    closed = str(tmp_path / "closed")
+
+    def refuses(real):
+        def call(path="."):
+            if str(path) == closed:
+                raise PermissionError(13, "Permission denied", closed)
+            return real(path)
+
+        return call
+
+    monkeypatch.setattr(os, "scandir", refuses(os.scandir))
+    monkeypatch.setattr(os, "listdir", refuses(os.listdir))
+    found = list(iter_image_paths([tmp_path]))
+    assert found == [tmp_path / "open" / "a.png", tmp_path / "closed"]
+    with pytest.raises(ImageError, match="Permission denied"):
+        read_bytes(tmp_path / "closed")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from countermark.core.errors import CountermarkError, ImageError
+from countermark.core.files import process_runs
 from countermark.core.images import encode_image, read_image, sniff_format
 from countermark.core.results import ScanResult, SignedImage, Verification
 
@@ -59,20 +60,10 @@ def sweep() -> int:
     for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
         number = path.name.removeprefix(_FOLDER).partition("-")[0]
         with suppress(OSError):
-            if number.isdigit() and not _runs(int(number)) and path.stat().st_uid == os.getuid():
+            if number.isdigit() and not process_runs(int(number)) and path.stat().st_uid == os.getuid():
                 shutil.rmtree(path)
                 removed += 1
     return removed
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def sign_picture(
