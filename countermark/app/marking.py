@@ -46,6 +46,7 @@ def mark(
     payload: bytes | None = None,
     strict: bool = False,
     allow_loss: bool = False,
+    packet: str | None = None,
 ) -> Marked:
     """Embeds ``payload`` (8 random bytes by default) and encodes as ``format``.
 
@@ -56,6 +57,7 @@ def mark(
         image: From the image gate.
         format: ``jpeg``, ``png``, ``webp``, ``avif`` or ``tiff``.
         allow_loss: Mark even what loses frames, bits or ink colours by it, see ``losses``.
+        packet: An XMP packet that takes the place of the picture's own, where it is encoded again.
 
     Raises:
         OutputError: ``output.loss`` when another format would lose them and nobody allowed it.
@@ -75,7 +77,7 @@ def mark(
         if strict:
             raise
         return Marked(_unmarked(image, format), image.pixels, None, None, (f"Not marked: {error}",))
-    data, more = encode_with_notes(image, pixels, format)
+    data, more = encode_with_notes(image, pixels, format, packet)
     notes = (*(f"Lost: {each}." for each in lost), *more)
     return Marked(data, pixels, payload, _psnr(image.pixels, pixels), notes)
 
@@ -97,7 +99,9 @@ def encode_like(image: LoadedImage, pixels: Pixels, format: str) -> bytes:
     return encode_with_notes(image, pixels, format)[0]
 
 
-def encode_with_notes(image: LoadedImage, pixels: Pixels, format: str) -> tuple[bytes, tuple[str, ...]]:
+def encode_with_notes(
+    image: LoadedImage, pixels: Pixels, format: str, packet: str | None = None
+) -> tuple[bytes, tuple[str, ...]]:
     """Encodes ``pixels`` (uint8 RGB) with alpha, colour profile and metadata of ``image``.
 
     The second part says what the container could not hold.
@@ -120,7 +124,7 @@ def encode_with_notes(image: LoadedImage, pixels: Pixels, format: str) -> tuple[
                 result.putalpha(ImageOps.exif_transpose(original).convert("RGBA").getchannel("A"))
     except (OSError, ValueError, SyntaxError) as error:
         raise ImageError(f"The image cannot be decoded again: {error}.") from error
-    carried = carry(image.data, image.format, format, info)
+    carried = carry(image.data, image.format, format, info, packet)
     options: dict[str, object] = {**carried.options, **({"icc_profile": icc} if icc else {})}
     if format == "jpeg":
         options |= {"quality": QUALITY, "subsampling": 0}

@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from countermark.app.labelling import Label, drawn, identifier_for, packet_for
 from countermark.app.marking import ALGORITHM, Marked, check_conversion, encode_with_notes, mark
-from countermark.core.errors import CountermarkError, OutputError
+from countermark.app.recording import Recording
+from countermark.core.errors import CountermarkError, OutputError, ProvenanceError
 from countermark.core.images import (
     DEFAULT_LIMITS,
     Limits,
@@ -26,6 +28,7 @@ from countermark.core.images import (
 from countermark.core.results import SignedImage
 from countermark.provenance.credentials.options import FURTHER, FurtherOptions, check_options
 from countermark.provenance.metadata.carrying import has_places, without_places
+from countermark.provenance.metadata.writing import with_xmp
 
 if TYPE_CHECKING:
     from countermark.provenance.credentials.ingredients import Ingredient, Source
@@ -52,6 +55,7 @@ def sign(
     repository: Repository | None = None,
     allow_loss: bool = False,
     drop_places: bool = False,
+    label: Label | bool = False,
     on_note: Callable[[str], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     **options: Unpack[FurtherOptions],
@@ -75,11 +79,15 @@ def sign(
             its history says; without a ``generator`` it then gets no mark, which would declare it
             generated.
         model, seed, prompt: Go into the credential, where they can be redacted later.
-        repository: Where the record goes; None for the user's own.
+        repository: Where the record goes; None for the user's own. It is there before the file is.
+            Where it cannot be made the file is signed all the same, and ``unrecorded`` says why.
         allow_loss: Mark (or turn into another format) even a picture that loses frames, bits above
             eight or ink colours by it. Otherwise such a picture is signed as it is, unmarked.
         drop_places: Take coordinates and names of places out of the picture's metadata. All other
             metadata stays where the container can hold it; the credential gets none of it.
+        label: Write into the picture's metadata that it is generated (IPTC's digital source type and the
+            AIGC field of GB 45438-2025), and, with ``Label.visible``, into the picture itself. True
+            writes the metadata. The credential then also says when the picture was made.
         on_note: Called with every sentence on what is lost or left out, before anything is written.
         limits: Bounds of the source, its picture and every ingredient. The source is read once.
         options: Passed to ``countermark.provenance.credentials.signing.sign_image``.
@@ -105,11 +113,38 @@ def sign(
         )
     data = read_bytes(source, limits)
     bindings: list[SoftBinding] = []
-    if watermark or record or not _as_it_is(data, destination):
+    wanted = (Label() if label is True else label) or None
+    payload, packet = None, None
+    if wanted is not None:
+        payload, number = identifier_for(wanted)
+        packet = packet_for(
+            wanted,
+            number,
+            data,
+            sniff_format(data) or "",
+            source_type=digital_source_type,
+            edited=_is_edited(data, parents, options.get("keep_history", True)),
+            generator=generator,
+            model=model,
+        )
+        options.setdefault("when", "now")
+    if watermark or record or (wanted and wanted.visible) or not _as_it_is(data, destination):
         image = read_image(data, limits, name=str(source))
         format = _output_format(destination, image.format)
         resigned = digital_source_type is None and generator is None and carries_store(data)
-        marked = _prepare(image, format, watermark and not resigned, allow_loss)
+        if wanted and wanted.visible:
+            if not allow_loss:
+                check_conversion(image, format)
+            image = drawn(image, wanted)
+        marked = _prepare(
+            image,
+            format,
+            watermark and not resigned,
+            allow_loss,
+            payload,
+            packet,
+            bool(wanted and wanted.visible),
+        )
         if watermark and resigned:
             marked = replace(marked, notes=(*marked.notes, "Not marked: nothing says that it was generated."))
         found = fingerprint.fingerprint(image.pixels if marked.pixels is None else marked.pixels)
@@ -118,40 +153,43 @@ def sign(
             bindings.append(SoftBinding(ALGORITHM, marked.payload))
     else:
         marked = Marked(data, None, None, None)
+    if packet is not None and marked.data is data:
+        marked = _with_packet(marked, packet)
     marked = _without_places(marked, drop_places)
     if on_note is not None:
         for note in marked.notes:
             on_note(note)
-    signed, store = sign_file(
-        source,
-        destination,
-        identity=identity,
-        data=None if marked.data is data else marked.data,
-        original=data,
-        limits=limits,
-        generator=generator,
-        digital_source_type=digital_source_type,
-        model=model,
-        seed=seed,
-        prompt=prompt,
-        parents=parents,
-        soft_bindings=tuple(bindings),
-        **options,
-    )
-    notes = (*marked.notes, *signed.notes)
-    recorded = False
-    if record:
-        try:
-            _record(marked, signed, store, digital_source_type, generator, repository)
-            recorded = True
-        except CountermarkError as error:
-            notes = (*notes, f"Not recorded: {error}")
+    recording = Recording(marked, digital_source_type, generator, repository) if record else None
+    try:
+        signed, _ = sign_file(
+            source,
+            destination,
+            identity=identity,
+            data=None if marked.data is data else marked.data,
+            original=data,
+            limits=limits,
+            before_writing=recording,
+            generator=generator,
+            digital_source_type=digital_source_type,
+            model=model,
+            seed=seed,
+            prompt=prompt,
+            parents=parents,
+            soft_bindings=tuple(bindings),
+            **options,
+        )
+    except BaseException:
+        if recording is not None:
+            recording.withdraw()
+        raise
+    problem = "" if recording is None else recording.problem
     return replace(
         signed,
         payload=None if marked.payload is None else marked.payload.hex(),
         psnr=marked.psnr,
-        recorded=recorded,
-        notes=notes,
+        recorded=recording is not None and recording.done,
+        unrecorded=problem,
+        notes=(*marked.notes, *signed.notes, *([f"Not recorded: {problem}"] if problem else [])),
     )
 
 
@@ -172,11 +210,25 @@ def _output_format(destination: Path, source: str) -> str:
     return format
 
 
-def _prepare(image: LoadedImage, format: str, watermark: bool, allow_loss: bool) -> Marked:
+def _prepare(
+    image: LoadedImage,
+    format: str,
+    watermark: bool,
+    allow_loss: bool,
+    payload: bytes | None,
+    packet: str | None,
+    redrawn: bool,
+) -> Marked:
+    """The picture as it will be signed; ``redrawn``: its pixels are no longer those of its bytes."""
+    notes: tuple[str, ...] = ()
     if watermark and format in MARKABLE:
-        return mark(image, format, allow_loss=allow_loss)
-    notes = (f"Not marked: {format.upper()} is signed as it is.",) if watermark else ()
-    if image.format == format:
+        marked = mark(image, format, payload=payload, allow_loss=allow_loss, packet=packet)
+        if marked.payload is not None or not redrawn:
+            return marked
+        notes = marked.notes
+    elif watermark:
+        notes = (f"Not marked: {format.upper()} is signed as it is.",)
+    if image.format == format and not redrawn:
         return Marked(image.data, image.pixels, None, None, notes)
     if format not in MARKABLE:
         raise OutputError(
@@ -186,8 +238,25 @@ def _prepare(image: LoadedImage, format: str, watermark: bool, allow_loss: bool)
         )
     if not allow_loss:
         check_conversion(image, format)
-    encoded, lost = encode_with_notes(image, image.pixels, format)
+    encoded, lost = encode_with_notes(image, image.pixels, format, packet)
     return Marked(encoded, image.pixels, None, None, (*notes, *lost))
+
+
+def _is_edited(data: bytes, parents: Sequence[Source | Ingredient], keep_history: bool) -> bool:
+    """Whether the credential will name a parent, so that the picture was edited rather than made."""
+    from countermark.provenance.credentials.ingredients import Ingredient
+    from countermark.provenance.credentials.jumbf import carries_store
+
+    relations = [each.relationship if isinstance(each, Ingredient) else None for each in parents]
+    return (keep_history and carries_store(data)) or "parentOf" in relations or relations == [None]
+
+
+def _with_packet(marked: Marked, packet: str) -> Marked:
+    """The label in a file that is not encoded again, or a note that its format has no room for one."""
+    try:
+        return replace(marked, data=with_xmp(marked.data, sniff_format(marked.data) or "", packet))
+    except ProvenanceError as error:
+        return replace(marked, notes=(*marked.notes, f"Not labelled: {error.message}"))
 
 
 def _without_places(marked: Marked, drop: bool) -> Marked:
@@ -200,28 +269,7 @@ def _without_places(marked: Marked, drop: bool) -> Marked:
     return replace(marked, data=without_places(marked.data, format))
 
 
-def _record(
-    marked: Marked,
-    signed: SignedImage,
-    store: bytes,
-    source_type: str | None,
-    generator: str | None,
-    repository: Repository | None,
-) -> None:
-    from countermark.provenance.repository import record_for, shared_repository
 
-    assert marked.pixels is not None  # what is recorded was decoded
-    row = record_for(
-        marked.pixels,
-        manifest_id=signed.manifest_id,
-        store=store,
-        sha256=signed.sha256,
-        payload=marked.payload,
-        signer=signed.identity,
-        digital_source_type=source_type,
-        generator=generator,
-    )
-    (shared_repository() if repository is None else repository).add(row)
 
 
 #: Names of all arguments that ``sign`` takes by name.

@@ -64,17 +64,36 @@ def sign(
     drop_places: bool = typer.Option(
         False, "--drop-places", help="Take coordinates and names of places out of the metadata."
     ),
+    label: bool = typer.Option(
+        False, "--label", help="Write into the metadata that it is generated: IPTC source type, AIGC field."
+    ),
+    label_provider: str = typer.Option(
+        "", "--label-provider", help="Provider in the AIGC field, name or code; the generator by default."
+    ),
+    visible_label: str = typer.Option(
+        "", "--visible-label", metavar="TEXT", help="With --label: draw TEXT into the lower left corner."
+    ),
+    label_font: Path | None = typer.Option(None, "--label-font", help="TrueType font for that text."),
+    when: str | None = typer.Option(
+        None, "--when", help="When it was made, ISO 8601 with offset, or now; --label says now."
+    ),
     watch: bool = typer.Option(False, "--watch", help="Go on signing what appears in the folder."),
     workers: int = typer.Option(1, "--workers", min=1, max=64, help="Threads, for folders."),
     as_json: bool = JSON,
 ) -> int:
     """Sign generated images with Content Credentials and an invisible watermark."""
+    from countermark.app.labelling import Label
     from countermark.app.sign import sign as sign_one
+    from countermark.core.errors import ConfigError
     from countermark.core.files import sha256_file
     from countermark.provenance.credentials.claims import model_facts
     from countermark.provenance.credentials.ingredients import Ingredient
     from countermark.provenance.identities.store import get_identity
 
+    if (label_provider or visible_label or label_font) and not label:
+        raise ConfigError(
+            "Options of a label were given without --label.", hint="Add --label.", code="label.options"
+        )
     who: Any = identity
     if passphrase_file is not None:
         who = get_identity(identity, passphrase=passphrase_of(None, passphrase_file))
@@ -100,6 +119,8 @@ def sign(
         "identity_assertion": identity_assertion,
         "allow_loss": allow_loss,
         "drop_places": drop_places,
+        "label": Label(label_provider, visible=visible_label, font=label_font) if label else False,
+        **({"when": when} if when else {}),
     }
     with opened(repository) if repository else nullcontext() as options["repository"]:
         if source.is_dir():

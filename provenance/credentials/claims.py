@@ -7,6 +7,7 @@ update manifest can redact them without touching the rest.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import uuid
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,8 @@ class Claim:
         has_parent: Whether there is a parent ingredient, with the id ``parent``.
         components: Number of component ingredients, with the ids ``component-0``…
         inputs: Number of ingredients that a model was given, with the ids ``input-0``…
+        when: When the image was made or edited: ISO 8601 with its offset from UTC, ``now``, or None to
+            say nothing. It is what the signer says; only a time-stamp proves a time.
     """
 
     title: str
@@ -70,6 +73,7 @@ class Claim:
     has_parent: bool = False
     components: int = 0
     inputs: int = 0
+    when: str | None = None
 
 
 def definition(claim: Claim) -> tuple[dict[str, Any], ByteStrings]:
@@ -78,7 +82,8 @@ def definition(claim: Claim) -> tuple[dict[str, Any], ByteStrings]:
     The second part replaces the stand-ins of the soft bindings' values, see ``bytestrings``.
 
     Raises:
-        ProvenanceError: ``source-type.unknown``, ``training.unknown`` or ``action.malformed``.
+        ProvenanceError: ``source-type.unknown``, ``training.unknown``, ``action.malformed`` or
+            ``when.unknown``.
     """
     manifest_id = f"urn:c2pa:{uuid.uuid4()}"
     listed = {"actions": _actions(claim), "allActionsIncluded": True}
@@ -145,6 +150,8 @@ def _actions(claim: Claim) -> list[dict[str, Any]]:
         if agent:
             first["softwareAgent"] = agent
         actions = [first]
+    if claim.when is not None:
+        actions[-1]["when"] = _time(claim.when)
     if claim.inputs:
         # Only components are placed; what a model was given belongs to the action that it took.
         actions[-1]["parameters"] = {"ingredientIds": [INPUT_ID.format(i) for i in range(claim.inputs)]}
@@ -188,6 +195,25 @@ def _training(use: str | None) -> tuple[dict[str, Any], ...]:
         )
     entries = {f"cawg.{each}": {"use": use} for each in _PURPOSES}
     return (_created("cawg.training-mining", {"entries": entries}),)  # C2PA's own was given up in 2.1
+
+
+def _time(text: str) -> str:
+    """A time as credentials write it, in UTC."""
+    if text == "now":
+        moment = datetime.datetime.now(datetime.UTC)
+    else:
+        try:
+            moment = datetime.datetime.fromisoformat(text)
+            if moment.tzinfo is None:
+                raise ValueError("no offset")
+            moment = moment.astimezone(datetime.UTC)
+        except (ValueError, OverflowError) as error:
+            raise ProvenanceError(
+                f"{text!r} is not a time.",
+                code="when.unknown",
+                hint="Write it as 2026-11-28T12:00:00+01:00, or now.",
+            ) from error
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _agent(text: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class FurtherOptions(TypedDict, total=False):
     assertions: Sequence[Mapping[str, Any]]
     disclosure: bool | Mapping[str, Any]
     identity_assertion: str | Identity | None
+    when: str | None
 
 
 class SignOptions(FurtherOptions, total=False):

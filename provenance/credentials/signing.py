@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -85,12 +85,16 @@ def sign_file(
     identity: str | Identity = "default",
     data: bytes | None = None,
     original: bytes | None = None,
+    before_writing: Callable[[SignedImage, bytes], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     **options: Unpack[SignOptions],
 ) -> tuple[SignedImage, bytes]:
-    """``sign_image``, and the manifest store that was written, for the repository.
+    """``sign_image``, and the manifest store that was written.
 
-    ``original`` is the source's bytes, when they were read already.
+    Args:
+        original: The source's bytes, when they were read already.
+        before_writing: Called with the signed image and its store when everything is ready but the
+            file is not there yet, so that whatever is to be known of it is known before anybody has it.
     """
     check_options("sign_image", options, known=SIGNING)
     destination = Path(destination)
@@ -117,18 +121,19 @@ def sign_file(
     )
     # Signed in memory and written in one go: the library writes a file in hundreds of small pieces.
     with atomic_stream(destination) as stream:
-        digest = write_all(stream, signed.data)
+        image = SignedImage(
+            source=str(source),
+            path=str(destination),
+            sha256=write_all(stream, signed.data),
+            manifest_id=signed.manifest_id,
+            identity=signed.identity,
+            payload=None,
+            notes=signed.notes,
+        )
+        if before_writing is not None:  # the stream's file has no name that anybody knows
+            before_writing(image, signed.manifest)
         if sidecar:
             atomic_write(sidecar_path(destination), signed.manifest)
-    image = SignedImage(
-        source=str(source),
-        path=str(destination),
-        sha256=digest,
-        manifest_id=signed.manifest_id,
-        identity=signed.identity,
-        payload=None,
-        notes=signed.notes,
-    )
     return image, signed.manifest
 
 
@@ -157,6 +162,7 @@ def sign_bytes(
     assertions: Sequence[Mapping[str, Any]] = (),
     disclosure: bool | Mapping[str, Any] = False,
     identity_assertion: str | Identity | None = None,
+    when: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Signed:
     """Signs an encoded image in memory.
@@ -176,7 +182,7 @@ def sign_bytes(
             ``$COUNTERMARK_TIMESTAMP_URL``. The one use of the network there is.
         remote_url: Written into the image as the manifest's address; nothing is uploaded.
         generator, digital_source_type, model, seed, prompt, parameters, soft_bindings, actions,
-            training, assertions: See ``Claim``.
+            training, assertions, when: See ``Claim``.
         disclosure: An AI disclosure (C2PA 2.4, ``c2pa.ai-disclosure``): True for one that names the
             model, or its fields.
         identity_assertion: An identity, or the name of a stored one, that vouches for the image
@@ -191,7 +197,7 @@ def sign_bytes(
     timestamp_url = timestamp_url or _configured_authority(signer_identity)
     if timestamp_url:
         signer_identity = replace(signer_identity, timestamp_url=timestamp_url, _signers={})
-    mime = require_mime(data, name)
+    mime = require_mime(data, name, embed=embed)
     ingredients = collect(data if history is None else history, parents, keep_history, name, limits)
     relations = [each[0]["relationship"] for each in ingredients]
     claim = Claim(
@@ -209,6 +215,7 @@ def sign_bytes(
         has_parent="parentOf" in relations,
         components=relations.count("componentOf"),
         inputs=relations.count("inputTo"),
+        when=when,
     )
     manifest, strings = definition(claim)
     signed, store = build(

@@ -55,7 +55,7 @@ class Carried:
         return encoded
 
 
-def carry(original: bytes, source: str, target: str, info: dict[str, Any]) -> Carried:
+def carry(original: bytes, source: str, target: str, info: dict[str, Any], xmp: str | None = None) -> Carried:
     """How the metadata of a picture goes into another encoding.
 
     Args:
@@ -63,8 +63,11 @@ def carry(original: bytes, source: str, target: str, info: dict[str, Any]) -> Ca
         source: Its format, as the image gate names it.
         target: The format of the new encoding.
         info: Pillow's ``info`` of the original.
+        xmp: A packet that takes the place of the original's.
     """
     found, carried = read_blocks(original, source), Carried()
+    if xmp is not None:
+        found.xmp[:1] = [xmp]
     if source == "tiff":
         _from_tiff(original, target, carried)
     elif found.exif:
