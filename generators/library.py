@@ -26,6 +26,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 #: Families whose generators start from an image, by the name on their cards.
 CONDITIONAL: Registry[Family] = Registry("conditional family")
 CONDITIONAL.place("sketch2image", "countermark.generators.sketch.generator:FAMILY")
+CONDITIONAL.place("sketch-latent", "countermark.generators.sketch.latent:FAMILY")
 CONDITIONAL.place("superres", "countermark.generators.superres.generator:FAMILY")
 CONDITIONAL.place("adain", "countermark.generators.style.generator:FAMILY")
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from countermark.generators.base import Family
+from countermark.generators.families.upsampling import Padding
 
 
 class NetworkConfig(BaseModel):
@@ -41,8 +42,8 @@ class NetworkConfig(BaseModel):
     classes: int = Field(default=0, ge=0, le=10_000)
     critic_width: int = Field(default=32, ge=4, le=512)
     critic_max_width: int = Field(default=256, ge=8, le=2048)
-    padding: Literal["zeros", "circular"] = "zeros"
-    critic_padding: Literal["zeros", "circular"] = "zeros"
+    padding: Padding = "zeros"
+    critic_padding: Padding = "zeros"
 
     @property
     def levels(self) -> int:

@@ -18,8 +18,11 @@ from countermark.core.weights import WeightsCard
 from countermark.generators.data.pictures import Pictures, load_pictures
 from countermark.generators.data.selflabels import label_pictures
 from countermark.generators.families import FAMILIES
-from countermark.generators.gan.fitting import fit, make_fabric
+from countermark.generators.families.latent import LatentGenerator
+from countermark.generators.gan.fitting import Fitted, fit, make_fabric
+from countermark.generators.gan.latent import prepare
 from countermark.generators.gan.losses import LOSSES
+from countermark.generators.latents.autoencoder import digest
 from countermark.generators.library import save_generator
 from countermark.generators.recipes.schema import Recipe, load_recipe
 from countermark.generators.training.checkpoints import Progress, refuse_used_folder
@@ -98,20 +101,50 @@ def train_pictures(
         generator, critic = family.build_generator(config), family.build_critic(config)
     if fabric.is_global_zero:
         atomic_write(folder / "recipe.json", recipe.model_dump_json(indent=2) + "\n", overwrite=True)
-    fitted = fit(
+    fitted, whole = trained_networks(
         generator, critic, pictures, recipe, folder,
         latent=config.latent, seed=seed, resume=resume, progress=progress, fabric=fabric,
     )  # fmt: skip
-    finish(fitted.average, pictures, config.latent, seed)
     card = make_card(
         name or Path(pictures.name).stem, family.name, config.model_dump(), pictures, recipe,
         fitted.progress, seed, licence=licence,
     )  # fmt: skip
     card = card.model_copy(update={"trained": {**card.trained, **more}})
     if fabric.is_global_zero:
-        save_generator(folder, fitted.average, card)
+        save_generator(folder, whole, card)
     fabric.barrier()
     return folder / f"{card.name}.safetensors"
+
+
+def trained_networks(
+    generator: nn.Module,
+    critic: nn.Module,
+    pictures: Pictures,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    latent: int,
+    seed: int,
+    **options: Any,
+) -> tuple[Fitted, nn.Module]:
+    """``fit`` on the pictures, or on their latents where the generator draws those.
+
+    Args:
+        options: Of ``fit``.
+
+    Returns:
+        What was fitted, and the averaged generator, ready to be used.
+    """
+    if not isinstance(generator, LatentGenerator):
+        fitted = fit(generator, critic, pictures, recipe, folder, latent=latent, seed=seed, **options)
+        finish(fitted.average, pictures, latent, seed)
+        return fitted, fitted.average
+    shown = bool(options.get("progress", True))
+    real = prepare(generator, critic, pictures, folder / "latents", recipe, progress=shown)
+    fitted = fit(generator.drawing, critic, real, recipe, folder, latent=latent, seed=seed, **options)
+    finish(fitted.average, pictures, latent, seed)
+    generator.drawing.load_state_dict(fitted.average.state_dict())
+    return fitted, generator.eval()
 
 
 def finish(network: nn.Module, pictures: Pictures, latent: int, seed: int, count: int = 2048) -> None:
@@ -143,6 +176,8 @@ def make_card(
     preprocessing: dict[str, Any] = {"range": [-1, 1], "colour": "RGB", "latent": "standard normal"}
     if pictures.classes:
         preprocessing["classes"] = list(pictures.classes)
+    if family == "latent":
+        preprocessing["decoder"] = digest("decoder")
     return WeightsCard(
         name=name,
         kind="generator",

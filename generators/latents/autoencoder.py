@@ -1,0 +1,131 @@
+"""The frozen autoencoder between pixels and latents: TAEF2 (MIT; madebyollin/taesd), eight times down.
+
+>>> z = encode(torch.zeros(1, 3, 64, 64))
+>>> z.shape, decode(z).shape
+(torch.Size([1, 32, 8, 8]), torch.Size([1, 3, 64, 64]))
+
+Its two halves are files of their own, each with a card: sampling reads the decoder only. Both are read
+once a process and device, and are never trained. Pictures are float RGB in [-1, 1] here as everywhere in
+this room; the network's own range is [0, 1].
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from countermark.core.errors import WeightsError
+from countermark.core.seeds import torch_seeded
+from countermark.core.weights import WeightsCard, load_weights
+
+NAME = "taef2"
+CHANNELS = 32
+#: Pixels of a picture's side for one of its latents.
+DOWN = 8
+WEIGHTS = Path(__file__).parent / "weights"
+_WIDTH = 64
+
+Padding = Literal["zeros", "circular"]
+
+
+class Block(nn.Module):
+    """Three convolutions and the identity; at the lowest resolution with a look at the whole picture."""
+
+    def __init__(self, *, pool: bool, padding: Padding) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            _conv(_WIDTH, _WIDTH, padding), nn.ReLU(),
+            _conv(_WIDTH, _WIDTH, padding), nn.ReLU(),
+            _conv(_WIDTH, _WIDTH, padding),
+        )  # fmt: skip
+        self.pool = None
+        if pool:
+            self.pool = nn.Sequential(
+                nn.Conv2d(_WIDTH, 4 * _WIDTH, 1, bias=False),
+                nn.GroupNorm(4, 4 * _WIDTH),
+                nn.ReLU(),
+                nn.Conv2d(4 * _WIDTH, _WIDTH, 1, bias=False),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pool is not None:
+            x = x + self.pool(x)
+        return F.relu(self.conv(x) + x)
+
+
+class _Limit(nn.Module):
+    """Latents far outside of what the encoder makes are drawn in, as in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x / 3) * 3
+
+
+def build_encoder(padding: Padding = "zeros") -> nn.Sequential:
+    """Pictures float [N, 3, H, W] in [0, 1] to latents [N, 32, H / 8, W / 8]."""
+    layers: list[nn.Module] = [_conv(3, _WIDTH, padding), Block(pool=False, padding=padding)]
+    for level in range(3):
+        layers.append(_conv(_WIDTH, _WIDTH, padding, bias=False, stride=2))
+        layers += [Block(pool=level == 2, padding=padding) for _ in range(3)]
+    return nn.Sequential(*layers, _conv(_WIDTH, CHANNELS, padding))
+
+
+def build_decoder(padding: Padding = "zeros") -> nn.Sequential:
+    """Latents [N, 32, h, w] to pictures [N, 3, 8 h, 8 w], about [0, 1]."""
+    layers: list[nn.Module] = [_Limit(), _conv(CHANNELS, _WIDTH, padding), nn.ReLU()]
+    for level in range(3):
+        layers += [Block(pool=level == 0, padding=padding) for _ in range(3)]
+        layers += [nn.Upsample(scale_factor=2), _conv(_WIDTH, _WIDTH, padding, bias=False)]
+    layers += [Block(pool=False, padding=padding), _conv(_WIDTH, 3, padding)]
+    return nn.Sequential(*layers)
+
+
+def encode(pictures: Tensor, padding: Padding = "zeros") -> Tensor:
+    """Latents float32 [N, 32, H / 8, W / 8] of pictures float [N, 3, H, W] in [-1, 1]; sides divide by 8.
+
+    Args:
+        padding: ``circular`` for pictures that tile, whose latents then tile.
+    """
+    with torch.no_grad():
+        return _half("encoder", padding, pictures.device)(pictures / 2 + 0.5).float()
+
+
+def decode(latents: Tensor, padding: Padding = "zeros") -> Tensor:
+    """Pictures float [N, 3, 8 h, 8 w] in [-1, 1] of latents [N, 32, h, w]; gradients pass through.
+
+    Args:
+        padding: ``circular`` paints pictures that tile from latents that do.
+    """
+    painted = _half("decoder", padding, latents.device)(latents)
+    return painted.clamp(0, 1) * 2 - 1
+
+
+def digest(half: str = "decoder") -> str:
+    """SHA-256 of the weights of one half: what latents and generators are bound to."""
+    return _load(half)[1].sha256
+
+
+@functools.lru_cache(maxsize=8)
+def _half(half: str, padding: Padding, device: torch.device) -> nn.Module:
+    with torch_seeded(0):  # first weights are drawn, and overwritten at once
+        network = build_encoder(padding) if half == "encoder" else build_decoder(padding)
+    tensors, _ = _load(half)
+    try:
+        network.load_state_dict({k: v.float() for k, v in tensors.items()})
+    except RuntimeError as error:
+        raise WeightsError(f"The {half} does not fit: {error}.", code="weights.family") from error
+    network.eval().requires_grad_(False).to(device)
+    return network.to(memory_format=torch.channels_last)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(half: str) -> tuple[dict[str, Tensor], WeightsCard]:
+    return load_weights(WEIGHTS / f"{NAME}-{half}.safetensors", family=NAME)
+
+
+def _conv(source: int, target: int, padding: Padding, *, bias: bool = True, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(source, target, 3, stride, padding=1, padding_mode=padding, bias=bias)

@@ -1,0 +1,106 @@
+"""Training in the latent space: latents once, a generator that loads and samples, resumed without a difference."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from countermark.core.errors import ConfigError, CorpusError, TrainingError, WeightsError
+from countermark.core.files import sha256_file
+from countermark.core.images import write_image
+from countermark.core.weights import read_card
+from countermark.generators.gan import latent
+from countermark.generators.gan.training import train_generator
+from countermark.generators.latents.autoencoder import digest
+from countermark.generators.library import load_generator
+
+NETWORK = {
+    "size": 64, "latent": 8, "width": 8, "max_width": 16, "critic_width": 8, "critic_max_width": 16,
+    "code": 4, "eyes": "plain",
+}  # fmt: skip
+
+
+@pytest.fixture
+def recipe(tiny_recipe):
+    def make(**changes):
+        values = {"family": "latent", "network": NETWORK, "images": 32, "data": {"classes": True}}
+        return tiny_recipe(**{**values, **changes})
+
+    return make
+
+
+def test_a_run_leaves_latents_and_a_generator_that_samples(photos, tmp_path, recipe):
+    out = tmp_path / "run"
+    path = train_generator(photos, out, recipe=recipe(), name="mine", progress=False)
+    assert (out / "latents" / "set.json").is_file()
+    card = read_card(path)
+    assert card.preprocessing["decoder"] == digest("decoder")
+    assert card.trained["images_seen"] == 32
+    loaded = load_generator(path)
+    one = loaded.sample(3, seed=4)
+    assert one.shape == (3, 64, 64, 3)
+    assert np.array_equal(one[1:2], loaded.sample(1, seed=5))
+    assert not np.array_equal(loaded.sample(1, condition="a"), loaded.sample(1, condition="b"))
+    assert path.stat().st_size < 400_000  # the decoder is not in it
+
+
+@pytest.mark.parametrize("eyes", ["plain", "projected"])
+def test_resuming_gives_what_an_unbroken_run_gives(photos, tmp_path, eyes, recipe):
+    chosen = recipe(
+        network={**NETWORK, "eyes": eyes}, augment=["translation", "cutout"],
+        optimiser={"batch": 8, "decay_after": 1},
+    )  # fmt: skip
+    whole = train_generator(photos, tmp_path / "whole", recipe=chosen, progress=False)
+    half = chosen.model_copy(update={"images": 16})
+    train_generator(photos, tmp_path / "parts", recipe=half, progress=False)
+    resumed = train_generator(photos, tmp_path / "parts", recipe=chosen, resume=True, progress=False)
+    assert sha256_file(whole) == sha256_file(resumed)
+
+
+def test_latents_of_another_folder_are_refused(photos, tmp_path, recipe):
+    out = tmp_path / "run"
+    train_generator(photos, out, recipe=recipe(), progress=False)
+    other = tmp_path / "other"
+    shutil.copytree(photos, other)
+    write_image(other / "a" / "more.png", np.zeros((20, 20, 3), np.uint8))
+    with pytest.raises(CorpusError, match="another number of pictures") as caught:
+        train_generator(other, out, recipe=recipe(images=64), resume=True, progress=False)
+    assert caught.value.code == "latents.foreign"
+
+
+def test_a_checkpoint_of_another_critic_is_refused(photos, tmp_path, recipe):
+    out = tmp_path / "run"
+    train_generator(photos, out, recipe=recipe(), progress=False)
+    changed = recipe(network={**NETWORK, "critic_width": 16}, images=64)
+    with pytest.raises(WeightsError) as caught:
+        train_generator(photos, out, recipe=changed, resume=True, progress=False)
+    assert caught.value.code == "weights.family"
+
+
+def test_a_loss_that_is_no_number_ends_it(photos, tmp_path, recipe, monkeypatch):
+    monkeypatch.setattr(
+        latent.LatentPictures,
+        "tensors",
+        lambda self, index, mirrored: self.latents[index, 0].float() * float("nan"),
+    )
+    with pytest.raises(TrainingError) as caught:
+        train_generator(photos, tmp_path / "run", recipe=recipe(), progress=False)
+    assert caught.value.code == "training.diverged"
+
+
+def test_grey_recipes_are_refused(photos, tmp_path, recipe):
+    with pytest.raises(ConfigError, match="channels"):
+        train_generator(
+            photos, tmp_path / "run", recipe=recipe(network={**NETWORK, "channels": 1}), progress=False
+        )
+
+
+def test_tiles_tile(tmp_path, recipe):
+    chosen = recipe(
+        network={**NETWORK, "padding": "circular"}, tiles="both", data={"mirror": False, "max_images": 24}
+    )
+    path = train_generator("textures", tmp_path / "run", recipe=chosen, progress=False)
+    images = load_generator(path).sample(2)
+    assert images.shape == (2, 64, 64, 3)
