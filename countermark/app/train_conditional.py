@@ -11,7 +11,7 @@ from typing import Any
 from countermark.core.configuration import validated
 from countermark.core.errors import UnknownNameError, known_names
 
-KINDS = ("sketch2image", "superres", "style")
+KINDS = ("sketch2image", "sketch-latent", "superres", "style")
 
 
 def train_conditional(
@@ -26,9 +26,10 @@ def train_conditional(
     """Trains and returns the path of the weights; the card lies beside them.
 
     Args:
-        kind: ``sketch2image``, ``superres`` or ``style``.
+        kind: ``sketch2image``, ``sketch-latent``, ``superres`` or ``style``.
         data: Folder of photographs.
-        network: Settings of the network, see ``SketchConfig``, ``SuperresConfig`` and ``AdainConfig``.
+        network: Settings of the network, see ``SketchConfig``, ``LatentSketchConfig``,
+            ``SuperresConfig`` and ``AdainConfig``.
         options: ``name``, ``minutes``, ``images``, ``resume``; for ``style`` also ``styles``, a folder,
             and ``training``, see ``StyleTraining``.
 
@@ -43,6 +44,14 @@ def train_conditional(
 
         sketch = validated(SketchConfig, network or {}, where)
         return train_sketch(data, out, config=sketch, settings=SketchSettings(seed=seed), **options)
+    if kind == "sketch-latent":
+        from countermark.generators.sketch.latent import LatentSketchConfig
+        from countermark.generators.sketch.latent_training import LatentSketchSettings, train_latent_sketch
+
+        drawn = validated(LatentSketchConfig, network or {}, where)
+        return train_latent_sketch(
+            data, out, config=drawn, settings=LatentSketchSettings(seed=seed), **options
+        )
     if kind == "superres":
         from countermark.generators.superres.network import SuperresConfig
         from countermark.generators.superres.training import SuperresSettings, train_superres

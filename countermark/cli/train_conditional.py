@@ -1,4 +1,4 @@
-"""``countermark train sketch2image|superres|style|grow``: generators that start from an image, or grow."""
+"""``countermark train sketch2image|sketch-latent|superres|style|grow``: generators that start from an image."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def _written(path: Path, as_json: bool) -> int:
 def add_to(group: typer.Typer) -> None:
     """Adds the commands to ``countermark train``."""
     group.command("sketch2image")(sketch2image)
+    group.command("sketch-latent")(sketch_latent)
     group.command("superres")(superres)
     group.command("style")(style)
     group.command("grow")(grow)
@@ -49,6 +50,28 @@ def sketch2image(
 
     path = train_conditional(
         "sketch2image", data, out=out, name=name, network={"size": size, "width": width},
+        seed=seed, minutes=minutes, images=images, resume=resume,
+    )  # fmt: skip
+    return _written(path, as_json)
+
+
+def sketch_latent(
+    data: Path = typer.Argument(..., help="Folder or zip archive of photographs."),
+    out: Path = OUT,
+    name: str = typer.Option("sketch-latent", "--name", help="Of the model."),
+    size: int = typer.Option(128, "--size", help="Side in pixels: 64, 128 or 256."),
+    width: int = typer.Option(64, "--width", min=4, help="Channels at a quarter of the side."),
+    images: int = _images("doodles"),
+    minutes: float | None = MINUTES,
+    seed: int = SEED,
+    resume: bool = RESUME,
+    as_json: bool = JSON,
+) -> int:
+    """Train doodle to image in the latent space; larger, and nearer to photographs, than sketch2image."""
+    from countermark.app.train_conditional import train_conditional
+
+    path = train_conditional(
+        "sketch-latent", data, out=out, name=name, network={"size": size, "width": width},
         seed=seed, minutes=minutes, images=images, resume=resume,
     )  # fmt: skip
     return _written(path, as_json)

@@ -1,4 +1,4 @@
-"""Training in the latent space: latents once, a generator that loads and samples, resumed without a difference."""
+"""Training in the latent space: latents once, a generator that samples, resumed without a difference."""
 
 from __future__ import annotations
 

@@ -1,0 +1,89 @@
+"""Doodle to image in the latent space: both inputs matter; a trained one loads, samples and resumes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from countermark.core.errors import CorpusError, OutputError, WeightsError
+from countermark.core.files import sha256_file
+from countermark.core.images import write_image
+from countermark.core.weights import read_card, write_card
+from countermark.generators.latents.autoencoder import digest
+from countermark.generators.library import load_generator
+from countermark.generators.sketch.latent import LatentSketch, LatentSketchConfig, PairCritic
+from countermark.generators.sketch.latent_training import LatentSketchSettings, train_latent_sketch
+from countermark.generators.sketch.measure import evaluate_sketch
+
+CONFIG = LatentSketchConfig(size=64, latent=8, width=8, max_width=16, critic_width=8)
+SETTINGS = LatentSketchSettings(batch=4, edges="soft", bf16=False)
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    root, draw = tmp_path / "scenes", np.random.default_rng(0)
+    for index in range(24):
+        pixels = draw.integers(0, 256, (8, 8, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+        write_image(root / f"{index}.png", pixels)
+    return root
+
+
+@pytest.fixture
+def page():
+    pixels = np.full((100, 100, 3), 255, np.uint8)
+    pixels[30:34, 20:80] = pixels[60:64, 20:80] = 0
+    return pixels
+
+
+def test_doodle_and_z_both_change_the_drawing():
+    torch.manual_seed(0)
+    network, critic = LatentSketch(CONFIG), PairCritic(CONFIG)
+    z, empty = torch.randn(2, 8), torch.zeros(2, 5, 64, 64)
+    full = empty.clone()
+    full[:, 0, 20:24] = 1
+    drawn = network.drawing(z, empty)
+    assert drawn.shape == (2, 32, 8, 8)
+    assert not torch.allclose(drawn[:1], drawn[1:])
+    assert not torch.allclose(drawn, network.drawing(z, full))
+    assert not torch.allclose(critic(drawn, empty), critic(drawn, full))
+
+
+def test_a_trained_one_samples_is_measured_and_says_what_it_is_for(scenes, page, tmp_path):
+    path = train_latent_sketch(
+        scenes, tmp_path / "run", config=CONFIG, settings=SETTINGS, images=8, holdout=0.5
+    )
+    card = read_card(path)
+    assert card.trained["doodles"] == 8
+    assert card.preprocessing["decoder"] == digest("decoder")
+    loaded = load_generator(path)
+    one = loaded.sample(2, seed=3, condition=page)
+    assert one.shape == (2, 64, 64, 3)
+    assert (one[0] != one[1]).any()
+    assert np.array_equal(one[1:], loaded.sample(1, seed=4, condition=page))
+    report = evaluate_sketch(loaded, scenes, extractor="dct")
+    assert report.count >= 8
+    write_card(path.parent, card.model_copy(update={"preprocessing": {"condition": "doodle"}}))
+    with pytest.raises(WeightsError, match="another decoder"):
+        load_generator(path)
+
+
+def test_resuming_gives_what_an_unbroken_run_gives(scenes, tmp_path):
+    options = {"config": CONFIG, "settings": SETTINGS, "holdout": 0.0}
+    whole = train_latent_sketch(scenes, tmp_path / "whole", images=16, **options)
+    with pytest.raises(OutputError):
+        train_latent_sketch(scenes, tmp_path / "whole", images=16, **options)
+    assert sha256_file(whole)
+    again = train_latent_sketch(scenes, tmp_path / "again", images=16, **options)
+    assert sha256_file(whole) == sha256_file(again)
+    resumed = train_latent_sketch(scenes, tmp_path / "whole", images=16, resume=True, **options)
+    assert sha256_file(whole) == sha256_file(resumed)
+
+
+def test_latents_of_another_folder_are_refused(scenes, tmp_path):
+    options = {"config": CONFIG, "settings": SETTINGS, "holdout": 0.0}
+    train_latent_sketch(scenes, tmp_path / "run", images=4, **options)
+    write_image(scenes / "more.png", np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(CorpusError) as caught:
+        train_latent_sketch(scenes, tmp_path / "run", images=8, resume=True, **options)
+    assert caught.value.code == "latents.foreign"
