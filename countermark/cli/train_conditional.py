@@ -1,4 +1,4 @@
-"""``countermark train sketch2image|sketch-latent|superres|style|grow``: generators that start from an image."""
+"""``countermark train sketch2image|sketch-latent|superres|style|grow``: what starts from an image."""
 
 from __future__ import annotations
 
