@@ -38,6 +38,28 @@ def _spell(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def lines(text: str) -> str:
+    """Text of several lines as a terminal or a build's log may show it.
+
+    Everything but line ends as ``visible`` has it, and nothing that a build server would obey:
+
+    >>> lines("::error::done\\nphoto\\x1b[2J.png: ok")
+    '\\\\x3a:error::done\\nphoto\\\\x1b[2J.png: ok'
+    """
+    return inert("\n".join(visible(line, limit=20_000) for line in text.split("\n")), "\\x3a", "\\x23")
+
+
+def inert(text: str, colon: str, hash_: str) -> str:
+    """Text without the commands that build servers take from a log (``::name::`` at a line's beginning,
+    ``##[name]`` and ``##vso[name]`` anywhere), their first character spelled as given."""
+    text = _FIRST.sub(lambda found: found[1] + colon, text)
+    return _COMMAND.sub(lambda _: hash_, text)
+
+
+_FIRST = re.compile(r"^([^\S\n]*):(?=:)", re.MULTILINE)
+_COMMAND = re.compile(r"#(?=#(?:vso)?\[)")
+
+
 def markdown_text(value: object) -> str:
     """Escapes for Markdown: no mark-up, link, mention or HTML comes out of ``value``."""
     text = _MARKDOWN.sub(r"\\\1", visible(value))

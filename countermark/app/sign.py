@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from countermark.app.labelling import Label, drawn, identifier_for, packet_for
 from countermark.app.marking import ALGORITHM, Marked, check_conversion, encode_with_notes, mark
 from countermark.app.recording import Recording
-from countermark.core.errors import CountermarkError, OutputError, ProvenanceError
+from countermark.core.errors import OutputError, ProvenanceError
 from countermark.core.images import (
     DEFAULT_LIMITS,
     Limits,

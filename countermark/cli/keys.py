@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import typer
 
-from countermark.cli.output import FAIL, JSON, PASS, show_record
+from countermark.cli.output import FAIL, JSON, PASS, say, say_json, show_record
 from countermark.cli.secrets import PASSPHRASE, PASSPHRASE_FILE, passphrase_of
 from countermark.core.errors import ConfigError
 from countermark.core.files import atomic_write
@@ -83,7 +82,7 @@ def request(
         passphrase=passphrase_of(passphrase, passphrase_file),
     )
     atomic_write(out, csr)
-    typer.echo(f"Wrote {out}. Import the answer with: countermark keys import {name} --chain FILE")
+    say(f"Wrote {out}. Import the answer with: countermark keys import {name} --chain FILE")
     return PASS
 
 
@@ -129,7 +128,7 @@ def rotate(
     from countermark.provenance.identities.lifecycle import rotate_identity
 
     record = rotate_identity(name, passphrase=passphrase_of(passphrase, passphrase_file), days=days)
-    typer.echo(f"{record.name} has a new key, until {record.not_after}.")
+    say(f"{record.name} has a new key, until {record.not_after}.")
     return PASS
 
 
@@ -141,7 +140,7 @@ def expire(
     """Take an identity out of use; what it signed stays valid."""
     from countermark.provenance.identities.lifecycle import expire_identity
 
-    typer.echo(f"{expire_identity(name, reason).name} no longer signs.")
+    say(f"{expire_identity(name, reason).name} no longer signs.")
     return PASS
 
 
@@ -153,7 +152,7 @@ def revoke(
     """Revoke an identity; what it signed is no longer trusted here."""
     from countermark.provenance.identities.lifecycle import revoke_identity
 
-    typer.echo(f"{revoke_identity(name, reason).name} is revoked.")
+    say(f"{revoke_identity(name, reason).name} is revoked.")
     return PASS
 
 
@@ -168,10 +167,10 @@ def doctor(
 
     problems = examine(read_bytes(certificate))
     if as_json:
-        typer.echo(json.dumps([asdict(p) for p in problems], indent=2))
+        say_json([asdict(p) for p in problems], sort=False)
     else:
         lines = [f"{p.severity}: {p.where}: {p.sentence} ({p.code})" for p in problems]
-        typer.echo("\n".join(lines) or "Nothing is wrong with this chain.")
+        say("\n".join(lines) or "Nothing is wrong with this chain.")
     return FAIL if any(p.severity == "failure" for p in problems) else PASS
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from countermark.cli.output import JSON, PASS, show_record
-from countermark.reports.text import visible
+from countermark.cli.output import JSON, PASS, say, say_json, show_record
 
 LONGEST_LIST = 24
 
@@ -61,7 +59,7 @@ def models(
         values = [card.model_dump() for card in cards]
         if not as_json:
             values = [_shortened(value) for value in values]
-        typer.echo(json.dumps(values[0] if name else values, indent=2, ensure_ascii=False))
+        say_json(values[0] if name else values, sort=False)
         return PASS
     table = Table(box=None, pad_edge=False)
     for column in ("kind", "name", "family", "summary", "sha256"):
@@ -80,7 +78,7 @@ def stamp(
 
     for path in cards:
         where, changed = stamp_card(path)
-        typer.echo(f"{visible(where)}: {'stamped' if changed else 'as it was'}.")
+        say(f"{where}: {'stamped' if changed else 'as it was'}.")
     return PASS
 
 

@@ -16,7 +16,7 @@ import typer
 from countermark.cli.logs import tell
 from countermark.cli.progress import progress as progress
 from countermark.core.errors import ConfigError, CountermarkError
-from countermark.reports.text import visible
+from countermark.reports.text import inert, lines, visible
 
 if TYPE_CHECKING:
     from countermark.reports import Thumbnail
@@ -42,7 +42,33 @@ def show(document: dict[str, Any], *, format: str = "console", as_json: bool = F
     if chosen == "console":
         options = {"width": shutil.get_terminal_size((110, 24)).columns, "colour": sys.stdout.isatty()}
     text = render(document, chosen, **options)
-    typer.echo(text, nl=not text.endswith("\n"))
+    colon, hash_ = _SPELLED.get(chosen, ("\\x3a", "\\x23"))
+    typer.echo(inert(text, colon, hash_), nl=not text.endswith("\n"))
+
+
+#: How a colon and a hash are written in a format whose readers should still see them as such.
+_SPELLED = {
+    **dict.fromkeys(("json", "sarif", "badge"), ("\\u003a", "\\u0023")),
+    **dict.fromkeys(("html", "junit"), ("&#58;", "&#35;")),
+}
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Prints text in which names, manifests or messages may be from strangers' files."""
+    typer.echo(lines(text), err=err, nl=nl)
+
+
+def say_json(value: Any, *, sort: bool = True) -> None:
+    """Prints JSON for people and programs: no character in it is more than a character to a terminal."""
+    text = json.dumps(value, indent=2, sort_keys=sort, default=str, ensure_ascii=False)
+    shown = "".join(each if each == "\n" else _in_json(each) for each in text)
+    typer.echo(inert(shown, "\\u003a", "\\u0023"))
+
+
+def _in_json(character: str) -> str:
+    if visible(character) == character:
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else json.dumps(character)[1:-1]
 
 
 def write_all(
@@ -106,14 +132,13 @@ def read_document(path: Path) -> dict[str, Any]:
 def show_record(record: Any, *, as_json: bool, text: str) -> None:
     """Prints a plain record: its JSON, or a text for people."""
     if not as_json:
-        typer.echo(text)
+        say(text)
         return
-    value = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
-    typer.echo(json.dumps(value, indent=2, sort_keys=True, default=str, ensure_ascii=False))
+    say_json(asdict(record) if is_dataclass(record) and not isinstance(record, type) else record)
 
 
 def explain(error: CountermarkError) -> None:
     """An error on standard error: what happened, then what to do."""
-    typer.secho(f"Error: {visible(error.message)}", err=True, fg="red")
+    typer.secho(lines(f"Error: {visible(error.message)}"), err=True, fg="red")
     if error.hint:
-        typer.echo(f"  {visible(error.hint)}", err=True)
+        say(f"  {visible(error.hint)}", err=True)

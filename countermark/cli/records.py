@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from countermark.cli.output import FAIL, JSON, PASS
+from countermark.cli.output import FAIL, JSON, PASS, say, say_json
 from countermark.core.files import atomic_write
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def export(
     from countermark.provenance.repository.exchange import export as write
 
     with opened(repository) as records:
-        typer.echo(f"Wrote {write(records, out)} records to {out}.")
+        say(f"Wrote {write(records, out)} records to {out}.")
     return PASS
 
 
@@ -84,7 +83,7 @@ def import_records(
 
     with opened(repository) as records:
         added, skipped = import_(records, source, restore_deleted=restore_deleted)
-    typer.echo(f"Added {added} records, skipped {skipped}.")
+    say(f"Added {added} records, skipped {skipped}.")
     return PASS
 
 
@@ -96,7 +95,7 @@ def delete(
 ) -> int:
     """Delete a record; its id, digest, time and reason stay as a trace."""
     with opened(repository) as records:
-        typer.echo(f"Deleted {records.delete(manifest_id, reason).manifest_id}.")
+        say(f"Deleted {records.delete(manifest_id, reason).manifest_id}.")
     return PASS
 
 
@@ -135,9 +134,7 @@ def _facts(record: ManifestRecord) -> dict[str, Any]:
 
 
 def _print(value: Any, text: str, as_json: bool) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False) if as_json else _printable(text))
-
-
-def _printable(text: str) -> str:
-    """Text that may come from an import, without what a terminal would obey."""
-    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)
+    if as_json:
+        say_json(value, sort=False)
+    else:
+        say(text)

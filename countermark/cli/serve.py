@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from countermark.cli.logs import tell
-from countermark.cli.output import PASS, wrong_usage
+from countermark.cli.output import PASS, say, wrong_usage
 from countermark.core.errors import MissingExtraError
 
 
@@ -55,7 +55,7 @@ def serve(
     if list_tokens:
         for token in tokens.list_tokens():
             until = "expired" if token.expired else token.expires or "no end"
-            typer.echo(f"{token.name:20} {' '.join(token.scopes)}  ({until})")
+            say(f"{token.name:20} {' '.join(token.scopes)}  ({until})")
         return PASS
     with wrong_usage():
         settings = Settings(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from countermark.cli.output import ERROR, JSON, PASS, progress, show_record
+from countermark.cli.output import ERROR, JSON, PASS, progress, say, show_record
 from countermark.cli.records import REPOSITORY, opened
 from countermark.cli.secrets import PASSPHRASE_FILE, passphrase_of
+from countermark.cli.stopping import stoppable
+
+if TYPE_CHECKING:
+    from countermark.provenance.credentials.folders import BatchItem
 
 
 def add_to(app: typer.Typer) -> None:
@@ -132,45 +135,71 @@ def sign(
         text.append(f"  watermark {signed.payload} at {signed.psnr:.1f} dB")
     text += [f"  {note}" for note in signed.notes if note not in told]
     show_record(signed, as_json=as_json, text="\n".join(text))
-    return PASS
+    return ERROR if signed.unrecorded else PASS
 
 
 def _tell(note: str, told: list[str]) -> None:
     """Says what is lost or left out before the file is written."""
     told.append(note)
-    typer.echo(note, err=True)
-
-
-def _stopped_by_signal() -> threading.Event:
-    """Set by SIGINT and SIGTERM, so that the file under way is finished; also where a shell's
-    background job or a service manager has SIGINT ignored."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+    say(note, err=True)
 
 
 def _folder(
     source: Path, destination: Path, options: dict[str, Any], watch: bool, workers: int, as_json: bool
 ) -> int:
+    from countermark.app.recording import record_again
     from countermark.app.sign import sign as sign_one
     from countermark.core.images import iter_image_paths
     from countermark.provenance.credentials.folders import sign_folder, watch_folder
+    from countermark.provenance.repository import shared_repository
 
     def sign_file(one: Path, target: Path) -> Any:
         return sign_one(one, target, **options)
 
-    if watch:
-        for item in watch_folder(source, destination, sign=sign_file, stop=_stopped_by_signal()):
-            text = item.destination if item.error is None else f"{item.source}: {item.error.message}"
-            show_record(asdict(item), as_json=as_json, text=text)
-        return PASS
-    total = sum(1 for _ in iter_image_paths([source]))
-    with progress("Signing", total, quiet=as_json) as advance:
-        report = sign_folder(
-            source, destination, sign=sign_file, workers=workers, on_item=lambda item: advance(1)
-        )
-    lines = [f"Signed {report.signed}, already signed {report.skipped}, failed {len(report.failed)}."]
-    lines += [f"  {item.source}: {item.error.message}" for item in report.failed if item.error]
+    def mend(target: Path, facts: Mapping[str, Any]) -> bool:
+        return record_again(target, facts, repository=options["repository"])
+
+    how: dict[str, Any] = {"sign": sign_file, "mend": mend if options["record"] else None}
+    if options["record"] and options["repository"] is None:
+        shared_repository()  # one that cannot be opened is said now, not of every file
+    good = True
+    with stoppable() as stop:
+        if watch:
+            for item in watch_folder(source, destination, stop=stop.event, **how):
+                good = good and not (item.error or item.unrecorded)
+                show_record(asdict(item), as_json=as_json, text=_line(item))
+            return PASS if good else ERROR
+        total = sum(1 for _ in iter_image_paths([source]))
+        with progress("Signing", total, quiet=as_json) as advance:
+            report = sign_folder(
+                source,
+                destination,
+                workers=workers,
+                on_item=lambda item: advance(1),
+                stop=stop.event,
+                **how,
+            )
+    counts = [f"Signed {report.signed}", f"already signed {report.skipped}", f"failed {len(report.failed)}"]
+    if report.mended:
+        counts.append(f"recorded now {report.mended}")
+    if report.unrecorded:
+        counts.append(f"not recorded {len(report.unrecorded)}")
+    lines = [f"{', '.join(counts)}."]
+    lines += [f"  {_line(item)}" for item in (*report.failed, *report.unrecorded)]
+    if report.unrecorded:
+        lines.append("Sign the folder again to make the missing records.")
+    if report.stopped:
+        lines.append(f"Stopped by {stop.name} after {report.signed + report.skipped} of {total} files.")
     show_record(report, as_json=as_json, text="\n".join(lines))
-    return ERROR if report.failed and not (report.signed or report.skipped) else PASS
+    if report.stopped:
+        return stop.exit_code
+    return PASS if report.complete else ERROR
+
+
+def _line(item: BatchItem) -> str:
+    """One file of a folder in a line."""
+    if item.error is not None:
+        return f"{item.source}: {item.error.message}"
+    if item.unrecorded is not None:
+        return f"{item.destination}: not recorded: {item.unrecorded.message}"
+    return f"{item.destination}: recorded now" if item.mended else item.destination

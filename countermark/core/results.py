@@ -195,7 +195,11 @@ class Verification:
 
 @dataclass(frozen=True)
 class SignedImage:
-    """A file that was signed: where it is, and what ties it to its record."""
+    """A file that was signed: where it is, and what ties it to its record.
+
+    ``recorded`` is True when the record was made; ``unrecorded`` says why one that was asked for is
+    missing.
+    """
 
     source: str
     path: str
@@ -206,6 +210,7 @@ class SignedImage:
     psnr: float | None = None
     recorded: bool = False
     notes: tuple[str, ...] = ()
+    unrecorded: str = ""
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,12 @@ class Repository:
             ) from error
         return count
 
+    def has(self, manifest_id: str) -> bool:
+        """Whether there is a record of a manifest; nothing of it is loaded."""
+        with reading(self.engine) as connection:
+            query = select(manifests.c.id).where(manifests.c.manifest_id == manifest_id)
+            return connection.execute(query).first() is not None
+
     def by_manifest_id(self, manifest_id: str) -> ManifestRecord | None:
         """The record of a manifest, or None."""
         found = self._find(manifests.c.manifest_id == manifest_id, limit=1)
