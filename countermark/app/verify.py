@@ -12,18 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from countermark.app.recovery import notice, recover_credential, wanted
 from countermark.app.scan.gather import MAX_CHANCE_MATCH
 from countermark.core.errors import CountermarkError
 from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, read_bytes, read_image
-from countermark.core.results import ChainLink, MarkReading, Problem, Verification, VerificationState
+from countermark.core.results import MarkReading, Problem, Verification
 
 if TYPE_CHECKING:
     from countermark.provenance.identities.trust import Trust
     from countermark.provenance.repository import Repository
-    from countermark.provenance.repository.recovery import Recovered
-
-#: Findings that a recovered manifest always has: it was not made for these bytes.
-EXPECTED = frozenset({"assertion.dataHash.mismatch", "assertion.bmffHash.mismatch"})
 
 
 def verify(
@@ -59,24 +56,17 @@ def verify(
 
     data = read_bytes(path, limits)
     result = verify_image(path, data=data, trust=trust, digest=digest, limits=limits)
-    broken = result.state in (VerificationState.ABSENT, VerificationState.INVALID)
-    if not (recover and broken):
+    if not (recover and wanted(result)):
         return result
     try:
         image = read_image(data, limits, name=str(path))
     except CountermarkError as error:
-        return replace(result, problems=(*result.problems, _notice("recovery.unreadable", str(error))))
+        return replace(result, problems=(*result.problems, notice("recovery.unreadable", str(error))))
     reading, notes = read_mark(image.pixels)
-    if reading is not None:
-        result = replace(result, mark=reading)
-    found = _find(image.pixels, reading, repository, notes)
-    result = replace(result, problems=(*result.problems, *notes))
-    if found is None:
-        return result
-    if result.state is VerificationState.INVALID:
-        note = _notice("recovery.found", f"{found.sentence} {found.meaning}")
-        return replace(result, problems=(*result.problems, note))
-    return _recovered(result, found, image.data, trust, limits)
+    result = replace(result, mark=reading, problems=(*result.problems, *notes))
+    return recover_credential(
+        result, image.pixels, image.data, repository=repository, trust=trust, limits=limits
+    )
 
 
 def read_mark(pixels: Pixels) -> tuple[MarkReading | None, list[Problem]]:
@@ -86,70 +76,7 @@ def read_mark(pixels: Pixels) -> tuple[MarkReading | None, list[Problem]]:
     try:
         reading = watermark.read(pixels)
     except CountermarkError as error:
-        return None, [_notice("mark.unreadable", str(error))]
+        return None, [notice("mark.unreadable", str(error))]
     believed = reading.payload is not None and reading.p_value <= MAX_CHANCE_MATCH
     payload = reading.payload.hex() if believed and reading.payload is not None else None
     return MarkReading(payload, float(reading.p_value), str(reading.scheme)), []
-
-
-def _find(
-    pixels: Pixels, reading: MarkReading | None, repository: Repository | None, notes: list[Problem]
-) -> Recovered | None:
-    from countermark.provenance.repository.glance import own_repository_is_empty
-
-    if repository is None and own_repository_is_empty():
-        return None
-    from countermark.provenance.repository import shared_repository
-    from countermark.provenance.repository.recovery import Known, recover
-
-    mark = None
-    if reading is not None and reading.payload is not None:
-        mark = Known(bytes.fromhex(reading.payload), reading.p_value)
-    try:
-        place = shared_repository() if repository is None else repository
-        return recover(pixels, place, reading=mark, problems=notes)
-    except CountermarkError as error:
-        notes.append(_notice("recovery.failed", str(error)))
-        return None
-
-
-def _recovered(
-    result: Verification,
-    found: Recovered,
-    data: bytes,
-    trust: Trust | Sequence[Trust] | None,
-    limits: Limits,
-) -> Verification:
-    """The stored manifest takes the place of the missing one, its own findings included."""
-    from countermark.provenance.credentials.verification import verify_image
-
-    problems = [_notice("recovery.found", found.meaning), *result.problems]
-    stored = None
-    try:
-        stored = verify_image(data, trust=trust, manifest=found.record.store, limits=limits)
-    except CountermarkError as error:
-        problems.append(Problem("recovery.manifest", f"The stored manifest cannot be read: {error}"))
-    if stored is not None:
-        problems += [p for p in stored.problems if p.code not in EXPECTED]
-    return replace(
-        result,
-        state=VerificationState.RECOVERED,
-        problems=tuple(problems),
-        chain=tuple(_unbound(link) for link in stored.chain) if stored else (),
-        manifest=stored.manifest if stored else None,
-        digital_source_type=found.record.digital_source_type
-        or (stored.digital_source_type if stored else None),
-        summary=found.sentence,
-    )
-
-
-def _unbound(link: ChainLink) -> ChainLink:
-    """A link that fails only because it was not made for these bytes is ``recovered``."""
-    kept = tuple(p for p in link.problems if p.code not in EXPECTED)
-    if link.state != "invalid" or any(p.severity == "failure" for p in kept):
-        return replace(link, problems=kept)
-    return replace(link, state=VerificationState.RECOVERED.value, problems=kept)
-
-
-def _notice(code: str, sentence: str) -> Problem:
-    return Problem(code, sentence, "notice")

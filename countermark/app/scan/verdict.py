@@ -1,8 +1,8 @@
 """Fusion: from evidence to one verdict, by rules that can be read in one go.
 
 1. What is declared beats what is estimated: a certain or strong declaration of synthetic origin
-   (credential, mark, standard metadata) gives ``declared-synthetic``, even beside a credential that
-   declares a capture: the contradiction is listed.
+   (credential, mark, a record found again, standard metadata) gives ``declared-synthetic``, even beside
+   a credential that declares a capture: the contradiction is listed.
 2. A trusted credential that declares a capture gives ``declared-captured``.
 3. Otherwise the calibrated score decides: at or above ``likely`` it is ``likely-synthetic``, between
    ``unsure`` and ``likely`` it is ``unsure``, below it is ``no-evidence``. Never "real".
@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from countermark.core.results import Evidence, Strength, Verdict
 
-DECLARING = ("credential", "mark", "metadata")
+DECLARING = ("credential", "mark", "recovery", "metadata")
 
 
 def declared(evidence: Sequence[Evidence]) -> Verdict | None:
@@ -83,7 +83,7 @@ def ordered(evidence: Sequence[Evidence], verdict: Verdict | None) -> tuple[Evid
 
 
 _RANKS = {Strength.CERTAIN: 0, Strength.STRONG: 1, Strength.WEAK: 2}
-_KINDS = ("credential", "metadata", "detector", "stress", "mark", "file")
+_KINDS = ("credential", "recovery", "metadata", "detector", "stress", "mark", "file")
 
 
 def _place(one: Evidence) -> int:
