@@ -37,6 +37,12 @@ class ImageError(CountermarkError):
     default_code = "image.unreadable"
 
 
+class ClipError(ImageError):
+    """A clip could not be read, or may not be: see ``code``."""
+
+    default_code = "clip.unreadable"
+
+
 class OutputError(CountermarkError):
     """An output could not be written, or would overwrite something."""
 

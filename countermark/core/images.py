@@ -25,7 +25,8 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from countermark.core.decoding import Pixels, orientation_of, reduce_early, to_rgb, turned
+from countermark.core.decoding import Pixels as Pixels
+from countermark.core.decoding import orientation_of, reduce_early, to_rgb, turned
 from countermark.core.errors import ImageError, OutputError
 from countermark.core.exif import blobs, modest
 from countermark.core.files import atomic_write, is_temporary, sha256_bytes
@@ -223,9 +224,13 @@ def format_for(path: Path | str) -> str:
 
 
 def iter_image_paths(
-    sources: Iterable[Path | str], *, recursive: bool = True, follow_symlinks: bool = False
+    sources: Iterable[Path | str],
+    *,
+    recursive: bool = True,
+    follow_symlinks: bool = False,
+    extensions: frozenset[str] = EXTENSIONS,
 ) -> Iterator[Path]:
-    """Yields files in a stable order: named files as they are, folders by image extension.
+    """Yields files in a stable order: named files as they are, folders by ``extensions`` (of images).
 
     A named path that does not exist is yielded too, and so is a folder that cannot be read, so that
     the gate can report it. Files that are half written (``core.files``) are no pictures yet.

@@ -44,7 +44,8 @@ class Evidence:
     """One reason for a verdict.
 
     Attributes:
-        kind: ``credential``, ``mark``, ``metadata``, ``detector``, ``stress`` or ``file``.
+        kind: ``credential``, ``recovery``, ``mark``, ``metadata``, ``detector``, ``stress``, ``region``,
+            ``face`` or ``file``.
         points_to: ``synthetic``, ``captured`` or ``neither``.
         strength: How far it carries.
         sentence: For people.
@@ -69,7 +70,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """One scanned file. ``score`` is the calibrated P(synthetic) in [0, 1] or None."""
+    """One scanned file. ``score`` is the calibrated P(synthetic) in [0, 1] or None.
+
+    ``clip`` is there for clips and animated pictures; ``score`` is then what the clip's rule makes of its
+    frames' scores.
+    """
 
     path: str
     sha256: str | None
@@ -82,6 +87,54 @@ class ScanResult:
     format: str | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
     detector: dict[str, str] = field(default_factory=dict)
+    clip: Clip | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One frame of a clip that was looked at.
+
+    Attributes:
+        time: Seconds from the clip's first frame.
+        score: Calibrated P(synthetic) in [0, 1] of this frame alone, or None.
+        scene: Whether it was taken because the scene changed.
+        mark: Whether a watermark was read in this frame by itself.
+        faces: Faces in it: ``box`` (x, y, width, height in pixels), ``score`` of the finder, ``track``.
+    """
+
+    time: float
+    score: float | None
+    scene: bool = False
+    mark: bool = False
+    faces: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a scan says of a clip or an animated picture besides its verdict.
+
+    Attributes:
+        seconds: Length.
+        container, codec: As ``countermark.core.video`` names them.
+        rate: Frames a second, or None.
+        timeline: Every frame that was looked at, in order.
+        strongest: Times of the frames with the highest scores, the highest first; reports show them.
+        parts: Stretches that a verdict or a note speaks of: ``start``, ``end`` (seconds) and ``what``.
+        faces: Faces through time: ``track``, ``start``, ``end``, ``frames``.
+        rule: In words, how the verdict follows from the frames.
+        stopped: Why decoding ended early, or empty.
+    """
+
+    seconds: float
+    container: str
+    codec: str
+    rate: float | None
+    timeline: tuple[Moment, ...]
+    strongest: tuple[float, ...] = ()
+    parts: tuple[dict[str, Any], ...] = ()
+    faces: tuple[dict[str, Any], ...] = ()
+    rule: str = ""
+    stopped: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from countermark.core.errors import ProvenanceError
 from countermark.core.images import sniff_format
+from countermark.core.video.containers import CONTAINERS, HEAD, sniff_clip
 
 if TYPE_CHECKING:
     import c2pa
@@ -134,13 +135,22 @@ def mime_of(data: bytes) -> str | None:
     return "image/svg+xml" if _SVG.match(data[:_SVG_HEAD]) else None
 
 
-def require_mime(data: bytes, name: str) -> str:
-    """The media type of ``data``.
+def require_mime(data: bytes, name: str, *, embed: bool = True) -> str:
+    """The media type of ``data``; without ``embed`` also of clips that can only have one beside them.
 
     Raises:
         ProvenanceError: ``credential.format`` when no credential can be put into such a file.
     """
     mime = mime_of(data)
+    container = sniff_clip(data[:HEAD])
+    if mime is None and container is not None and not embed:
+        return CONTAINERS[container].mime
+    if mime is None and container is not None:
+        raise ProvenanceError(
+            f"{name} is {container.upper()}, which has no place for Content Credentials.",
+            code="credential.format",
+            hint="Give the destination the extension .mp4, or write a sidecar.",
+        )
     if mime is None:
         raise ProvenanceError(
             f"{name} has a format that cannot carry Content Credentials.",

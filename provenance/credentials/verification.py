@@ -18,7 +18,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from countermark.core.errors import ImageError, ProvenanceError
 from countermark.core.files import sha256_bytes
@@ -84,28 +84,51 @@ def verify_image(
     if mime is None and manifest is None:
         return _absent_or_unknown(data, blank)
     if manifest is None and mime in _PICTURES and not has_credential(data) and _REMOTE not in data:
-        return _finish(blank)  # nothing there that the library would have to look at
+        return finish(blank)  # nothing there that the library would have to look at
     reason, parts = bounded_parts(data)
     if reason is None and manifest is not None:
         reason, parts = bounded_parts(manifest)
+    return judge_stores(blank, data, mime, manifest, parts, reason, trusted)
+
+
+def judge_stores(
+    blank: Verification,
+    source: bytes | IO[bytes],
+    mime: str | None,
+    manifest: bytes | None,
+    parts: Sequence[bytes],
+    reason: str | None,
+    trusted: TrustList | None,
+) -> Verification:
+    """What the manifest stores of a file are worth.
+
+    Args:
+        blank: What is known already.
+        source: The file's bytes, or the file itself, open, where it may be too long to be held.
+        mime: Its media type.
+        manifest: A manifest store that belongs to it, instead of the one inside.
+        parts, reason: What ``bounded_parts`` gives for the store.
+        trusted: Who is trusted; None for the development authority and the configured lists.
+    """
     if reason == codes.COMPRESSED:
-        return _finish(replace(blank, problems=(Problem(reason, codes.sentence(reason), "notice"),)))
+        return finish(replace(blank, problems=(Problem(reason, codes.sentence(reason), "notice"),)))
     if reason is not None:
         problem = Problem(reason, codes.sentence(reason))
-        return _finish(replace(blank, state=VerificationState.INVALID, problems=(problem,)))
+        return finish(replace(blank, state=VerificationState.INVALID, problems=(problem,)))
     if trusted is None:
         trusted = resolve_trust(None)
     try:
-        store = read_store(data, mime or "application/octet-stream", trusted, manifest, parts)
+        store = read_store(source, mime or "application/octet-stream", trusted, manifest, parts)
     except ProvenanceError as error:
-        return _unread(blank, data, manifest, error)
+        held = source if isinstance(source, bytes) else b"".join(parts)
+        return _unread(blank, held, manifest, error)
     if store is None:
-        return _finish(blank)
-    return _finish(_judge(blank, store, parts, trusted))
+        return finish(blank)
+    return finish(_judge(blank, store, parts, trusted))
 
 
 def read_store(
-    data: bytes,
+    data: bytes | IO[bytes],
     mime: str,
     trust: TrustList,
     manifest: bytes | None = None,
@@ -121,16 +144,17 @@ def read_store(
     """
     import c2pa
 
+    stream = io.BytesIO(data) if isinstance(data, bytes) else data
     if parts is None:
-        parts = bounded_parts(manifest or data)[1]
-    anchors = relevant(trust.anchors_pem, parts) + relevant(trust.timestamps_pem, parts)
+        parts = bounded_parts(manifest or stream.read())[1]
+    anchors = relevant(parts, trust.anchors_pem, trust.timestamps_pem)
     vouched = any(b"cawg.identity" in part for part in parts)
-    identities = relevant(trust.identity_anchors, parts) if vouched else ""
+    identities = relevant(parts, trust.identity_anchors) if vouched else ""
     settings = context(anchors, trust.eku_text, identities=identities)
     try:
-        with c2pa.Reader(mime, io.BytesIO(data), manifest_data=manifest, context=settings) as reader:
+        with c2pa.Reader(mime, stream, manifest_data=manifest, context=settings) as reader:
             store = json.loads(reader.json())
-            if mime == "image/tiff" and codes.EXCLUSIONS in reader.json():
+            if isinstance(data, bytes) and mime == "image/tiff" and codes.EXCLUSIONS in reader.json():
                 settle_tiff(store, json.loads(reader.crjson()), data)
     except c2pa.C2paError.ManifestNotFound:
         return None
@@ -180,7 +204,8 @@ def _judge(
     )
 
 
-def _finish(result: Verification) -> Verification:
+def finish(result: Verification) -> Verification:
+    """With the one sentence for people."""
     summary = _SUMMARIES[result.state]
     reason = next((each for each in result.problems if each.severity == "failure"), None)
     if reason is not None and result.state is VerificationState.INVALID and codes.only_signer(reason.code):
@@ -201,13 +226,13 @@ def _unread(blank: Verification, data: bytes, manifest: bytes | None, error: Pro
     explanation = error.message
     if error.code == codes.REMOTE:
         problem = Problem(codes.REMOTE, codes.sentence(codes.REMOTE), "notice")
-        return _finish(replace(blank, problems=(problem,)))
+        return finish(replace(blank, problems=(problem,)))
     if manifest is not None or has_credential(data) or next(stores(data), None) is not None:
         sentence = f"{codes.sentence(codes.UNREADABLE)[:-1]} ({_short(explanation)})."
         problem = Problem(codes.UNREADABLE, sentence)
-        return _finish(replace(blank, state=VerificationState.INVALID, problems=(problem,)))
+        return finish(replace(blank, state=VerificationState.INVALID, problems=(problem,)))
     problem = Problem("image.damaged", f"The file is damaged ({_short(explanation)}).", "notice")
-    return _finish(replace(blank, problems=(problem,)))
+    return finish(replace(blank, problems=(problem,)))
 
 
 def _absent_or_unknown(data: bytes, blank: Verification) -> Verification:
@@ -221,7 +246,7 @@ def _absent_or_unknown(data: bytes, blank: Verification) -> Verification:
         return _unread(
             blank, data, None, ProvenanceError("the file's format is not known", code=codes.UNREADABLE)
         )
-    return _finish(blank)
+    return finish(blank)
 
 
 def _sidecar(path: str, data: bytes, limits: Limits) -> bytes | None:

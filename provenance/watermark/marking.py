@@ -95,12 +95,12 @@ def embed(
     fallback: tuple[int, np.ndarray] | None = None
     failed: frozenset[str] = frozenset()
     used, cap = 0.0, 0.0
-    colour = _colour(image)
+    colour = colour_of(image)
     plane = grey.astype(np.float32)
     parts = views.analyse(plane)
     nominal = views.nominal(plane, parts)
     for number, (step, limits) in enumerate(levels):
-        errors = (_luma_error(limits[0], colour), _luma_error(limits[1], colour))
+        errors = (luma_error(limits[0], colour), luma_error(limits[1], colour))
         tone = bool(checks.TONE & failed)
         # A picture that needed more than the first gentle step gives gains nothing by it; the last step
         # is for those whose mark was moved out of white and black in vain.
@@ -165,7 +165,8 @@ def apply_mark(image: np.ndarray, plane: np.ndarray, colour: np.ndarray) -> np.n
     return marked
 
 
-def _colour(image: np.ndarray) -> np.ndarray:
+def colour_of(image: np.ndarray) -> np.ndarray:
+    """The mark's colour in a picture (float32, 3, of unit luma): grey in a grey one."""
     some = image[::16, ::16]
     grey = bool(np.ptp(some, axis=2).max() == 0) and not np.ptp(image, axis=2).any()
     colour = np.ones(3, np.float32) if grey else COLOUR
@@ -173,5 +174,6 @@ def _colour(image: np.ndarray) -> np.ndarray:
     return result
 
 
-def _luma_error(psnr: float, colour: np.ndarray) -> float:
+def luma_error(psnr: float, colour: np.ndarray) -> float:
+    """Mean squared error of luma at which a mark of this colour has ``psnr`` (dB over RGB)."""
     return float(255.0**2 / 10 ** (psnr / 10) / np.mean(colour**2))

@@ -116,15 +116,15 @@ def fast_attempts(frame: np.ndarray, layout: Layout) -> Iterator[tuple[np.ndarra
     raw = spectrum.transform(spectrum.fold(perception.normalise(frame)))
     yield np.eye(2), attempt_spectrum(raw, layout)
     white = spectrum.whiten(raw)
-    peaks = [(spectrum.pilot_peak(_oriented(white, turn), layout)[2], i) for i, turn in enumerate(_TURNS)]
+    peaks = [(spectrum.pilot_peak(oriented(white, turn), layout)[2], i) for i, turn in enumerate(TURNS)]
     peak, index = max(peaks)
     if peak >= LEAST_PEAK:
-        turn = _TURNS[index]
+        turn = TURNS[index]
         yield turn, attempt(_oriented_plane(frame, turn), layout)
 
 
 #: Quarter turns and mirror images, without the identity.
-_TURNS = [
+TURNS = [
     np.array([[a, b], [c, d]], float)
     for a, b, c, d in (
         *((-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1)),
@@ -133,7 +133,7 @@ _TURNS = [
 ]
 
 
-def _oriented(white: np.ndarray, turn: np.ndarray) -> np.ndarray:
+def oriented(white: np.ndarray, turn: np.ndarray) -> np.ndarray:
     """The spectrum of the turned tile: its value at ``turn @ k`` is the one at ``k``."""
     turned = white.T if turn[0, 0] == 0 else white
     if turn[0].sum() < 0:

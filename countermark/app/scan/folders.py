@@ -1,6 +1,6 @@
-"""What a folder holds: pictures that are scanned, and everything else, counted under a reason.
+"""What a folder holds: pictures and clips that are scanned, and everything else, counted under a reason.
 
-A picture is told by its extension or, where that says nothing, by its first bytes. Nothing is passed over
+Either is told by its extension or, where that says nothing, by its first bytes. Nothing is passed over
 in silence: a scan says how many files it did not look at, and why.
 """
 
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from countermark.core.images import EXTENSIONS, sniff_format
+from countermark.core.video.containers import EXTENSIONS as CLIPS
+from countermark.core.video.containers import sniff_clip
 
 _HEAD = 64
 #: Kinds of files that a scan does not look at, by extension; the reason that is counted.
 KINDS: Mapping[str, frozenset[str]] = {
-    "videos": frozenset(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp".split()),
+    "videos of other kinds": frozenset(".avi .mpg .mpeg .wmv .flv .m2ts .ogv".split()),
     "documents": frozenset(".pdf .doc .docx .odt .ppt .pptx .odp .xls .xlsx .epub".split()),
     "archives": frozenset(".zip .tar .gz .tgz .bz2 .xz .7z .rar .zst".split()),
     "raw photographs": frozenset(
@@ -34,17 +36,22 @@ def walk(folder: Path | str) -> tuple[list[Path], Counter[str]]:
     """
     files: list[Path] = []
     left_out: Counter[str] = Counter()
+    for path, reason in walked(folder):
+        if reason:
+            left_out[reason] += 1
+        else:
+            files.append(path)
+    return files, left_out
+
+
+def walked(folder: Path | str) -> Iterator[tuple[Path, str]]:
+    """Every file of a folder in a stable order, and why it is left out; empty for a picture."""
     for place, subfolders, names in os.walk(folder):
         subfolders.sort()
         hidden = any(part.startswith(".") for part in Path(place).relative_to(folder).parts)
         for name in sorted(names):
             path = Path(place, name)
-            reason = _reason(path, hidden)
-            if reason:
-                left_out[reason] += 1
-            else:
-                files.append(path)
-    return files, left_out
+            yield path, _reason(path, hidden)
 
 
 def described(left_out: Mapping[str, int]) -> str:
@@ -60,7 +67,7 @@ def _reason(path: Path, hidden: bool) -> str:
     suffix = path.suffix.lower()
     if path.is_symlink():
         return LINKS
-    if suffix in EXTENSIONS:
+    if suffix in EXTENSIONS or suffix in CLIPS:
         return ""
     for reason, suffixes in KINDS.items():
         if suffix in suffixes:
@@ -70,7 +77,8 @@ def _reason(path: Path, hidden: bool) -> str:
     try:
         if path.is_file():
             with open(path, "rb") as stream:
-                return "" if sniff_format(stream.read(_HEAD)) else OTHER
+                head = stream.read(_HEAD)
+            return "" if sniff_format(head) or sniff_clip(head) else OTHER
     except OSError:
         return ""  # whoever reads it will say what is wrong
     return OTHER

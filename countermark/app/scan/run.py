@@ -15,19 +15,24 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from countermark.app.clips.door import ClipDoor, Moving
+from countermark.app.clips.scan import DEFAULT_SETTINGS, ClipSettings
 from countermark.app.rooms import Detector
 from countermark.app.scan.gather import MARK_SECONDS, Gathered, gather
+from countermark.app.scan.recovering import with_recovery
 from countermark.app.scan.verdict import declared, estimated, ordered, score_evidence, under_stress
 from countermark.core.errors import CountermarkError, ImageError
-from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, iter_image_paths
+from countermark.core.images import DEFAULT_LIMITS, EXTENSIONS, Limits, Pixels, iter_image_paths
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.results import Evidence, Failure, ScanResult, Strength, Verdict
 from countermark.core.seeds import rng
+from countermark.core.video.containers import EXTENSIONS as CLIP_EXTENSIONS
 
 LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from countermark.detectors.scoring.thresholds import Thresholds
+    from countermark.provenance.repository import Repository
 
 #: Images with a shorter side than this are not scored: there is not enough to look at.
 MIN_SIDE = 32
@@ -48,6 +53,9 @@ def scan(
     mark_seconds: float = MARK_SECONDS,
     second: str | Detector | None = None,
     workers: int = 2,
+    clips: ClipSettings = DEFAULT_SETTINGS,
+    recover: bool = True,
+    repository: Repository | None = None,
 ) -> list[ScanResult]:
     """Scans files and folders, in order; see ``scan_stream`` for the arguments."""
     sources = [path_or_paths] if isinstance(path_or_paths, Path | str) else path_or_paths
@@ -62,6 +70,9 @@ def scan(
             mark_seconds=mark_seconds,
             second=second,
             workers=workers,
+            clips=clips,
+            recover=recover,
+            repository=repository,
         )
     )
 
@@ -78,11 +89,14 @@ def scan_stream(
     second: str | Detector | None = None,
     workers: int = 2,
     watch: Watcher | None = None,
+    clips: ClipSettings = DEFAULT_SETTINGS,
+    recover: bool = True,
+    repository: Repository | None = None,
 ) -> Iterator[ScanResult]:
     """Yields one result a file, in order, holding only a few images in memory.
 
     Args:
-        sources: Files and folders (walked, by image extension).
+        sources: Files and folders (walked, by extension of images and clips).
         max_fpr: Share of photographs that may be called ``likely-synthetic``, as measured on the
             detector's calibration photographs; in (0, 0.5].
         stress: Score every image again as JPEG q96, at 320 px q90 and as JPEG q75, and say
@@ -93,7 +107,13 @@ def scan_stream(
         mark_seconds: Seconds an image that the search for changed geometries may take; 0 skips it.
         second: Another detector, such as ``one-class``: listed as weak evidence, never decides.
         workers: Threads that read, decode and check credentials.
-        watch: Called with every result and its pixels (None if unreadable), for thumbnails.
+        watch: Called with every result and its pixels (None if unreadable), for thumbnails; of a clip,
+            those of the frame with the highest score.
+        clips: How clips and animated pictures are scanned; ``marks``, ``mark_seconds``, ``stress`` and
+            ``second`` hold for them too.
+
+        recover: Look up pictures without a credential in the records of what was signed.
+        repository: Where to look; None for the user's own.
 
     A file that cannot be read becomes a result with ``error``; the others are still scanned.
     """
@@ -106,9 +126,18 @@ def scan_stream(
     LOG.info("Detector %s: likely from %.3f, unsure from %.3f", model.name, bounds.likely, bounds.unsure)
     other: Detector | None = load_detector(second) if isinstance(second, str) else second
 
-    def read(path: Path) -> Gathered | ScanResult:
+    told = replace(clips, marks=marks, mark_seconds=mark_seconds, stress=stress, second=other)
+    door = ClipDoor(model, bounds, told, max_fpr=max_fpr)
+
+    def read(path: Path) -> Gathered | ScanResult | Moving:
         try:
-            return gather(str(path), limits=limits, marks=marks, mark_seconds=mark_seconds)
+            clip = door.waiting(path)
+            if clip is not None:
+                return clip
+            gathered = gather(str(path), limits=limits, marks=marks, mark_seconds=mark_seconds)
+            if recover:
+                gathered = with_recovery(gathered, repository, limits=limits)
+            return door.animated(gathered) or gathered
         except CountermarkError as error:
             return failed(str(path), error)
         except (MemoryError, OSError, ValueError, RuntimeError) as error:
@@ -116,17 +145,25 @@ def scan_stream(
             reason = f"{path} could not be examined ({type(error).__name__})."
             return failed(str(path), ImageError(reason, code="image.unreadable"))
 
-    files = iter_image_paths(sources)
+    files = iter_image_paths(sources, extensions=EXTENSIONS | CLIP_EXTENSIONS)
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         upcoming = pool.map(read, islice(files, CHUNK))
         while chunk := list(upcoming):
             upcoming = pool.map(read, islice(files, CHUNK))  # decoded while this chunk is scored
-            results = _judge(chunk, model, bounds, stress)
+            still = [item for item in chunk if not isinstance(item, Moving)]
+            results = _judge(still, model, bounds, stress)
             if other is not None:
-                results = _ask_second(chunk, results, other, max_fpr)
-            for item, result in zip(chunk, results, strict=True):
+                results = _ask_second(still, results, other, max_fpr)
+            judged = iter(results)
+            for item in chunk:
+                if isinstance(item, Moving):
+                    result, pixels = door.scan(item)
+                    result = replace(result, detector=named(model)) if result.detector else result
+                else:
+                    result = next(judged)
+                    pixels = item.image.pixels if isinstance(item, Gathered) else None
                 if watch is not None:
-                    watch(result, item.image.pixels if isinstance(item, Gathered) else None)
+                    watch(result, pixels)
                 LOG.debug("%s: %s", result.path, result.verdict or (result.error and result.error.code))
                 yield result
 

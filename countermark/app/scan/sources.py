@@ -23,6 +23,8 @@ from typing import IO
 from countermark.app.scan.folders import described, walk
 from countermark.core.errors import ConfigError
 from countermark.core.images import EXTENSIONS, sniff_format
+from countermark.core.video.containers import EXTENSIONS as CLIPS
+from countermark.core.video.containers import sniff_clip
 
 MAX_LIST_BYTES = 256 * 1024 * 1024
 STANDARD_INPUT = "-"
@@ -132,10 +134,11 @@ def expand(sources: Iterable[str]) -> list[str]:
 
 def _is_another_file(name: str) -> bool:
     """Whether a name is of a file that is no image, by extension and first bytes."""
-    if Path(name).suffix.lower() in EXTENSIONS:
+    if Path(name).suffix.lower() in EXTENSIONS | CLIPS:
         return False
     try:
         with open(name, "rb") as stream:
-            return sniff_format(stream.read(_HEAD)) is None
+            head = stream.read(_HEAD)
+        return sniff_format(head) is None and sniff_clip(head) is None
     except OSError:
         return False  # missing, or a folder: whoever reads it will say so
