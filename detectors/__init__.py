@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from countermark.detectors.recalibration import recalibrate, with_thresholds
     from countermark.detectors.scoring.thresholds import Thresholds
     from countermark.detectors.training import train_detector
+    from countermark.detectors.unlabelled import fit_unlabelled
 
 _HOMES = {
     "DETECTORS": "base",
@@ -28,6 +29,7 @@ _HOMES = {
     "FitSettings": "base",
     "Thresholds": "scoring.thresholds",
     "evaluate_detector": "measuring.evaluation",
+    "fit_unlabelled": "unlabelled",
     "list_detectors": "library",
     "load_detector": "library",
     "recalibrate": "recalibration",
@@ -41,6 +43,7 @@ __all__ = [
     "FitSettings",
     "Thresholds",
     "evaluate_detector",
+    "fit_unlabelled",
     "list_detectors",
     "load_detector",
     "recalibrate",

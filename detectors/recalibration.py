@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +27,7 @@ from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.seeds import rng
 from countermark.detectors.base import Detector
 from countermark.detectors.scoring.thresholds import Thresholds, ThresholdTable
+from countermark.detectors.unlabelled import OFFSET_SCHEMA, Moved, OffsetFile
 
 SCHEMA = "countermark-thresholds/1"
 MAX_FILE_BYTES = 4 * 1024**2
@@ -119,6 +120,14 @@ class Recalibrated(Detector):
     max_fpr: float
     photographs: int
 
+    @classmethod
+    def by(cls, detector: Detector, file: ThresholdFile) -> Self:
+        """The detector with the thresholds of a file."""
+        table = ThresholdTable.from_config(file.thresholds)
+        found = cls(detector.network, detector.card, detector.calibrator, table)
+        found.max_fpr, found.photographs = file.max_fpr, file.photographs
+        return found
+
     def thresholds(self, max_fpr: float | None = None) -> Thresholds:
         """Thresholds for a false-positive rate, by default for that of the file.
 
@@ -139,24 +148,30 @@ def _refuse_unshown(max_fpr: float, photographs: int) -> None:
         )
 
 
-def with_thresholds(detector: Detector, path: Path | str) -> Recalibrated:
-    """The same detector with the thresholds of a file that ``recalibrate`` wrote.
+def with_thresholds(detector: Detector, path: Path | str) -> Recalibrated | Moved:
+    """The same detector with what a file of ``recalibrate`` or ``fit_unlabelled`` says.
 
     Raises:
         ConfigError: not such a file, or written for other weights.
     """
     text = read_text(path, what="threshold file", max_bytes=MAX_FILE_BYTES)
     try:
-        record = validated(ThresholdFile, json.loads(text), str(path))
+        record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not a threshold file: it is not JSON.", code="config.value") from error
-    if record.detector_sha256 != detector.card.sha256:
+    if isinstance(record, dict) and record.get("schema") == OFFSET_SCHEMA:
+        offset = validated(OffsetFile, record, str(path))
+        _refuse_other_weights(detector, offset.detector_sha256, path)
+        return Moved.by(detector, offset)
+    own = validated(ThresholdFile, record, str(path))
+    _refuse_other_weights(detector, own.detector_sha256, path)
+    return Recalibrated.by(detector, own)
+
+
+def _refuse_other_weights(detector: Detector, sha256: str, path: Path | str) -> None:
+    if sha256 != detector.card.sha256:
         raise ConfigError(
             f"{path} was made for other weights than those of {detector.name}.",
             code="calibration.other-weights",
             hint="Run the calibration again with this detector.",
         )
-    table = ThresholdTable.from_config(record.thresholds)
-    found = Recalibrated(detector.network, detector.card, detector.calibrator, table)
-    found.max_fpr, found.photographs = record.max_fpr, record.photographs
-    return found

@@ -50,6 +50,15 @@ class Calibrator:
             p = np.interp(x, self.knots, self.values)
         return np.clip(p, FLOOR, 1 - FLOOR)
 
+    def shifted(self, offset: float) -> Calibrator:
+        """The calibrator whose calibrated logits are larger by ``offset``, inside of the floors."""
+        if self.kind == "isotonic":
+            moved = _sigmoid(logit(np.asarray(self.values)) + offset)
+            values = tuple(np.clip(moved, FLOOR, 1 - FLOOR).tolist())
+        else:
+            values = (*self.values[:-1], self.values[-1] + offset)
+        return Calibrator(self.kind, values, self.knots)
+
     def to_config(self) -> dict[str, Any]:
         return {"kind": self.kind, "values": list(self.values), "knots": list(self.knots)}
 
@@ -126,6 +135,12 @@ def balanced_weights(labels: np.ndarray, groups: Sequence[str] | np.ndarray) -> 
 def _beta_features(x: np.ndarray) -> np.ndarray:
     """ln p and -ln(1 - p) of the sigmoid's p, stable for large logits: [N, 2], both increasing."""
     return np.stack([-np.logaddexp(0, -x), np.logaddexp(0, x)], axis=-1)
+
+
+def logit(p: np.ndarray) -> np.ndarray:
+    """ln(p / (1 - p)), float64, of probabilities clipped to the calibrators' floors."""
+    p = np.clip(np.asarray(p, np.float64), FLOOR, 1 - FLOOR)
+    return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

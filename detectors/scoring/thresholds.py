@@ -91,7 +91,7 @@ class ThresholdTable:
         """
         if not 0 < max_fpr <= 0.5:
             raise ConfigError(f"max_fpr is {max_fpr}, not in (0, 0.5].", hint="0.01 is the default.")
-        scores, weights = np.asarray(self.scores), self._weights()
+        scores, weights = np.asarray(self.scores), self.weights()
         likely = _weighted_threshold(scores, weights, max_fpr)
         for inside in self._kinds().values():
             own = weights[inside] / weights[inside].sum()
@@ -118,7 +118,7 @@ class ThresholdTable:
             found[kind] = rate(int(flagged[inside].sum()), int(inside.sum()))
         return found
 
-    def _weights(self) -> np.ndarray:
+    def weights(self) -> np.ndarray:
         """Float64 [N] that sum to one, every source counting alike."""
         names, inverse, counts = np.unique(
             np.asarray(self.sources, dtype=str), return_inverse=True, return_counts=True

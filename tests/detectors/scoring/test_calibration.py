@@ -9,7 +9,13 @@ from sklearn.linear_model import LogisticRegression
 from countermark.core.errors import ConfigError, TrainingError
 from countermark.core.seeds import rng
 from countermark.core.stats import expected_calibration_error
-from countermark.detectors.scoring.calibration import KINDS, Calibrator, balanced_weights, fit_calibrator
+from countermark.detectors.scoring.calibration import (
+    KINDS,
+    Calibrator,
+    balanced_weights,
+    fit_calibrator,
+    logit,
+)
 from countermark.detectors.scoring.thresholds import WORKING_POINTS, ThresholdTable
 
 
@@ -152,3 +158,15 @@ def test_tables_survive_json_and_arrays_and_refuse_nonsense() -> None:
     for rate in (0, -1, 0.6, float("nan")):
         with pytest.raises(ConfigError):
             table.thresholds(rate)
+
+
+@pytest.mark.parametrize("kind", ["platt", "beta", "isotonic"])
+def test_a_shifted_calibrator_moves_every_logit_alike(kind: str) -> None:
+    logits = np.linspace(-3, 3, 200)
+    labels = (rng(0, kind).random(200) < 1 / (1 + np.exp(-logits))).astype(int)
+    calibrator = fit_calibrator(kind, logits, labels)
+    inner = calibrator(logits)
+    inside = (inner > 0.02) & (inner < 0.9)
+    moved = logit(calibrator.shifted(0.7)(logits)) - logit(inner)
+    tolerance = 0.2 if kind == "isotonic" else 1e-9  # between knots the probability is linear, not the logit
+    assert np.abs(moved[inside] - 0.7).max() < tolerance
