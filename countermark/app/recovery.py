@@ -6,8 +6,9 @@ the original, not for these bytes: its state is ``recovered``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from countermark.core.errors import CountermarkError
@@ -45,6 +46,7 @@ def recover_credential(
     repository: Repository | None = None,
     trust: Trust | Sequence[Trust] | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    check: Callable[[bytes], Verification] | None = None,
 ) -> Verification:
     """The verification with what the repository knows of the picture.
 
@@ -54,6 +56,7 @@ def recover_credential(
         pixels: uint8 RGB, H x W x 3, of the file.
         data: The file's bytes.
         repository: Where to look; None for the user's own.
+        check: Verifies the file with a stored manifest, where it is no picture that ``data`` holds.
     """
     notes: list[Problem] = []
     found = _find(pixels, verification.mark, repository, notes)
@@ -63,7 +66,9 @@ def recover_credential(
     if result.state is VerificationState.INVALID:
         note = notice("recovery.found", f"{found.sentence} {found.meaning}")
         return replace(result, problems=(*result.problems, note))
-    return _recovered(result, found, data, trust, limits)
+    if check is None:
+        check = partial(_check, data, trust, limits)
+    return _recovered(result, found, check)
 
 
 def recovery_evidence(verification: Verification) -> list[Evidence]:
@@ -125,17 +130,13 @@ def _find(
 def _recovered(
     result: Verification,
     found: Recovered,
-    data: bytes,
-    trust: Trust | Sequence[Trust] | None,
-    limits: Limits,
+    check: Callable[[bytes], Verification],
 ) -> Verification:
     """The stored manifest takes the place of the missing one, its own findings included."""
-    from countermark.provenance.credentials.verification import verify_image
-
     problems = [notice("recovery.found", found.meaning), *result.problems]
     stored = None
     try:
-        stored = verify_image(data, trust=trust, manifest=found.record.store, limits=limits)
+        stored = check(found.record.store)
     except CountermarkError as error:
         problems.append(Problem("recovery.manifest", f"The stored manifest cannot be read: {error}"))
     if stored is not None:
@@ -150,6 +151,14 @@ def _recovered(
         or (stored.digital_source_type if stored else None),
         summary=found.sentence,
     )
+
+
+def _check(
+    data: bytes, trust: Trust | Sequence[Trust] | None, limits: Limits, manifest: bytes
+) -> Verification:
+    from countermark.provenance.credentials.verification import verify_image
+
+    return verify_image(data, trust=trust, manifest=manifest, limits=limits)
 
 
 def _unbound(link: ChainLink) -> ChainLink:

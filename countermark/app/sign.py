@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from countermark.app.clips.sign import ClipOptions, sign_clip
 from countermark.app.labelling import Label, drawn, identifier_for, packet_for
 from countermark.app.marking import ALGORITHM, Marked, check_conversion, encode_with_notes, mark
 from countermark.app.recording import Recording
@@ -26,6 +27,8 @@ from countermark.core.images import (
     sniff_format,
 )
 from countermark.core.results import SignedImage
+from countermark.core.video.containers import sniff_clip
+from countermark.core.video.reader import read_head
 from countermark.provenance.credentials.options import FURTHER, FurtherOptions, check_options
 from countermark.provenance.metadata.carrying import has_places, without_places
 from countermark.provenance.metadata.writing import with_xmp
@@ -56,14 +59,16 @@ def sign(
     allow_loss: bool = False,
     drop_places: bool = False,
     label: Label | bool = False,
+    crf: int | None = None,
     on_note: Callable[[str], None] | None = None,
+    on_progress: Callable[[float, float], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     **options: Unpack[FurtherOptions],
 ) -> SignedImage:
-    """Signs one generated image.
+    """Signs one generated image or clip.
 
     Args:
-        source: The image; never changed.
+        source: The image or clip; never changed.
         destination: Where the signed image goes; must not exist. Its extension says the format.
         identity: Name of a stored key and certificate chain, or one itself; ``default`` is a
             development identity that is made on first use and that nobody else trusts.
@@ -88,6 +93,9 @@ def sign(
         label: Write into the picture's metadata that it is generated (IPTC's digital source type and the
             AIGC field of GB 45438-2025), and, with ``Label.visible``, into the picture itself. True
             writes the metadata. The credential then also says when the picture was made.
+        crf: Of clips: the quality at which frames are encoded again for the mark, as H.264 (or VP9) counts
+            it; 0 to 51, lower is better, None for 18 (24).
+        on_progress: Of clips: called with the seconds that are marked, and all of them.
         on_note: Called with every sentence on what is lost or left out, before anything is written.
         limits: Bounds of the source, its picture and every ingredient. The source is read once.
         options: Passed to ``countermark.provenance.credentials.signing.sign_image``.
@@ -110,6 +118,22 @@ def sign(
             f"{destination} exists and is not overwritten.",
             code="output.exists",
             hint="Choose another name or remove it first.",
+        )
+    if sniff_clip(read_head(source)) is not None:
+        return sign_clip(
+            source,
+            destination,
+            ClipOptions(watermark, record, allow_loss, drop_places, label, crf, on_note, on_progress),
+            repository=repository,
+            limits=limits,
+            identity=identity,
+            generator=generator,
+            digital_source_type=digital_source_type,
+            model=model,
+            seed=seed,
+            prompt=prompt,
+            parents=parents,
+            **options,
         )
     data = read_bytes(source, limits)
     bindings: list[SoftBinding] = []
@@ -267,9 +291,6 @@ def _without_places(marked: Marked, drop: bool) -> Marked:
     if not drop:
         return replace(marked, notes=(*marked.notes, "The picture's metadata says where it was taken."))
     return replace(marked, data=without_places(marked.data, format))
-
-
-
 
 
 #: Names of all arguments that ``sign`` takes by name.

@@ -12,11 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from countermark.app.clips.verify import verify_moving
 from countermark.app.recovery import notice, recover_credential, wanted
 from countermark.app.scan.gather import MAX_CHANCE_MATCH
 from countermark.core.errors import CountermarkError
 from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, read_bytes, read_image
 from countermark.core.results import MarkReading, Problem, Verification
+from countermark.core.video.containers import sniff_clip
+from countermark.core.video.reader import read_head
 
 if TYPE_CHECKING:
     from countermark.provenance.identities.trust import Trust
@@ -32,10 +35,10 @@ def verify(
     limits: Limits = DEFAULT_LIMITS,
     digest: bool = False,
 ) -> Verification:
-    """Verifies one image; nothing is fetched from a network.
+    """Verifies one image or clip; nothing is fetched from a network.
 
     Args:
-        path: The image.
+        path: The image or clip.
         trust: PEM bundle(s) or trust list(s) that say whose signature counts; None for the own
             development authority and the lists that were configured.
         recover: When there is no credential, or a broken one, read the watermark and look the
@@ -54,6 +57,8 @@ def verify(
     """
     from countermark.provenance.credentials.verification import verify_image
 
+    if sniff_clip(read_head(path)) is not None:
+        return verify_moving(path, trust=trust, recover=recover, repository=repository, digest=digest)
     data = read_bytes(path, limits)
     result = verify_image(path, data=data, trust=trust, digest=digest, limits=limits)
     if not (recover and wanted(result)):

@@ -40,6 +40,7 @@ def verify_clip(
     path: Path | str,
     *,
     trust: Trust | Sequence[Trust] | None = None,
+    manifest: bytes | None = None,
     digest: bool = False,
     limits: ClipLimits = DEFAULT_CLIP_LIMITS,
 ) -> Verification:
@@ -49,6 +50,7 @@ def verify_clip(
         path: An MP4, MOV, WebM or MKV file; beside it, a ``.c2pa`` file of the same name is read when the
             clip itself holds no credential.
         trust: As for ``verify_image``.
+        manifest: A manifest store that belongs to the clip, instead of the one inside or beside it.
         digest: Also give the file's own SHA-256.
         limits: ``max_bytes`` bounds the file.
 
@@ -63,7 +65,8 @@ def verify_clip(
         container = sniff_clip(stream.read(HEAD))
         mime = CONTAINERS[container].mime if container else None
         inside, too_much = stored(stream) if container in ("mp4", "mov") else (b"", False)
-        manifest = None if inside else _beside(path)
+        if manifest is None:
+            manifest = None if inside else _beside(path)
         reason, parts = bounded_parts(manifest or inside)
         if too_much:
             reason = codes.OUT_OF_BOUNDS

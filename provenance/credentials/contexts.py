@@ -135,6 +135,15 @@ def mime_of(data: bytes) -> str | None:
     return "image/svg+xml" if _SVG.match(data[:_SVG_HEAD]) else None
 
 
+def no_place(name: str, container: str) -> ProvenanceError:
+    """The error for a clip whose container cannot hold a credential."""
+    return ProvenanceError(
+        f"{name} is {container.upper()}, which has no place for Content Credentials.",
+        code="credential.format",
+        hint="Give the destination the extension .mp4, or write a sidecar.",
+    )
+
+
 def require_mime(data: bytes, name: str, *, embed: bool = True) -> str:
     """The media type of ``data``; without ``embed`` also of clips that can only have one beside them.
 
@@ -146,11 +155,7 @@ def require_mime(data: bytes, name: str, *, embed: bool = True) -> str:
     if mime is None and container is not None and not embed:
         return CONTAINERS[container].mime
     if mime is None and container is not None:
-        raise ProvenanceError(
-            f"{name} is {container.upper()}, which has no place for Content Credentials.",
-            code="credential.format",
-            hint="Give the destination the extension .mp4, or write a sidecar.",
-        )
+        raise no_place(name, container)
     if mime is None:
         raise ProvenanceError(
             f"{name} has a format that cannot carry Content Credentials.",

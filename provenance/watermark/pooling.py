@@ -89,7 +89,7 @@ class FramePool:
         self._times: list[float] = []  # of the window under way
         self._first = 0.0
         self._last = 0.0
-        self._frames = 0
+        self.frames = 0  #: Frames that were added.
         self._alone = 0
         self._attempts = 0
         self._best = 0.0
@@ -107,10 +107,10 @@ class FramePool:
         keep_memory()
         if min(image.shape[:2]) < MIN_SIDE:
             return False
-        self._first = time if not self._frames else self._first
+        self._first = time if not self.frames else self._first
         self._last = time
         self._keep(image)
-        self._frames += 1
+        self.frames += 1
         plane = perception.working_frame(image)
         white = spectrum.whiten(spectrum.transform(spectrum.fold(perception.normalise(plane))))
         self._whole += white
@@ -128,7 +128,7 @@ class FramePool:
         few of the frames, where nothing was found."""
         if self._in_part:
             self._close()
-        if self._frames > self._window:
+        if self.frames > self._window:
             self._read(spectrum.whiten(self._whole), self._first, self._last, sure=False)
         found, searched = None, "fast"
         if not self._hits and search_seconds > 0:
@@ -139,13 +139,13 @@ class FramePool:
             if p <= MAX_P:
                 errors = best.decoded.errors
                 reading = Reading(best.decoded.payload, p, bit_errors=errors, attempts=self._attempts)
-                return ClipReading(reading, self._spans(), self._frames, self._alone)
+                return ClipReading(reading, self._spans(), self.frames, self._alone)
         if found is not None:
             whole = Span(self._first, self._last, found.payload or b"")
-            return ClipReading(found, (whole,), self._frames, 1)
+            return ClipReading(found, (whole,), self.frames, 1)
         attempts = max(1, self._attempts)
         p = p_value(self._best, attempts=attempts, valid=False)
-        return ClipReading(Reading(None, p, attempts=attempts, searched=searched), (), self._frames, 0)
+        return ClipReading(Reading(None, p, attempts=attempts, searched=searched), (), self.frames, 0)
 
     def _close(self) -> None:
         """Reads the window, and begins the next one."""
@@ -191,16 +191,16 @@ class FramePool:
 
     def _gap(self) -> float:
         """Somewhat more than the time between two frames."""
-        return 1.5 * (self._last - self._first) / max(1, self._frames - 1)
+        return 1.5 * (self._last - self._first) / max(1, self.frames - 1)
 
     def _keep(self, image: np.ndarray) -> None:
         """Keeps a few frames, spread over those seen so far, for the search."""
-        if self._frames % self._stride:
+        if self.frames % self._stride:
             return
         if len(self._kept) >= 2 * SEARCHED:
             self._kept = self._kept[::2]
             self._stride *= 2
-            if self._frames % self._stride:
+            if self.frames % self._stride:
                 return
         scale = np.sqrt(image.shape[0] * image.shape[1]) / KEPT_SIDE
         if scale > 1:

@@ -27,7 +27,7 @@ class Strongest:
         if score is None or self._most <= 0:
             return
         if len(self._frames) < self._most or score > self._frames[-1][0]:
-            self._frames.append((score, time, _small(pixels)))
+            self._frames.append((score, time, shrunk(pixels)))
             self._frames.sort(key=lambda each: (-each[0], each[1]))
             del self._frames[self._most :]
 
@@ -40,7 +40,8 @@ class Strongest:
         return [(time, pixels) for _, time, pixels in self._frames]
 
 
-def _small(pixels: Pixels) -> Pixels:
+def shrunk(pixels: Pixels) -> Pixels:
+    """A frame of at most 720 pixels a side."""
     height, width = pixels.shape[:2]
     scale = KEPT_SIDE / max(height, width)
     if scale >= 1:

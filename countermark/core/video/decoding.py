@@ -193,7 +193,8 @@ class _Clip:
         if not packets:
             return
         end = max(self._time(packet) for packet in packets)
-        wanted = self.next < 2 * len(self.wanted) and self._want(self.next) <= end + 1e-9
+        first = self._time(packets[0])
+        wanted = self._due(end, False) or (packets[0].is_keyframe and self._due(first, True))
         if not running and not wanted and last:
             if self.glances <= 0 or self.scenes >= self._scene_quota(end):
                 return
@@ -203,7 +204,7 @@ class _Clip:
         for packet in packets:
             for frame in self._frames(packet):
                 self._consider(frame, emit)
-            if not running and last and wanted and self._want(self.next) > end:
+            if not running and last and wanted and not self._due(end, False):
                 break  # nothing else is wanted of this group
         if last:
             for frame in self._frames(None):
@@ -212,6 +213,11 @@ class _Clip:
         if self.decoded == before and self.context.skip_frame != "DEFAULT" and wanted:
             self.context.skip_frame = "DEFAULT"  # a stream in which no frame is needed by another
             self._group(packets, emit, running, last=last)
+
+    def _due(self, time: float, key: bool) -> bool:
+        """Whether a frame at this time, a key frame or another, is the next wanted one."""
+        early = self.step / 2 if key and self.sampling.snap else 0.0
+        return self.next < 2 * len(self.wanted) and time >= self._want(self.next) - early - 1e-9
 
     def _want(self, number: int) -> float:
         """The time of the next wanted frame; goes on at the same pace if the clip is longer than it says."""
@@ -230,8 +236,9 @@ class _Clip:
         small = _small(frame)
         changed = self.small is not None and _difference(small, self.small) >= SCENE_CHANGE
         self.small = small
-        if self.next < 2 * len(self.wanted) and time >= self._want(self.next) - 1e-9:
-            while self.next < 2 * len(self.wanted) and time >= self._want(self.next) - 1e-9:
+        if self._due(time, bool(frame.key_frame)):
+            self.next += 1
+            while self._due(time, False):
                 self.next += 1
             self._send(frame, emit, False)
         elif changed and self.scenes < self._scene_quota(time) and time - self.last_sent > 0.2 * self.step:

@@ -25,6 +25,10 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "webm": ("libvpx-vp9", {"b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
 }
 _CLOSED = {"protocol_whitelist": "none", "enable_drefs": "0"}
+_KNOWN = frozenset(
+    "title artist album_artist composer album date comment genre copyright description synopsis show "
+    "episode_id network lyrics keywords grouping location creation_time".split()
+)
 _BT709, _BT601, _UNKNOWN = 1, 6, 2
 
 
@@ -59,10 +63,10 @@ def _encode(frames: IO[bytes], request: dict[str, Any]) -> int:
         av.open(
             source, mode="r", format=request["demuxer"], options=_CLOSED, metadata_errors="replace"
         ) as sound,
-        av.open(
-            request["output"], mode="w", format=request["muxer"], options=_muxing(request["muxer"])
-        ) as target,
+        av.open(request["output"], mode="w", format=request["muxer"], options=_muxing(request)) as target,
     ):
+        for key, value in request["texts"]:
+            target.metadata[key] = value
         picture = _picture(target, request)
         copies = {
             each: target.add_stream_from_template(each) for each in sound.streams.audio if each.codec_context
@@ -89,8 +93,12 @@ def _encode(frames: IO[bytes], request: dict[str, Any]) -> int:
     return count
 
 
-def _muxing(muxer: str) -> dict[str, str]:
-    return {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
+def _muxing(request: dict[str, Any]) -> dict[str, str]:
+    """Texts with names that MP4 does not know are written only where there are such."""
+    if request["muxer"] not in ("mp4", "mov"):
+        return {}
+    known = all(key in _KNOWN for key, _ in request["texts"])
+    return {"movflags": "+faststart" if known else "+faststart+use_metadata_tags"}
 
 
 def _picture(target: Any, request: dict[str, Any]) -> Any:

@@ -24,6 +24,7 @@ import numpy as np
 
 from countermark.core.errors import ClipError, MissingExtraError
 from countermark.core.images import Pixels, sniff_format
+from countermark.core.video import child
 from countermark.core.video.boxes import refuse_references
 from countermark.core.video.containers import ANIMATED, CONTAINERS, HEAD, sniff_clip
 from countermark.core.video.records import ClipFacts, Frame
@@ -241,7 +242,7 @@ def _start(
         "limits": asdict(limits),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "countermark.core.video.child", json.dumps(request)],
+        [sys.executable, "-m", child.__name__, json.dumps(request)],
         stdin=stream,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -55,12 +55,15 @@ class Sampling:
         every: Seconds between frames; None: as ``count`` gives it.
         scenes: Share of ``count`` that may be frames after scene changes instead.
         whole: Every frame of the clip, without any of the above.
+        snap: Take a key frame instead where there is one within half the distance to the next frame: it
+            is the frame that the encoder kept best, and nothing before it has to be decoded.
     """
 
     count: int = DEFAULT_FRAMES
     every: float | None = None
     scenes: float = SCENE_SHARE
     whole: bool = False
+    snap: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= MOST_FRAMES:

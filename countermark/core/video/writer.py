@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from countermark.core.errors import OutputError
+from countermark.core.video import encoder
 from countermark.core.video.containers import CONTAINERS
 from countermark.core.video.reader import child_environment
 from countermark.core.video.records import ClipFacts, Frame
@@ -28,6 +30,12 @@ from countermark.core.video.wire import receive, send
 
 #: Quality by muxer: a constant rate factor that is hard to tell from the source.
 CRF = {"mp4": 18, "mov": 18, "matroska": 18, "webm": 24}
+
+#: Texts that the container writes itself.
+_OWN = frozenset(
+    "major_brand minor_version compatible_brands encoder handler_name vendor_id language duration "
+    "_statistics_writing_app _statistics_tags bps number_of_frames number_of_bytes".split()
+)
 
 
 class ClipWriter:
@@ -41,6 +49,7 @@ class ClipWriter:
         *,
         container: str | None = None,
         crf: int | None = None,
+        texts: Sequence[tuple[str, str]] = (),
         limits: ClipLimits = DEFAULT_CLIP_LIMITS,
     ) -> None:
         """``output`` is overwritten; its sound comes from ``source``, whose facts are ``facts``.
@@ -48,10 +57,12 @@ class ClipWriter:
         Args:
             container: A key of ``CONTAINERS``; that of the source by default.
             crf: Constant rate factor, lower is better; ``CRF`` by default.
+            texts: Names and values that the container gets, such as its title.
         """
         self._output, self._source, self._facts, self._limits = output, Path(source), facts, limits
         self._muxer = CONTAINERS[container or facts.container].muxer
         self._crf = CRF[self._muxer] if crf is None else crf
+        self._texts = [pair for pair in texts if pair[0].lower() not in _OWN]
         self._process: subprocess.Popen[bytes] | None = None
         self._size = (0, 0)
         self._count = 0
@@ -142,11 +153,12 @@ class ClipWriter:
             "time_base": facts.time_base,
             "colour": frame.colour,
             "crf": self._crf,
+            "texts": self._texts,
             "limits": asdict(self._limits),
         }
         try:
             return subprocess.Popen(
-                [sys.executable, "-m", "countermark.core.video.encoder", json.dumps(request)],
+                [sys.executable, "-m", encoder.__name__, json.dumps(request)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
