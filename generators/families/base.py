@@ -75,3 +75,22 @@ class SelfSupervised(Protocol):
     """A critic with a loss of its own on real images, added to the adversarial one."""
 
     def extra_loss(self, real: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Looking(Protocol):
+    """A critic whose first part is frozen: what it sees of a picture need be found once only."""
+
+    def look(self, x: Tensor) -> list[Tensor]: ...
+
+    def judge(self, seen: list[Tensor], labels: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class Anchored(Protocol):
+    """A generator with a loss of its own on real images, added to the adversarial one.
+
+    ``alone``: the loss is all that there is in this step, see ``Recipe.warm_images``.
+    """
+
+    def anchor_loss(self, real: Tensor, labels: Tensor | None, *, alone: bool = False) -> Tensor: ...

@@ -41,6 +41,8 @@ class LatentConfig(NetworkConfig):
             towards 4 x 4, and most at any level.
         code: Length of the class code.
         depth: Residual blocks at the latents' own size, beside those that double the side.
+        anchor: Weight of the loss that makes real layouts come back (``families.anchor``); 0 trains
+            without it.
         eyes: ``projected`` judges by frozen features of photographs (``families.projected``; needs the
             extra ``quality``), ``plain`` by a critic of its own.
     """
@@ -51,6 +53,7 @@ class LatentConfig(NetworkConfig):
     max_width: int = Field(default=256, ge=8, le=2048)
     code: int = Field(default=64, ge=1, le=1024)
     depth: int = Field(default=1, ge=0, le=8)
+    anchor: float = Field(default=1.0, ge=0, le=100)
     eyes: Literal["projected", "plain"] = "projected"
 
     @property
@@ -126,7 +129,7 @@ class LatentGenerator(nn.Module):
 
     def __init__(self, config: LatentConfig) -> None:
         super().__init__()
-        self.padding = config.padding
+        self.config, self.padding = config, config.padding
         self.drawing = Drawing(config)
         self.space = LatentSpace()
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from countermark.core.networks import maybe_spectral
+from countermark.core.networks import MinibatchStd, maybe_spectral
 from countermark.core.seeds import torch_seeded
 from countermark.generators.latents.autoencoder import CHANNELS
 from countermark.generators.latents.features import WIDTHS, features
@@ -69,12 +69,13 @@ class ScaleHead(nn.Module):
             channels = width
         layers += [maybe_spectral(nn.Conv2d(channels, width, 3, padding=1), True), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers)
-        self.judge = maybe_spectral(nn.Conv2d(width, 1, 1), True)
+        self.statistics = MinibatchStd()
+        self.judge = maybe_spectral(nn.Conv2d(width + 1, 1, 1), True)
         self.embedding = maybe_spectral(nn.Embedding(classes, width), True) if classes else None
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         x = self.layers(x)
-        logits = self.judge(x).squeeze(1)
+        logits = self.judge(self.statistics(x)).squeeze(1)
         if self.embedding is not None and labels is not None:
             logits = logits + (self.embedding(labels)[:, :, None, None] * x).sum(dim=1)
         return logits.flatten(1)
@@ -98,10 +99,17 @@ class ProjectedCritic(nn.Module):
             for n, width in enumerate(MIXED)
         )
 
+    def look(self, x: Tensor) -> list[Tensor]:
+        """The frozen part: what the heads see of standardised latents, which are last."""
+        return [*self.mixer(scaled(features(self.space.back(x)))), x]
+
+    def judge(self, seen: list[Tensor], labels: Tensor | None = None) -> Tensor:
+        """Logits of what ``look`` gave."""
+        heads = [*self.heads, self.grain]
+        return torch.cat([head(part, labels) for head, part in zip(heads, seen, strict=True)], dim=1)
+
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        mixed = self.mixer(scaled(features(self.space.back(x))))
-        judged = [head(part, labels) for head, part in zip(self.heads, mixed, strict=True)]
-        return torch.cat([*judged, self.grain(x, labels)], dim=1)
+        return self.judge(self.look(x), labels)
 
 
 def scaled(found: list[Tensor]) -> list[Tensor]:

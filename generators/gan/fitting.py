@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from countermark.core.errors import MissingExtraError, OutputError, TrainingError
 from countermark.core.images import write_image
 from countermark.core.seeds import torch_rng
-from countermark.generators.families.base import SelfSupervised
+from countermark.generators.families.base import Anchored, Looking, SelfSupervised
 from countermark.generators.gan.diffaugment import augment, roll
+from countermark.generators.gan.looking import Remembered
 from countermark.generators.gan.losses import LOSSES
 from countermark.generators.gan.regularisers import gradient_penalty, zero_centred
 from countermark.generators.grids import sheet
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 PREVIEW = 36
+
+#: What a critic with a frozen first part sees of real and of generated tensors.
+_Looked = tuple[list[Tensor], list[Tensor]]
 
 
 class RealSet(Protocol):
@@ -156,6 +160,7 @@ class _Run:
         )
         self.loss = LOSSES.get(recipe.loss)
         self.labels = None if real.labels is None else torch.from_numpy(real.labels)
+        self.remembered = Remembered(self.critic) if isinstance(self.critic, Looking) else None
         #: Real images that the critics of all processes see in one step.
         self.shown = settings.batch * fabric.world_size * settings.critic_steps
 
@@ -163,19 +168,36 @@ class _Run:
         """The critic's steps and then one of the generator; losses are the mean over processes."""
         turns = self.recipe.optimiser.critic_steps
         self._set_rates(share)
+        if at.images < self.recipe.warm_images and isinstance(self.generator, Anchored):
+            return self._warm_step(at)
         for turn in range(turns):
-            real, classes, z = self._draw(at.step, turn)
+            real, classes, z, keys = self._draw(at.step, turn)
             with self.fabric.autocast():
                 fake = self.generator(z, classes)
-            value_d = self._critic_loss(real, fake, classes, at.step * turns + turn)
+                looked = self._look(real, fake, keys)
+            if looked is None:
+                value_d = self._critic_loss(real, fake, classes, at.step * turns + turn)
+            else:
+                value_d = self._looking_loss(*looked, classes)
             _step(self.fabric, self.opt_d, self.critic, value_d)
         self.critic.requires_grad_(False)
-        value_g = self._generator_loss(real, fake, classes)
+        value_g = self._generator_loss(real, fake, classes, looked)
         _step(self.fabric, self.opt_g, self.generator, value_g)
         self.critic.requires_grad_(True)
         self.average.update(self.generator, self.shown, at.images + self.shown)
         critic, generator = _together(self.fabric, value_d, value_g)
         return {"critic": critic, "generator": generator}
+
+    def _warm_step(self, at: Progress) -> Losses:
+        """One step of an anchored generator without its critic."""
+        assert isinstance(self.generator, Anchored)
+        real, classes, _, _ = self._draw(at.step, 0)
+        with self.fabric.autocast():
+            value = self.generator.anchor_loss(real, classes, alone=True)
+        _step(self.fabric, self.opt_g, self.generator, value)
+        self.average.update(self.generator, self.shown, at.images + self.shown)
+        (anchor,) = _together(self.fabric, value)
+        return {"anchor": anchor}
 
     def after(self, at: Progress, share: float, losses: Losses) -> bool:
         """A sample grid, if one is due."""
@@ -185,21 +207,43 @@ class _Run:
             self._preview(at)
         return False
 
-    def _draw(self, step: int, part: int) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Real tensors, their labels and z for one step of the critic."""
+    def _draw(self, step: int, part: int) -> tuple[Tensor, Tensor | None, Tensor, list[int]]:
+        """Real tensors, their labels and z for one step of the critic, and numbers that name the tensors."""
         source = torch_rng(self.seed, "batch", step, part, self.fabric.global_rank)
         batch, device = self.recipe.optimiser.batch, self.fabric.device
         index = torch.randint(len(self.real), (batch,), generator=source)
         mirrored = torch.rand(batch, generator=source) < 0.5 if self.recipe.data.mirror else None
         real = self.real.tensors(index, mirrored).to(device).contiguous(memory_format=torch.channels_last)
         chosen = None if self.labels is None else self.labels[index].to(device)
-        return real, chosen, torch.randn(batch, self.latent, generator=source).to(device)
+        views = torch.zeros_like(index) if mirrored is None else mirrored.long()
+        keys: list[int] = (2 * index + views).tolist()
+        return real, chosen, torch.randn(batch, self.latent, generator=source).to(device), keys
 
     def _seen(self, images: Tensor, *, real: bool = False) -> Tensor:
         """Images as the critic sees them."""
         if self.recipe.tiles == "both" or (self.recipe.tiles == "generated" and not real):
             images = roll(images)
         return augment(images, self.recipe.augment)
+
+    def _look(self, real: Tensor, fake: Tensor, keys: list[int]) -> _Looked | None:
+        """What a critic with a frozen first part sees of both; None where its gradients are asked for."""
+        critic, weights = self.critic, self.recipe.regulariser
+        if not isinstance(critic, Looking) or weights.r1 or weights.r2 or weights.gradient_penalty:
+            return None
+        seen_fake = critic.look(self._seen(fake))
+        if self.recipe.augment or self.recipe.tiles == "both":
+            with torch.no_grad():
+                return critic.look(self._seen(real, real=True)), seen_fake
+        assert self.remembered is not None
+        return self.remembered.look(real, keys), seen_fake
+
+    def _looking_loss(self, real: list[Tensor], fake: list[Tensor], classes: Tensor | None) -> Tensor:
+        """The critic's loss, of what it sees."""
+        assert isinstance(self.critic, Looking)
+        judge = self.critic.judge
+        with self.fabric.autocast():
+            judged = judge([part.detach() for part in fake], classes).float()
+            return self.loss.critic(judge(real, classes).float(), judged)
 
     def _critic_loss(self, real: Tensor, fake: Tensor, classes: Tensor | None, count: int) -> Tensor:
         critic, weights = self.critic, self.recipe.regulariser
@@ -218,13 +262,23 @@ class _Run:
                 value = value + weights.interval * weights.gradient_penalty * penalty
         return value
 
-    def _generator_loss(self, real: Tensor, fake: Tensor, classes: Tensor | None) -> Tensor:
+    def _generator_loss(
+        self, real: Tensor, fake: Tensor, classes: Tensor | None, looked: _Looked | None
+    ) -> Tensor:
         with self.fabric.autocast():
-            judged = self.critic(self._seen(fake), classes).float()
             paired = None
-            if self.loss.paired:
-                paired = self.critic(self._seen(real, real=True), classes).float()
-            return self.loss.generator(judged, paired)
+            if looked is not None and isinstance(self.critic, Looking):
+                judged = self.critic.judge(looked[1], classes).float()
+                if self.loss.paired:
+                    paired = self.critic.judge(looked[0], classes).float()
+            else:
+                judged = self.critic(self._seen(fake), classes).float()
+                if self.loss.paired:
+                    paired = self.critic(self._seen(real, real=True), classes).float()
+            value = self.loss.generator(judged, paired)
+            if isinstance(self.generator, Anchored):
+                value = value + self.generator.anchor_loss(real, classes)
+            return value
 
     def _set_rates(self, share: float) -> None:
         settings = self.recipe.optimiser

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from countermark.core.seeds import derive, torch_seeded
 from countermark.generators.base import to_pixels
 from countermark.generators.data.pictures import Pictures
+from countermark.generators.families.anchor import AnchoredDrawing
 from countermark.generators.families.latent import LatentGenerator
 from countermark.generators.families.upsampling import Padding
 from countermark.generators.latents.autoencoder import decode
@@ -79,11 +81,12 @@ def prepare(
     folder: Path,
     recipe: Recipe,
     *,
+    seed: int = 0,
     progress: bool = False,
-) -> LatentPictures:
-    """Encodes ``pictures`` and gives both networks the space that is measured on them.
+) -> tuple[nn.Module, LatentPictures]:
+    """What ``fitting.fit`` trains, and against what: networks and set of latents.
 
-    ``generator.drawing`` is then what ``fitting.fit`` trains, against the set that is returned.
+    Encodes ``pictures`` and gives generator and critic the space that is measured on them.
     """
     real = latent_pictures(
         pictures, folder, mirror=recipe.data.mirror, padding=generator.padding, progress=progress
@@ -91,4 +94,14 @@ def prepare(
     for part in (generator.space, getattr(critic, "space", None)):
         if part is not None:
             part.load_state_dict(real.space.state_dict())
-    return real
+    if not generator.config.anchor:
+        return generator.drawing, real
+    with torch_seeded(derive(seed, "anchor")):
+        return AnchoredDrawing(generator.drawing, generator.config), real
+
+
+def take(generator: LatentGenerator, trained: nn.Module) -> LatentGenerator:
+    """``generator`` with the weights of what ``fitting.fit`` trained."""
+    drawing = trained.drawing if isinstance(trained, AnchoredDrawing) else trained
+    generator.drawing.load_state_dict(drawing.state_dict())
+    return generator.eval()

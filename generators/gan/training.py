@@ -20,7 +20,7 @@ from countermark.generators.data.selflabels import label_pictures
 from countermark.generators.families import FAMILIES
 from countermark.generators.families.latent import LatentGenerator
 from countermark.generators.gan.fitting import Fitted, fit, make_fabric
-from countermark.generators.gan.latent import prepare
+from countermark.generators.gan.latent import prepare, take
 from countermark.generators.gan.losses import LOSSES
 from countermark.generators.latents.autoencoder import digest
 from countermark.generators.library import save_generator
@@ -140,11 +140,12 @@ def trained_networks(
         finish(fitted.average, pictures, latent, seed)
         return fitted, fitted.average
     shown = bool(options.get("progress", True))
-    real = prepare(generator, critic, pictures, folder / "latents", recipe, progress=shown)
-    fitted = fit(generator.drawing, critic, real, recipe, folder, latent=latent, seed=seed, **options)
+    network, real = prepare(
+        generator, critic, pictures, folder / "latents", recipe, seed=seed, progress=shown
+    )
+    fitted = fit(network, critic, real, recipe, folder, latent=latent, seed=seed, **options)
     finish(fitted.average, pictures, latent, seed)
-    generator.drawing.load_state_dict(fitted.average.state_dict())
-    return fitted, generator.eval()
+    return fitted, take(generator, fitted.average)
 
 
 def finish(network: nn.Module, pictures: Pictures, latent: int, seed: int, count: int = 2048) -> None:

@@ -62,6 +62,8 @@ class Recipe(_Part):
         ema_images: Half-life of the weight average, in images; ``ema_ramp`` as in ``Ema``.
         precision: ``bf16`` (autocast) or ``fp32``.
         images: Budget in images shown to the critic; training also ends after ``minutes``.
+        warm_images: So many images are first shown to a generator that has a loss of its own on real ones
+            (``families.base.Anchored``), before the critic begins.
         checkpoint_minutes: A kill loses at most this much.
     """
 
@@ -80,6 +82,7 @@ class Recipe(_Part):
     precision: Literal["bf16", "fp32"] = "bf16"
     images: int = Field(default=200_000, ge=1)
     minutes: float | None = Field(default=None, gt=0)
+    warm_images: int = Field(default=0, ge=0)
     checkpoint_minutes: float = Field(default=2.0, gt=0)
     preview_images: int = Field(default=20_000, ge=1)
 
