@@ -54,13 +54,14 @@ LAWS: dict[str, Law] = {
     ),
     "us-ca-sb942": Law(
         "California: AI Transparency Act (SB 942 of 2024, amended by AB 853 of 2025)",
-        "In force since 2 August 2026; for large platforms and hosts of models from 1 January 2027, for makers "
-        "of cameras from 1 January 2028. For providers with more than a million users a month.",
+        "In force since 2 August 2026; for large platforms and hosts of models from 1 January 2027, for "
+        "makers of cameras from 1 January 2028. For providers with more than a million users a month.",
         "Business and Professions Code 22757 and following, codes.findlaw.com",
     ),
     "cn-labels": Law(
         "China: measures for labelling AI-generated content, with GB 45438-2025",
-        "Both published in March 2025, in force since 1 September 2025.",
+        "The standard was published on 28 February and the measures on 14 March 2025; both in force since "
+        "1 September 2025.",
         "summaries of the measures and of the standard, sesec.eu and comparativeai.org; neither text was at "
         "hand in an official translation",
     ),

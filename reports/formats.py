@@ -1,7 +1,7 @@
 """The registry of report formats; each renders a document and needs nothing else.
 
 >>> FORMATS.names()
-['console', 'json', 'html', 'markdown', 'csv', 'sarif', 'junit', 'badge']
+['console', 'json', 'html', 'markdown', 'csv', 'sarif', 'junit', 'cyclonedx', 'in-toto', 'badge']
 >>> parse_output("report.html")
 ('html', PosixPath('report.html'))
 
@@ -76,6 +76,11 @@ FORMATS.register(
     Format((".sarif",), "application/sarif+json", _lazy("sarif"), ("scan", "verify", "audit")),
 )
 FORMATS.register("junit", Format((".xml",), "application/xml", _lazy("junit"), ("scan", "verify", "audit")))
+FORMATS.register(
+    "cyclonedx",
+    Format((), "application/vnd.cyclonedx+json", _lazy("cyclonedx"), ("audit",)),
+)
+FORMATS.register("in-toto", Format((), "application/vnd.in-toto+json", _lazy("intoto"), ("audit",)))
 FORMATS.register("badge", Format((), "application/json", _lazy("badge"), ("scan", "verify", "audit")))
 
 

@@ -96,8 +96,10 @@ def links(
             result[-1] = replace(result[-1], state="invalid", problems=(*result[-1].problems, problem))
             break
         where = "active" if label == active else label
-        link = _link(mapping(manifests.get(label)), label, facts, depth, findings.get(label), where)
-        result.append(replace(link, certificate=(certificates or {}).get(label, {})))
+        said = (certificates or {}).get(label, {})
+        result.append(
+            _link(mapping(manifests.get(label)), label, facts, depth, findings.get(label), where, said)
+        )
     return result
 
 
@@ -125,8 +127,8 @@ def assertions_of(manifest: Mapping[str, Any], *labels: str) -> list[Assertion]:
     old = manifest.get("claim_version") in (None, 1)
     found = []
     for each in map(mapping, sequence(manifest.get("assertions"))):
-        label = str(each.get("label", ""))
-        if label.startswith(labels):
+        label = each.get("label")
+        if isinstance(label, str) and label.startswith(labels):
             found.append(Assertion(label, mapping(each.get("data")), old or each.get("created") is True))
     return found
 
@@ -162,6 +164,7 @@ def _link(
     depth: int,
     findings: Findings | None,
     where: str,
+    certificate: dict[str, Any],
 ) -> ChainLink:
     signature = mapping(manifest.get("signature_info"))
     return ChainLink(
@@ -177,6 +180,7 @@ def _link(
         problems=findings.problems(where) if findings is not None else (),
         depth=depth,
         identities=tuple(_identities(manifest, findings)),
+        certificate=certificate,
         time_stamp=_stamped(findings),
         disclosures=tuple(dict(each.data) for each in assertions_of(manifest, "c2pa.ai-disclosure")),
     )
@@ -281,7 +285,7 @@ def _of(entry: Mapping[str, Any], default: str, found: dict[str, Findings]) -> F
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """``value``, or an empty mapping when it is none."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, (dict, Mapping)) else {}
 
 
 def sequence(value: Any) -> list[Any]:

@@ -105,15 +105,18 @@ def contents_of(store: bytes, kind: bytes) -> Iterator[bytes]:
         position += 4
 
 
-def boxes(data: bytes) -> Iterator[tuple[str, bytes, bytes]]:
+def boxes(data: bytes, closed: bytes = b"") -> Iterator[tuple[str, bytes, bytes]]:
     """Yields (label, type uuid, content after the description box) of every superbox, outermost first.
 
-    At most 65,536 boxes are looked at, at whatever depth.
+    At most 65,536 boxes are looked at, at whatever depth; not inside of those whose type begins with
+    ``closed``.
     """
-    yield from _boxes(data, 0, itertools.repeat(None, _MAX_BOXES))
+    yield from _boxes(data, 0, itertools.repeat(None, _MAX_BOXES), closed)
 
 
-def _boxes(data: bytes, depth: int, left: Iterator[None]) -> Iterator[tuple[str, bytes, bytes]]:
+def _boxes(
+    data: bytes, depth: int, left: Iterator[None], closed: bytes
+) -> Iterator[tuple[str, bytes, bytes]]:
     if depth > _MAX_DEPTH:
         return
     position = 0
@@ -128,23 +131,24 @@ def _boxes(data: bytes, depth: int, left: Iterator[None]) -> Iterator[tuple[str,
             label = body[25:described].split(b"\0", 1)[0].decode("utf-8", "replace")
             content = body[described:]
             yield label, body[8:24], content
-            yield from _boxes(content, depth + 1, left)
+            if not closed or not body.startswith(closed, 8):
+                yield from _boxes(content, depth + 1, left, closed)
         position += size
 
 
 def certificates_of(store: bytes) -> dict[str, list[bytes]]:
     """DER certificates in each manifest's signature box, leaf first, by manifest label."""
     found: dict[str, list[bytes]] = {}
-    for label, kind, content in manifest_boxes(store):
+    for label, kind, content in manifest_boxes(store, within_assertions=False):
         if kind == SIGNATURE_TYPE:
             found.setdefault(label, _der_sequences(content))
     return found
 
 
-def manifest_boxes(store: bytes) -> Iterator[tuple[str, bytes, bytes]]:
+def manifest_boxes(store: bytes, *, within_assertions: bool = True) -> Iterator[tuple[str, bytes, bytes]]:
     """Yields (manifest label, box type, content) of every box inside a manifest."""
     current = ""
-    for label, kind, content in boxes(store):
+    for label, kind, content in boxes(store, b"" if within_assertions else b"c2as"):
         if kind[:4] in (b"c2ma", b"c2um", b"c2cm"):
             current = label
         else:

@@ -58,10 +58,8 @@ def statements(store: Mapping[str, Any], findings: Mapping[str, Findings]) -> tu
     found: list[Statement] = []
     for label, own in _reachable(manifests, active):
         manifest, seen = mapping(manifests.get(label)), findings.get(label, Findings())
-        found += [
-            replace(each, by=label, own=own, state=seen.state(), matches=seen.matches())
-            for each in of_manifest(manifest)
-        ]
+        about = {"by": label, "own": own, "state": seen.state(), "matches": seen.matches()}
+        found += [Statement(**{**vars(each), **about}) for each in of_manifest(manifest)]
     if any(each.points_to == "captured" for each in found):
         reason = _not_only_captured(manifests, active)
         if reason:

@@ -6,7 +6,9 @@ revoked one is remembered by certificate serial, and ``verify`` refuses what it 
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -100,7 +102,7 @@ def expiry_warning(record: IdentityRecord) -> str:
 def revoked() -> dict[str, dict[str, str]]:
     """Revoked certificates by serial number (decimal text): name, reason, time."""
     path = _revoked_path()
-    if not path.is_file():
+    if not os.path.isfile(path):
         return {}
     try:
         entries = json.loads(path.read_text())
@@ -118,7 +120,13 @@ def _set_status(name: str, status: str, reason: str) -> IdentityRecord:
 
 
 def _revoked_path() -> Path:
-    return root_dir() / "revoked.json"
+    return _in(root_dir())
+
+
+@functools.lru_cache(maxsize=8)
+def _in(root: Path) -> Path:
+    """Asked for at every verification, and joining paths takes longer than looking."""
+    return root / "revoked.json"
 
 
 def _names(chain_pem: str, name: str) -> tuple[str, str]:

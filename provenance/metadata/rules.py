@@ -316,10 +316,16 @@ def _source_type(value: str) -> list[Evidence]:
     return [Evidence("metadata", direction, strength, sentence, detail)]
 
 
+_AI_WORDS = {
+    "systemversion": "the version of an AI system",
+    "system": "an AI system",
+    "information": "a prompt",
+}
+
+
 def _ai_field(name: str, value: str, captured: bool) -> Evidence:
     """IPTC 2025.1: each of these fields is for what was used "to generate this image"."""
-    kinds = {"systemversion": "the version of an AI system", "system": "an AI system", "information": "a prompt"}
-    what = next((words for key, words in kinds.items() if key in name.lower()), "the writer of a prompt")
+    what = next((words for key, words in _AI_WORDS.items() if key in name.lower()), "the writer of a prompt")
     sentence = f"IPTC metadata names {what}: {_cut(value, 80)}."
     if captured:
         sentence = f"{sentence[:-1]}, though it declares another origin."

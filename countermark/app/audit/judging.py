@@ -142,7 +142,9 @@ def _judge_slices(result: CheckResult, measured: Measured, policy: Policy) -> Ch
         {"slice": s.name, "outcome": str(o), "interval": s.estimate.interval}
         for s, o in zip(slices, outcomes, strict=True)
     ]
-    sentence = f"{shown.name}: {_sentence(outcome, interval, threshold, measured)}"
+    sentence = (
+        f"{shown.name}: {_sentence(outcome, interval, threshold, measured)} {measured.sentence}".rstrip()
+    )
     return replace(
         result,
         outcome=outcome,

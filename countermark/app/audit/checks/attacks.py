@@ -14,7 +14,7 @@ from pydantic import Field
 from countermark.app.adversaries.attacks import differentiable, pgd, square_attack, square_view
 from countermark.app.adversaries.search import blind_spots
 from countermark.app.audit.checks.base import Check, Context, Measured, Slice
-from countermark.app.audit.checks.robust import ROBUST
+from countermark.app.audit.checks.towards import ROBUST
 from countermark.app.audit.samples import Item
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import Pixels, read_image

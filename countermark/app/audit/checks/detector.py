@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured
+from countermark.app.audit.checks.towards import DETECTABLE, RELIABLE
 from countermark.app.audit.samples import Request, Scored
 from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.app.rooms import Detector
@@ -21,9 +22,6 @@ from countermark.core.stats import (
     weighted_mean,
     weighted_tpr_at_fpr,
 )
-
-DETECTABLE = ("eu-ai-act/50.2/detectable", "eu-ai-act/50.2/effective")
-RELIABLE = ("eu-ai-act/50.2/reliable",)
 
 
 class Delivered(CheckEntry):

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured
+from countermark.app.audit.checks.towards import RELIABLE
 from countermark.app.audit.samples import Item
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import read_image
@@ -52,7 +53,7 @@ class Leakage(Check[LeakageOptions]):
     default_threshold = 0.0
     formula = "share of test images within 'distance' bits (of 256) of a training image"
     source = "perceptual hash of the DCT (Zauner 2010); every pair is compared"
-    claims = ("eu-ai-act/50.2/reliable",)
+    claims = RELIABLE
 
     def measure(self, entry: LeakageOptions, context: Context) -> Measured:
         items, test = perceptual_hashes(context, entry.evidence)
@@ -82,7 +83,7 @@ class Packaging(Check[CheckEntry]):
     direction = "at-most"
     formula = "cross-validated AUROC of a classifier that sees only file headers, no pixel"
     source = "control experiment; see the detectors' control module"
-    claims = ("eu-ai-act/50.2/reliable",)
+    claims = RELIABLE
 
     def measure(self, entry: CheckEntry, context: Context) -> Measured:
         from countermark.core.corpus import Corpus, CorpusRow

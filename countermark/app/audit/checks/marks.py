@@ -6,14 +6,20 @@ import numpy as np
 from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured, Slice
-from countermark.app.audit.checks.pipeline import MARKED, SIGNED, census
+from countermark.app.audit.checks.pipeline import SIGNED, census
+from countermark.app.audit.checks.towards import (
+    DURABLE,
+    FOUND_AGAIN,
+    INTEROPERABLE,
+    RELIABLE,
+    SIGNED_METADATA,
+    WATERMARKED,
+)
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.images import Pixels, encode_image, read_image, write_image
 from countermark.core.perturb import DELIVERIES, perturb, resize_to
 from countermark.core.results import Verification, VerificationState
 from countermark.core.seeds import rng
-
-ROBUST = ("eu-ai-act/50.2/robust",)
 
 
 class MarkOptions(CheckEntry):
@@ -64,7 +70,7 @@ class MarkRecovery(Check[MarkOptions]):
     needs_evidence = False
     formula = "smallest share, over the attacks, of marked samples whose payload is read with p ≤ max_p"
     source = "Clopper & Pearson 1934; Holm 1979 over attacks"
-    claims = ROBUST
+    claims = DURABLE
 
     def measure(self, entry: MarkOptions, context: Context) -> Measured:
         rooms, seed = context.library.rooms, context.policy.statistics.seed
@@ -90,7 +96,7 @@ class MarkFpr(Check[MarkOptions]):
     direction = "at-most"
     formula = "share of unmarked images of the evidence with a reading of p ≤ max_p"
     source = "Clopper & Pearson 1934"
-    claims = ("eu-ai-act/50.2/reliable",)
+    claims = RELIABLE
 
     def measure(self, entry: MarkOptions, context: Context) -> Measured:
         items = context.library.images(entry.evidence).items
@@ -115,7 +121,7 @@ class GeneratorSigned(Check[SampleOptions]):
     default_threshold = 1.0
     formula = "share of signed samples that verify as trusted or intact, source type trainedAlgorithmicMedia"
     source = "C2PA 2.2; IPTC digital source type vocabulary"
-    claims = (*MARKED, "eu-ai-act/50.2/interoperable")
+    claims = (*SIGNED_METADATA, *INTEROPERABLE)
 
     def measure(self, entry: SampleOptions, context: Context) -> Measured:
         library = context.library
@@ -147,7 +153,7 @@ class Marked(Check[FileMarkOptions]):
     default_threshold = 1.0
     formula = "share of files with a payload read at p ≤ max_p"
     source = "the watermark's own null distribution"
-    claims = MARKED
+    claims = WATERMARKED
 
     def measure(self, entry: FileMarkOptions, context: Context) -> Measured:
         rows = []
@@ -171,7 +177,7 @@ class Recoverable(Check[HandledOptions]):
     default_threshold = 1.0
     formula = "share of files that verify as recovered once re-encoded without their credential"
     source = "C2PA 2.2, durable content credentials: soft binding and manifest repository"
-    claims = ROBUST
+    claims = FOUND_AGAIN
 
     def measure(self, entry: HandledOptions, context: Context) -> Measured:
         library = context.library

@@ -6,12 +6,12 @@ import numpy as np
 from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Entry, Measured
+from countermark.app.audit.checks.towards import INTEROPERABLE, SIGNED_METADATA
 from countermark.app.audit.schema import CheckEntry
 from countermark.core.errors import CountermarkError
 from countermark.core.images import read_image
 from countermark.core.results import Outcome, Verification, VerificationState
 
-MARKED = ("eu-ai-act/50.2/marked",)
 #: States that leave a credential in the file.
 SIGNED = (VerificationState.TRUSTED, VerificationState.INTACT)
 
@@ -62,7 +62,7 @@ class Signed(FileCheck[CheckEntry]):
     title = "Every file carries an intact credential"
     formula = "share of files whose verification state is trusted or intact"
     source = "C2PA 2.2, validation states"
-    claims = MARKED
+    claims = SIGNED_METADATA
 
     def holds(self, found: Verification, entry: CheckEntry) -> bool:
         return found.state in SIGNED
@@ -73,7 +73,7 @@ class Trusted(FileCheck[CheckEntry]):
     title = "Every file is signed by someone on the trust list"
     formula = "share of files whose verification state is trusted"
     source = "C2PA 2.2, trust model"
-    claims = (*MARKED, "eu-ai-act/50.2/interoperable")
+    claims = SIGNED_METADATA
 
     def holds(self, found: Verification, entry: CheckEntry) -> bool:
         return found.state == VerificationState.TRUSTED
@@ -90,7 +90,7 @@ class SourceType(FileCheck[SourceTypes]):
     title = "Every credential says that the image is synthetic"
     formula = "share of files whose active manifest has an allowed digitalSourceType"
     source = "IPTC digital source type vocabulary; C2PA 2.2, c2pa.actions"
-    claims = (*MARKED, "eu-ai-act/50.2/interoperable")
+    claims = (*SIGNED_METADATA, *INTEROPERABLE)
 
     def holds(self, found: Verification, entry: SourceTypes) -> bool:
         term = (found.digital_source_type or "").rstrip("/").rsplit("/", 1)[-1]
@@ -107,8 +107,8 @@ class Timestamped(FileCheck[Stamps]):
     id = "pipeline.timestamped"
     title = "Every credential has a time-stamp, so that it outlives its certificate"
     formula = "share of files whose active manifest has a valid RFC 3161 time-stamp"
-    source = "C2PA 2.4, time-stamps; EU code of practice on marking, 1.1.1"
-    claims = MARKED
+    source = "C2PA 2.4, time-stamps; EU code of practice on the transparency of AI-generated content, 1.1.1"
+    claims = ("eu-code/1.1.1",)
 
     def holds(self, found: Verification, entry: Stamps) -> bool:
         stamp = found.chain[0].time_stamp if found.chain else ""
@@ -122,7 +122,7 @@ class Conformant(Check[CheckEntry]):
     default_threshold = 1.0
     formula = "share of files for which all rules of the rubric hold"
     source = "C2PA Asset Conformance 0.2 Spec 2.4 Rubric 1.0 (6 August 2026)"
-    claims = ("eu-ai-act/50.2/interoperable",)
+    claims = INTEROPERABLE
 
     def measure(self, entry: CheckEntry, context: Context) -> Measured:
         from countermark.provenance.credentials.rubric import examine_rubric

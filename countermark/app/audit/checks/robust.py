@@ -10,15 +10,14 @@ import numpy as np
 from pydantic import Field
 
 from countermark.app.audit.checks.base import Check, Context, Measured, Slice
-from countermark.app.audit.checks.detector import DETECTABLE, RELIABLE, AtRate, Delivered
+from countermark.app.audit.checks.detector import AtRate, Delivered
+from countermark.app.audit.checks.towards import DETECTABLE, RELIABLE, ROBUST
 from countermark.app.audit.samples import Item, Request, Scored
 from countermark.app.audit.schema import CheckEntry, Policy
 from countermark.core.intervals import Estimate
 from countermark.core.perturb import DELIVERIES
 from countermark.core.results import Outcome
 from countermark.core.stats import weighted_auroc
-
-ROBUST = ("eu-ai-act/50.2/robust",)
 
 
 class Sliced(Delivered):
