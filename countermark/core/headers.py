@@ -12,11 +12,11 @@ from countermark.core.exif import fields
 
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SEGMENTS = 4096
-_BITS = 258
+_BITS, _SIZE = 258, (256, 257)
 
 
 def header_size(format: str, data: bytes) -> tuple[int, int] | None:
-    """(width, height) in pixels as PNG, GIF, BMP, JPEG or WebP headers claim; None if unclear."""
+    """(width, height) in pixels as a file's headers claim, of TIFF its first page's; None if unclear."""
     try:
         if format == "png" and data[12:16] == b"IHDR":
             return struct.unpack(">II", data[16:24])
@@ -29,6 +29,12 @@ def header_size(format: str, data: bytes) -> tuple[int, int] | None:
             return _jpeg(data)
         if format == "webp":
             return _webp(data)
+        if format == "tiff":
+            found = fields(data, _SIZE, most=4)
+            width, height = (found[tag].number() if tag in found else None for tag in _SIZE)
+            return (width, height) if width and height else None
+        if format in ("avif", "heif"):
+            return _largest(data)
     except (struct.error, IndexError):
         pass
     return None
@@ -63,6 +69,16 @@ def _jpeg(data: bytes) -> tuple[int, int] | None:
         size = 0 if standalone else struct.unpack(">H", data[position + 2 : position + 4])[0]
         position += 2 + size
     return None
+
+
+def _largest(data: bytes) -> tuple[int, int] | None:
+    """The largest of the sizes of images in a HEIF file: that of the whole, where it is made of tiles."""
+    sizes: list[tuple[int, int]] = []
+    at = data.find(b"ispe", 0, 1 << 20)
+    while 0 <= at <= len(data) - 16 and len(sizes) < _MAX_SEGMENTS:
+        sizes.append(struct.unpack_from(">II", data, at + 8))
+        at = data.find(b"ispe", at + 16, 1 << 20)
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
 def _webp(data: bytes) -> tuple[int, int] | None:

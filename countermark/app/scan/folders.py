@@ -7,10 +7,10 @@ in silence: a scan says how many files it did not look at, and why.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from countermark.core.files import is_temporary
 from countermark.core.images import EXTENSIONS, sniff_format
 from countermark.core.video.containers import EXTENSIONS as CLIPS
 from countermark.core.video.containers import sniff_clip
@@ -27,18 +27,20 @@ KINDS: Mapping[str, frozenset[str]] = {
     "vector drawings": frozenset(".svg .svgz .eps .ai".split()),
 }
 LINKS, HIDDEN, OTHER = "symbolic links", "files in hidden folders", "files that are no pictures"
+HALF_WRITTEN = "files that are being written"
 
 
-def walk(folder: Path | str) -> tuple[list[Path], Counter[str]]:
-    """Pictures of a folder in a stable order, and how many other files there are by reason.
+def walk(folder: Path | str) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Pictures of a folder in a stable order, and the other files, each with its reason.
 
-    Symbolic links are not followed; hidden folders are searched for pictures by extension only.
+    Symbolic links are not followed; hidden folders are searched for pictures by extension only. A
+    folder below that cannot be read stands among the pictures: whoever reads it will say what is wrong.
     """
     files: list[Path] = []
-    left_out: Counter[str] = Counter()
+    left_out: list[tuple[Path, str]] = []
     for path, reason in walked(folder):
         if reason:
-            left_out[reason] += 1
+            left_out.append((path, reason))
         else:
             files.append(path)
     return files, left_out
@@ -46,12 +48,19 @@ def walk(folder: Path | str) -> tuple[list[Path], Counter[str]]:
 
 def walked(folder: Path | str) -> Iterator[tuple[Path, str]]:
     """Every file of a folder in a stable order, and why it is left out; empty for a picture."""
-    for place, subfolders, names in os.walk(folder):
+    unreadable: list[OSError] = []
+    for place, subfolders, names in os.walk(folder, onerror=unreadable.append):
         subfolders.sort()
         hidden = any(part.startswith(".") for part in Path(place).relative_to(folder).parts)
+        for name in subfolders:
+            path = Path(place, name)
+            if path.is_symlink():
+                yield path, LINKS
         for name in sorted(names):
             path = Path(place, name)
-            yield path, _reason(path, hidden)
+            yield path, HALF_WRITTEN if is_temporary(name) else _reason(path, hidden)
+    for error in unreadable:
+        yield Path(os.fsdecode(error.filename)), ""
 
 
 def described(left_out: Mapping[str, int]) -> str:

@@ -40,9 +40,17 @@ MARK_SECONDS = 2.0
 
 
 def gather(
-    path: str, *, limits: Limits = DEFAULT_LIMITS, marks: bool = True, mark_seconds: float = MARK_SECONDS
+    path: str,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    marks: bool = True,
+    mark_seconds: float = MARK_SECONDS,
+    data: bytes | None = None,
 ) -> Gathered:
     """Reads a file and collects credential, metadata and mark evidence.
+
+    Large pictures are looked at reduced (``core.decoding``). ``data`` are the bytes that ``path`` names,
+    where they were read already.
 
     ``mark_seconds`` bounds the search for marks whose geometry has changed; 0 looks only for marks
     in pictures as they were saved. A search that was stopped is stated among the evidence.
@@ -50,7 +58,7 @@ def gather(
     Raises:
         ImageError: the file is not an image that the gate lets in.
     """
-    image = read_image(path, limits)
+    image = read_image(path if data is None else data, limits, name=path, reduce=True)
     evidence = [
         Evidence("file", "neither", Strength.WEAK, f"File: {note}.", {"note": note}) for note in image.notes
     ]
@@ -197,6 +205,8 @@ def mark_evidence(image: LoadedImage, seconds: float = MARK_SECONDS) -> list[Evi
                 },
             )
         )
+    if image.size is not None:  # public marks lie in single pixels of the picture as it was saved
+        return found
     for known in watermark.read_public(image.pixels):
         found.append(
             Evidence(

@@ -21,13 +21,19 @@ from pathlib import Path
 from typing import IO
 
 from countermark.app.scan.folders import described, walk
+from countermark.app.scan.items import Item
 from countermark.core.errors import ConfigError
 from countermark.core.images import EXTENSIONS, sniff_format
 from countermark.core.video.containers import EXTENSIONS as CLIPS
 from countermark.core.video.containers import sniff_clip
 
 MAX_LIST_BYTES = 256 * 1024 * 1024
+#: Files that are not looked at and listed by name; all are counted.
+MAX_OTHERS = 1000
 STANDARD_INPUT = "-"
+#: What results call a picture that came over standard input.
+PIPED = "standard input"
+LISTED = "listed files that are no pictures"
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\(?:[abtnvfr"\\]|[0-7]{3}))*"')
 _ESCAPE = re.compile(rb'\\([abtnvfr"\\]|[0-7]{3})')
 _LETTERS = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
@@ -39,18 +45,20 @@ class Sources:
     """What there is to scan.
 
     Attributes:
-        files: Every file, in order: named ones as they are, pictures of folders.
+        files: Every file, in order: a picture on standard input, named ones as they are, those of folders.
         notes: Sentences on what was asked for and is not among them.
         left_out: How many files of folders and lists are not looked at, by reason.
+        others: The first ``MAX_OTHERS`` of them, each with its reason.
     """
 
-    files: list[Path] = field(default_factory=list)
+    files: list[Path | Item] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    others: tuple[tuple[str, str], ...] = ()
 
 
 def named(paths: Iterable[str], stream: IO[bytes], *, null: bool = False) -> Sources:
-    """The files that arguments ask for; ``-`` stands for a list on standard input.
+    """The files that arguments ask for; ``-`` stands for a list on standard input, or for one picture there.
 
     Files of a list that are no images (a source file among what changed) are left out with a note; a
     file that was named itself, or is missing, stays.
@@ -63,32 +71,40 @@ def named(paths: Iterable[str], stream: IO[bytes], *, null: bool = False) -> Sou
     Raises:
         ConfigError: ``scan.list`` for a list that is too long.
     """
+    files: list[Path | Item] = []
     wanted: list[str] = []
     notes: list[str] = []
     left_out: Counter[str] = Counter()
+    others: list[tuple[str, str]] = []
     for path in list(paths) or ["."]:
         if path != STANDARD_INPUT:
             wanted += expand([path])
             continue
-        listed = read_list(stream, null=null)
+        data = read_all(stream)
+        if sniff_format(data) is not None:
+            files.append(Item(PIPED, kind="bytes", data=data))
+            continue
+        listed = names_in(data, null=null)
         images = [name for name in listed if not _is_another_file(name)]
         if not listed:
             notes.append("The list on standard input is empty.")
         elif len(images) < len(listed):
             notes.append(f"{len(listed) - len(images)} of {len(listed)} listed files are no images.")
-            left_out["listed files that are no pictures"] += len(listed) - len(images)
+            left_out[LISTED] += len(listed) - len(images)
+            kept = set(images)
+            others += [(name, LISTED) for name in listed if name not in kept][:MAX_OTHERS]
         wanted += images
-    files: list[Path] = []
     inside: Counter[str] = Counter()
     for name in map(Path, dict.fromkeys(wanted)):
         if not name.is_dir():
             files.append(name)
             continue
-        found, others = walk(name)
+        found, beside = walk(name)
         files += found
-        inside += others
+        inside.update(reason for _, reason in beside)
+        others += [(str(path), reason) for path, reason in beside[:MAX_OTHERS]]
     notes += filter(None, [described(inside)])
-    return Sources(files, tuple(notes), dict(left_out + inside))
+    return Sources(files, tuple(notes), dict(left_out + inside), tuple(others[:MAX_OTHERS]))
 
 
 def read_list(stream: IO[bytes], *, null: bool = False) -> list[str]:
@@ -97,9 +113,23 @@ def read_list(stream: IO[bytes], *, null: bool = False) -> list[str]:
     A line in double quotes is taken as git writes names with other than ASCII letters
     (``core.quotePath``), unless there is a file of that very name.
     """
+    return names_in(read_all(stream), null=null)
+
+
+def read_all(stream: IO[bytes]) -> bytes:
+    """All of standard input.
+
+    Raises:
+        ConfigError: ``scan.list``: there is too much.
+    """
     data = stream.read(MAX_LIST_BYTES + 1)
     if len(data) > MAX_LIST_BYTES:
-        raise ConfigError("The list of files is too long.", code="scan.list")
+        raise ConfigError("There is too much on standard input for a list or a picture.", code="scan.list")
+    return data
+
+
+def names_in(data: bytes, *, null: bool = False) -> list[str]:
+    """File names in what ``read_list`` has read."""
     if null or b"\0" in data:
         return [os.fsdecode(part) for part in data.split(b"\0") if part]
     lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
