@@ -6,6 +6,7 @@ evaluated, 3 nothing to do, 4 wrong usage.
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import lru_cache
 from importlib import import_module
@@ -20,7 +21,7 @@ from countermark.core.errors import CountermarkError
 #: Modules with ``add_to``, in the order of the help; and those that are a group of commands by themselves.
 COMMANDS = (
     *("scan", "sign", "verify", "redact", "generate", "train", "recipe", "augment"),
-    *("tune", "zoo", "calibrate", "audit", "models", "serve", "demo"),
+    *("tune", "zoo", "calibrate", "audit", "models", "serve", "demo", "sidecars", "manual"),
 )
 GROUPS = ("evaluate", "keys", "records")
 #: Commands that bear their module's name and are alone in it: for one of them no other is imported.
@@ -102,6 +103,8 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code; every error ends as a sentence."""
+    if "_COUNTERMARK_COMPLETE" in os.environ:  # a shell asks what may come next
+        import_module("countermark.cli.manual").answer()
     try:
         result = typer.main.get_command(_needed(arguments)).main(
             arguments, prog_name="countermark", standalone_mode=False
@@ -110,6 +113,8 @@ def run(arguments: list[str]) -> int:
     except CountermarkError as error:
         explain(error)
         return ERROR
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else ERROR
     except typer.Abort:
         return 130
     except typer.Exit as stop:

@@ -158,14 +158,21 @@ def revoke(
 
 @app.command("doctor")
 def doctor(
-    certificate: Path = typer.Argument(..., help="PEM file of the chain, signing certificate first."),
+    certificate: str = typer.Argument(
+        ..., help="An identity's name, or a PEM file of a chain, signing certificate first."
+    ),
     as_json: bool = JSON,
 ) -> int:
-    """Say everything that keeps a certificate chain from signing Content Credentials."""
+    """Say everything that keeps an identity or a certificate chain from signing Content Credentials."""
     from countermark.core.images import read_bytes
     from countermark.provenance.identities.doctor import examine
+    from countermark.provenance.identities.records import folder_of, read_record
 
-    problems = examine(read_bytes(certificate))
+    place = Path(certificate)
+    if not place.exists():
+        read_record(certificate)  # says which identities there are
+        place = folder_of(certificate) / "chain.pem"
+    problems = examine(read_bytes(place))
     if as_json:
         say_json([asdict(p) for p in problems], sort=False)
     else:

@@ -49,6 +49,7 @@ def history_tree(verification: Verification) -> HistoryNode | None:
     if not verification.chain:
         return None
     root = _node(verification.chain[0])
+    root.details = (*root.details, *map(_clean, _making(verification.manifest)))
     path = [root]
     for link in verification.chain[1:]:
         node = _node(link)
@@ -88,6 +89,20 @@ def _node(link: ChainLink) -> HistoryNode:
     )
 
 
+def _making(manifest: dict[str, Any] | None) -> list[str]:
+    """Model and seed, as ``countermark sign`` writes them into the active manifest."""
+    lines = []
+    for assertion in (manifest or {}).get("assertions", [])[:100]:
+        data = assertion.get("data") if isinstance(assertion, dict) else None
+        if not isinstance(data, dict):
+            continue
+        if assertion.get("label") == "org.countermark.model" and data.get("name"):
+            lines.append(f"model {data['name']}")
+        if assertion.get("label") == "org.countermark.prompt" and data.get("seed") is not None:
+            lines.append(f"seed {data['seed']}")
+    return lines
+
+
 def _further(link: ChainLink) -> list[str]:
     """Identities, AI disclosures and what the signer's certificate says of itself, in words."""
     lines = []
@@ -112,6 +127,9 @@ def _action(action: dict[str, Any]) -> str:
         words += f" ({term_of(kind) or 'unknown source type'})"
     agent = action.get("softwareAgent")
     name = agent.get("name") if isinstance(agent, dict) else agent
+    version = agent.get("version") if isinstance(agent, dict) else None
+    if isinstance(name, str) and isinstance(version, str) and version:
+        name = f"{name} {version}"
     return f"{words} by {name}" if isinstance(name, str) and name else words
 
 
