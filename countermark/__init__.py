@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from countermark.app.sign import sign
     from countermark.app.train import train
     from countermark.app.verify import verify
+    from countermark.core.dataset import CorpusDataset
 
 # A checkout without symbolic links has a small text file where the link to a room would be: the rooms
 # are then found at the repository's top. A wheel and a checkout with links have folders here.
@@ -31,7 +32,7 @@ if not os.path.isdir(os.path.join(_HERE, "reports")):
 # Library code logs and never prints: without a handler of the caller's nothing is said.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
-__all__ = ["__version__", "audit", "generate", "scan", "sign", "train", "verify"]
+__all__ = ["CorpusDataset", "__version__", "audit", "generate", "scan", "sign", "train", "verify"]
 
 
 def __getattr__(name: str) -> Any:
@@ -44,5 +45,14 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'countermark' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "CorpusDataset":
+        return import_module("countermark.core.dataset").CorpusDataset
     home = {"audit": "audit.runner", "scan": "scan.run"}.get(name, name)
     return getattr(import_module(f"countermark.app.{home}"), name)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext countermark``: notebooks show results as tables."""
+    from countermark.app.notebook import register
+
+    register(shell)
