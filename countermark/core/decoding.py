@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from countermark.core.exif import orientation
+from countermark.core.headers import header_size
 
 Pixels = np.ndarray  # uint8, H x W x 3, RGB
 
@@ -85,6 +86,33 @@ def reduce_early(image: ImageFile.ImageFile, wanted: bool) -> int:
         return 1
     image.draft(None, (REDUCED_SIDE, REDUCED_SIDE))
     return reduction(*image.size)
+
+
+def large_webp(data: bytes, notes: list[str]) -> Pixels | None:
+    """A large still WebP, reduced; None for any other, which Pillow reads.
+
+    Pillow takes every WebP for an animation, whose decoder holds three canvases of four bytes a pixel.
+    """
+    size = header_size("webp", data)
+    if size is None or reduction(*size) == 1 or (data[12:16] == b"VP8X" and data[20] & 0x02):
+        return None
+    whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if whole is None or whole.ndim != 3 or whole.dtype != np.uint8:
+        return None
+    factor = reduction(whole.shape[1], whole.shape[0])
+    width, height = whole.shape[1] // factor, whole.shape[0] // factor
+    step = max(1, _STRIP_PIXELS // (whole.shape[1] * factor))
+    pixels = np.empty((height, width, 3), np.uint8)
+    for row in range(0, height, step):
+        piece = whole[row * factor : min(row + step, height) * factor, : width * factor]
+        if whole.shape[2] == 4:
+            clear = piece[..., 3:].astype(np.uint16)
+            piece = ((piece[..., :3] * clear + 255 * (255 - clear) + 127) // 255).astype(np.uint8)
+        small = cv2.resize(piece, (width, piece.shape[0] // factor), interpolation=cv2.INTER_AREA)
+        pixels[row : row + step] = small[..., ::-1]
+    if whole.shape[2] == 4:
+        notes.append("alpha laid over white")
+    return pixels
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -143,6 +143,19 @@ def blobs(kind: str, data: bytes) -> Iterator[bytes]:
                 at = data.find(head, at + 4)
 
 
+def of_webp(data: bytes) -> bytes:
+    """The EXIF of a WebP; empty where it has none."""
+    position = 12
+    for _ in range(_MAX_ENTRIES):
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        if position + 8 > len(data):
+            break
+        if data[position : position + 4] == b"EXIF":
+            return data[position + 8 : position + 8 + size]
+        position += 8 + size + size % 2
+    return b""
+
+
 def _jpeg_segments(data: bytes, wanted: int, name: bytes) -> Iterator[bytes]:
     """What the segments of a kind hold after their name."""
     position = 2

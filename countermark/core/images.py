@@ -26,10 +26,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from countermark.core.decoding import Pixels as Pixels
-from countermark.core.decoding import orientation_of, reduce_early, to_rgb, turned
+from countermark.core.decoding import large_webp, orientation_of, reduce_early, to_rgb, turned
 from countermark.core.errors import ImageError, OutputError
-from countermark.core.exif import blobs, modest
-from countermark.core.files import atomic_write, is_temporary, sha256_bytes
+from countermark.core.exif import blobs, modest, of_webp, orientation
+from countermark.core.files import atomic_write, is_temporary, open_regular, sha256_bytes
 from countermark.core.frames import Frames, frames_of
 from countermark.core.headers import bit_depth, header_size
 
@@ -164,7 +164,7 @@ def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
             raise ImageError(f"{path} is not a regular file.", code="image.not-a-file")
         if status.st_size > limits.max_bytes:
             raise _too_large(str(path), status.st_size, limits)
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             # Asked for what there is: Python sets aside as much memory as it is asked to read.
             return stream.read(status.st_size + 1)
     except FileNotFoundError as error:
@@ -267,6 +267,14 @@ def _decode(name: str, data: bytes, kind: str, limits: Limits, reduce: bool) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            small = large_webp(data, notes) if reduce and kind == "webp" else None
+            if small is not None:
+                turn = orientation(of_webp(data)) or 1
+                whole = header_size(kind, data)
+                size = whole[::-1] if whole and turn >= 5 else whole
+                return LoadedImage(
+                    turned(small, turn), kind, sha256_bytes(data), data, tuple(notes), size=size
+                )
             with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
                 _check_dimensions(name, image.size, limits)
                 # Of a GIF or TIFF Pillow counts pictures by opening each; others say it in their headers.

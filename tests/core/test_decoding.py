@@ -92,6 +92,22 @@ def test_transparency_of_a_reduced_picture_is_laid_over_white(small: None) -> No
     assert image.pixels.min() == 255 and image.alpha is None
 
 
+@pytest.mark.parametrize("clear", [False, True])
+def test_a_large_webp_is_not_given_to_pillow(clear: bool, small: None, monkeypatch) -> None:
+    pixels = picture(200, 300)
+    source = Image.fromarray(np.dstack([pixels, np.full((200, 300), 90, np.uint8)]) if clear else pixels)
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    source.save(stream, "WEBP", exif=exif, lossless=True)
+    whole = read_image(stream.getvalue())
+    monkeypatch.setattr(images.Image, "open", lambda *_, **__: pytest.fail("Pillow was asked"))
+    image = read_image(stream.getvalue(), reduce=True)
+    assert (image.width, image.height, image.notes) == (whole.width, whole.height, whole.notes)
+    assert (image.width, image.height, image.pixels.shape) == (200, 300, (100, 66, 3))
+    wanted = cv2.resize(whole.pixels[:, 2:], (66, 100), interpolation=cv2.INTER_AREA)
+    assert np.abs(wanted.astype(int) - image.pixels).mean() < 1.5
+
+
 def test_a_small_picture_is_left_as_it_is() -> None:
     data = encode_image(picture(40, 60), "jpeg")
     assert np.array_equal(read_image(data, reduce=True).pixels, read_image(data).pixels)
