@@ -71,9 +71,11 @@ def gather(
     except CountermarkError as error:
         evidence.append(_could_not("credential", error))
     try:
+        from countermark.provenance.metadata.beside import read_beside
         from countermark.provenance.metadata.reading import read_metadata
 
         evidence.extend(read_metadata(image.data, image.format, alpha=image.alpha))
+        evidence.extend(read_beside(path))
     except CountermarkError as error:
         evidence.append(_could_not("metadata", error))
     if marks:
