@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from countermark.app.train import train
     from countermark.app.verify import verify
     from countermark.core.dataset import CorpusDataset
+    from countermark.core.errors import CountermarkError
 
 # A checkout without symbolic links has a small text file where the link to a room would be: the rooms
 # are then found at the repository's top. A wheel and a checkout with links have folders here.
@@ -32,7 +33,19 @@ if not os.path.isdir(os.path.join(_HERE, "reports")):
 # Library code logs and never prints: without a handler of the caller's nothing is said.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
-__all__ = ["CorpusDataset", "__version__", "audit", "generate", "scan", "sign", "train", "verify"]
+__all__ = [
+    "CorpusDataset",
+    "CountermarkError",
+    "__version__",
+    "audit",
+    "generate",
+    "scan",
+    "sign",
+    "train",
+    "verify",
+]
+
+_IN_CORE = {"CorpusDataset": "dataset", "CountermarkError": "errors"}
 
 
 def __getattr__(name: str) -> Any:
@@ -45,8 +58,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'countermark' has no attribute {name!r}")
     from importlib import import_module
 
-    if name == "CorpusDataset":
-        return import_module("countermark.core.dataset").CorpusDataset
+    if name in _IN_CORE:
+        return getattr(import_module(f"countermark.core.{_IN_CORE[name]}"), name)
     home = {"audit": "audit.runner", "scan": "scan.run"}.get(name, name)
     return getattr(import_module(f"countermark.app.{home}"), name)
 
