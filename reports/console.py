@@ -18,7 +18,7 @@ from rich.text import Text
 
 from countermark.reports.advice import next_steps
 from countermark.reports.canonical import Document
-from countermark.reports.documents import kind_of
+from countermark.reports.documents import kind_of, partial_sentence
 from countermark.reports.evaluations import bounds, measured, tabulate
 from countermark.reports.formats import Options
 from countermark.reports.text import figure, plural, visible
@@ -94,6 +94,9 @@ def _scan(document: Document) -> RenderableType:
     counts = document["counts"]
     parts = [f"{n} {name}" for name, n in counts.items() if n and name in STYLES]
     tail = [plural(counts["total"], "file") + (": " + ", ".join(parts) if parts else "")]
+    tail += filter(None, [partial_sentence(document)])
+    if counts.get("unreadable"):
+        tail.append(f"{plural(counts['unreadable'], 'file')} could not be scanned: no gate passes them")
     if counts["suppressed"]:
         tail.append(f"{plural(counts['suppressed'], 'finding')} suppressed by the ignore file or baseline")
     if counts["failing"]:
@@ -170,6 +173,9 @@ def _verify(document: Document) -> RenderableType:
             table.add_row(
                 "", "", "", _text(f"{problem['severity']} {problem['code']}: {problem['sentence']}")
             )
+    for error in document.get("errors", ()):
+        why = f"{error['code']}: {error['message']} {error['hint']}".strip()
+        table.add_row(_text(error["path"]), _state("error"), "", _text(why))
     counts = document["counts"]
     parts = [f"{n} {name}" for name, n in counts.items() if n and name in STYLES]
     line = plural(counts["total"], "file") + (": " + ", ".join(parts) if parts else "")

@@ -20,6 +20,7 @@ from typing import Any
 from countermark.core.errors import ConfigError
 from countermark.core.results import (
     AuditReport,
+    Failure,
     Outcome,
     ScanResult,
     Strength,
@@ -46,6 +47,8 @@ def scan_document(
     settings: Mapping[str, Any],
     failing: Collection[str] = (),
     suppressed: Mapping[str, Mapping[str, Any]] | None = None,
+    unreadable: Mapping[str, str] | None = None,
+    partial: Mapping[str, Any] | None = None,
     when: str | None = None,
 ) -> Document:
     """The document of a scan.
@@ -55,26 +58,47 @@ def scan_document(
         settings: What the scan ran with (``max_fpr``, ``stress``, ``fail_on``, …); JSON types.
         failing: Paths of the findings that fail the build: they have the severity ``error``.
         suppressed: By SHA-256 or path: why a finding does not count (``reason``, ``by``, ``expires``).
+        unreadable: By path: the severity of files that could not be scanned, ``error`` (it fails the
+            build), ``warning`` or ``none``; ``warning`` for those that are not named.
+        partial: Of a scan that was stopped: ``by`` what, files ``looked_at``, ``of`` how many.
         when: A time to print; by default none, or ``SOURCE_DATE_EPOCH``.
     """
     ordered = sorted(results, key=lambda r: (r.path, r.sha256 or ""))
-    rows = [_scan_row(r, r.path in failing, suppressed or {}) for r in ordered]
+    rows = [_scan_row(r, r.path in failing, suppressed or {}, unreadable or {}) for r in ordered]
     counts = {str(v): sum(r.verdict == v for r in ordered) for v in Verdict}
     counts["error"] = sum(r.error is not None for r in ordered)
     counts["total"] = len(rows)
     counts["suppressed"] = sum(r["finding"]["suppressed"] is not None for r in rows)
-    counts["failing"] = sum(r["finding"]["severity"] == "error" for r in rows)
-    return _document("scan", when, settings=plain(settings), counts=counts, results=rows)
+    counts["failing"] = sum(r["finding"]["severity"] == "error" and not r["error"] for r in rows)
+    counts["unreadable"] = sum(r["finding"]["severity"] == "error" and bool(r["error"]) for r in rows)
+    more = {} if partial is None else {"partial": plain(dict(partial))}
+    return _document("scan", when, settings=plain(settings), counts=counts, results=rows, **more)
+
+
+def partial_sentence(document: Mapping[str, Any]) -> str:
+    """What a report of a scan that was stopped says first; empty for a whole one."""
+    partial = document.get("partial")
+    if not partial:
+        return ""
+    return (
+        f"Not all was looked at: {partial['by']} stopped the scan after {partial['looked_at']:,} of "
+        f"{partial['of']:,} files."
+    )
 
 
 def _scan_row(
-    result: ScanResult, failing: bool, suppressed: Mapping[str, Mapping[str, Any]]
+    result: ScanResult,
+    failing: bool,
+    suppressed: Mapping[str, Mapping[str, Any]],
+    unreadable: Mapping[str, str],
 ) -> dict[str, Any]:
     row: dict[str, Any] = plain(result)
     reason = suppressed.get(result.sha256 or "") or suppressed.get(result.path)
     severity = _LEVELS.get(result.verdict, "none") if result.verdict else "none"
     if failing and severity != "none":
         severity = "error"
+    if result.error is not None:
+        severity = unreadable.get(result.path, "warning")
     if reason is not None and severity != "none":
         severity = "none"
     else:
@@ -97,14 +121,21 @@ def confidence(result: ScanResult) -> str | None:
 def verify_document(
     verifications: Sequence[Verification],
     *,
+    unreadable: Mapping[str, Failure] | None = None,
     settings: Mapping[str, Any] | None = None,
     when: str | None = None,
 ) -> Document:
-    """The document of one or several verifications, sorted by path."""
+    """The document of one or several verifications, sorted by path.
+
+    ``unreadable``: by path, why files could not be verified; they count in ``total`` and ``error``.
+    """
     rows = [plain(v) for v in sorted(verifications, key=lambda v: (v.path, v.sha256 or ""))]
     counts = {str(s): sum(v.state == s for v in verifications) for s in VerificationState}
-    counts["total"] = len(rows)
-    return _document("verify", when, settings=plain(settings or {}), counts=counts, results=rows)
+    errors = [{"path": path, **plain(failure)} for path, failure in sorted((unreadable or {}).items())]
+    counts |= {"error": len(errors), "total": len(rows) + len(errors)}
+    return _document(
+        "verify", when, settings=plain(settings or {}), counts=counts, results=rows, errors=errors
+    )
 
 
 def audit_document(report: AuditReport, *, when: str | None = None) -> Document:

@@ -20,7 +20,7 @@ from countermark.reports import charts, listing, tables
 from countermark.reports.advice import next_step, next_steps
 from countermark.reports.canonical import Document, dumps
 from countermark.reports.claims import DISCLAIMER
-from countermark.reports.documents import kind_of
+from countermark.reports.documents import kind_of, partial_sentence
 from countermark.reports.evaluations import bounds, measured, tabulate
 from countermark.reports.formats import Options
 from countermark.reports.histories import tree
@@ -124,6 +124,8 @@ def _scan(document: Document, options: Options) -> dict[str, Any]:
         "points": document["settings"].get("working_points") or [],
         "left_out": dict(left_out) if isinstance(left_out, Mapping) else {},
         "stopped": sum(_stopped(r) for r in read),
+        "partial": partial_sentence(document),
+        "others": document["settings"].get("left_out_files") or [],
         "csv": listing.csv_link(tables.render(document, options)),
         "rest": read[MAX_CARDS:MAX_ROWS],
         "hidden": max(0, len(read) - MAX_ROWS),
@@ -154,6 +156,7 @@ def _verify(document: Document, options: Options) -> dict[str, Any]:
         "rules": listing.orders(rows[:MAX_CARDS]),
         "orders": {"name": listing.ORDERS["name"]},
         "states": STATES,
+        "errors": document.get("errors", []),
         "steps": next_steps(rows),
         "hidden": max(0, len(rows) - MAX_CARDS),
         "csv": listing.csv_link(tables.render(document, options)),

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from countermark.reports.canonical import Document
-from countermark.reports.documents import kind_of
+from countermark.reports.documents import kind_of, partial_sentence
 from countermark.reports.formats import Options
 from countermark.reports.text import figure, visible
 
@@ -23,6 +23,9 @@ def render(document: Document, options: Options) -> str:
     suite = SubElement(suites, "testsuite", name=name)
     rows = document["checks"] if kind == "audit" else document["results"]
     states = [_CASES[kind](suite, row, document) for row in rows]
+    states += [_failure(suite, kind, each["path"], each, "error") for each in document.get("errors", ())]
+    if partial := partial_sentence(document):
+        states.append(_case(suite, kind, "the whole scan", "error", partial, "scan.partial"))
     suite.set("tests", str(len(states)))
     suite.set("failures", str(states.count("failure")))
     suite.set("errors", str(states.count("error")))
@@ -42,11 +45,15 @@ def _case(suite: Element, kind: str, name: str, state: str, message: str, type_:
     return state
 
 
+def _failure(suite: Element, kind: str, path: str, error: dict[str, Any], state: str) -> str:
+    text = f"{error['message']} {error['hint']}".strip()
+    return _case(suite, kind, path, state, text, error["code"])
+
+
 def _scan(suite: Element, row: dict[str, Any], document: Document) -> str:
     if row["error"]:
-        error = row["error"]
-        text = f"{error['message']} {error['hint']}".strip()
-        return _case(suite, "scan", row["path"], "error", text, error["code"])
+        state = "skipped" if row["finding"]["severity"] == "none" else "error"
+        return _failure(suite, "scan", row["path"], row["error"], state)
     finding, sentences = row["finding"], " ".join(e["sentence"] for e in row["evidence"])
     if finding["suppressed"]:
         reason = finding["suppressed"].get("reason", "")

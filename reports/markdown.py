@@ -9,7 +9,7 @@ from typing import Any
 
 from countermark.reports.canonical import Document
 from countermark.reports.claims import DISCLAIMER
-from countermark.reports.documents import kind_of
+from countermark.reports.documents import kind_of, partial_sentence
 from countermark.reports.evaluations import bounds, measured, tabulate
 from countermark.reports.formats import Options
 from countermark.reports.text import code_span, figure, markdown_text, plural
@@ -65,8 +65,12 @@ def _counts(counts: dict[str, int]) -> str:
 def _scan(document: Document) -> list[str]:
     counts = document["counts"]
     lines = [f"## Countermark scan: {plural(counts['total'], 'image')}", "", _counts(counts), ""]
+    if partial := partial_sentence(document):
+        lines += [f"**{partial}**", ""]
     if counts["failing"]:
         lines += [f"**{plural(counts['failing'], 'finding')} at or above the policy's level.**", ""]
+    if counts.get("unreadable"):
+        lines += [f"**{plural(counts['unreadable'], 'file')} could not be scanned.**", ""]
     lines += ["| File | Verdict | Score | Why |", "|---|---|---|---|"]
     order = {name: i for i, name in enumerate(("error", "warning", "note", "none"))}
     rows = sorted(document["results"], key=lambda r: (order[r["finding"]["severity"]], r["path"]))
@@ -94,6 +98,9 @@ def _verify(document: Document) -> list[str]:
         )
         said = " ".join(part for part in (markdown_text(row["summary"]), problems) if part)
         lines.append(f"| {code_span(row['path'])} | {_state(row['state'])} | {said} |")
+    for error in document.get("errors", ()):
+        why = f"{code_span(error['code'])} {markdown_text(error['message'])}"
+        lines.append(f"| {code_span(error['path'])} | {_state('error')} | {why} |")
     return lines
 
 

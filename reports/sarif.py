@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from countermark.reports.canonical import Document, dumps
-from countermark.reports.documents import kind_of
+from countermark.reports.documents import kind_of, partial_sentence
 from countermark.reports.formats import Options
 from countermark.reports.text import figure, visible
 
@@ -73,10 +73,12 @@ Parts = tuple[dict[str, dict[str, Any]], list[dict[str, Any]], list[dict[str, An
 def _scan(document: Document) -> Parts:
     rules = {name: _rule(name, text, "warning") for name, text in SCAN_RULES.items()}
     results, notes = [], []
+    if partial := partial_sentence(document):
+        notes.append(_note("scan.partial", partial, "error"))
     for row in document["results"]:
         if row["error"]:
-            text = f"{row['error']['message']} {row['error']['hint']}".strip()
-            notes.append(_note(row["error"]["code"], text, "error", row["path"]))
+            level = "note" if row["finding"]["severity"] == "none" else "error"
+            notes.append(_failure({"path": row["path"], **row["error"]}, level))
         elif row["verdict"] in rules:
             finding = row["finding"]
             sentences = " ".join(visible(e["sentence"]) for e in row["evidence"])
@@ -101,7 +103,7 @@ def _verify(document: Document) -> Parts:
             problems = " ".join(f"{p['code']}: {p['sentence']}" for p in row["problems"])
             text = f"{row['summary'] or VERIFY_RULES[row['state']]} {problems}".strip()
             results.append(_result(row["state"], levels[row["state"]], text, row["path"], row["sha256"]))
-    return rules, results, []
+    return rules, results, [_failure(each, "error") for each in document.get("errors", ())]
 
 
 def _audit(document: Document) -> Parts:
@@ -150,6 +152,12 @@ def _result(rule: str, level: str, text: str, path: str, sha256: str | None) -> 
     if sha256:
         result["partialFingerprints"] = {"contentSha256/v1": sha256}
     return result
+
+
+def _failure(error: dict[str, Any], level: str) -> dict[str, Any]:
+    """The notification of a file that could not be read."""
+    text = f"{error['message']} {error['hint']}".strip()
+    return _note(error["code"], text, level, error["path"])
 
 
 def _note(code: str, text: str, level: str, path: str | None = None) -> dict[str, Any]:

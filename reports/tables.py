@@ -34,6 +34,9 @@ def render(document: Document, options: Options) -> str:
     writer.writeheader()
     for row in document["results"]:
         writer.writerow({name: cell(value) for name, value in row_of(row).items()})
+    for error in document.get("errors", ()):
+        said = f"{error['code']}: {error['message']}"
+        writer.writerow({"file": cell(error["path"]), "state": "error", "finding": cell(said)})
     return stream.getvalue()
 
 

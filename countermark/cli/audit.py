@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from countermark.cli.logs import tell
 from countermark.cli.output import (
+    FORCE,
     FORMAT,
     JSON,
     OUTPUT,
@@ -17,10 +18,11 @@ from countermark.cli.output import (
     check_outputs,
     progress,
     read_document,
+    say,
     show,
     write_all,
 )
-from countermark.core.errors import ConfigError
+from countermark.core.errors import ConfigError, CountermarkError
 
 
 class PolicyFirst(TyperGroup):
@@ -54,6 +56,7 @@ def run(
     cache: Path | None = typer.Option(None, "--cache", help="File that keeps scores between runs."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
+    force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """Audit against written policies; the word run may be left out."""
@@ -61,7 +64,9 @@ def run(
     from countermark.reports import audit_document
     from countermark.reports.documents import with_baseline
 
-    check_outputs("audit", format, as_json, output)
+    outputs = [[_numbered(spec, number) for spec in output] for number in range(len(policies))]
+    for specs in outputs:
+        check_outputs("audit", format, as_json, specs, force=force)
     folders = {}
     for item in evidence:
         name, equals, path = item.partition("=")
@@ -70,7 +75,8 @@ def run(
         folders[name] = path
     before = None if baseline is None else read_document(baseline)
     reports = []
-    for number, policy in enumerate(policies):
+    failure: CountermarkError | None = None
+    for policy, specs in zip(policies, outputs, strict=True):
         with progress("Auditing", None, quiet=as_json) as advance:
             report, images = audit_with_images(
                 policy, evidence=folders, cache=cache, pictures=bool(output), report=advance.stage
@@ -80,7 +86,12 @@ def run(
         if before is not None:
             document = with_baseline(document, before)
         show(document, format=format, as_json=as_json)
-        write_all(document, [_numbered(spec, number) for spec in output], images)
+        try:
+            write_all(document, specs, images, force=force)
+        except CountermarkError as error:  # the other policies are still audited
+            failure = error
+    if failure is not None:
+        raise failure
     return combine(reports)
 
 
@@ -118,12 +129,13 @@ def blind_spots(
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
+    force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """Search for everyday edits that hide synthetic images: a learned policy and random search."""
     from countermark.app.adversaries.spotting import spot
 
-    check_outputs("evaluation", format, as_json, output)
+    check_outputs("evaluation", format, as_json, output, force=force)
     with progress("Searching", None, quiet=as_json) as advance:
         document = spot(
             detector,
@@ -136,7 +148,7 @@ def blind_spots(
             report=advance,
         )
     show(document, format=format, as_json=as_json)
-    write_all(document, output)
+    write_all(document, output, force=force)
     return PASS
 
 
@@ -145,16 +157,18 @@ def card(
     report: Path = typer.Argument(..., help="JSON report of an audit of a detector or generator."),
     weights: Path | None = typer.Option(None, "--weights", help="The weights, if they lie elsewhere now."),
     output: Path | None = typer.Option(None, "--output", "-o", help="File; by default it is printed."),
+    force: bool = FORCE,
 ) -> int:
     """Write a model card in Hugging Face's format, with the audit's figures in it."""
     from countermark.app.audit.cards import card_from_audit
-    from countermark.core.files import atomic_write
+    from countermark.core.files import atomic_write, check_writable
 
     text = card_from_audit(read_document(report), weights=weights)
     if output is None:
-        typer.echo(text, nl=False)
+        say(text, nl=False)
     else:
-        atomic_write(output, text, overwrite=True)
+        check_writable(output, overwrite=force)
+        atomic_write(output, text, overwrite=force)
         tell(f"Wrote {output}")
     return PASS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from countermark.cli.output import FORMAT, JSON, OUTPUT, PASS, check_outputs, progress, show, write_all
+from countermark.cli.output import FORCE, FORMAT, JSON, OUTPUT, PASS, check_outputs, progress, show, write_all
 
 app = typer.Typer(help="Measure a detector or a generator.", no_args_is_help=True)
 
@@ -19,15 +19,17 @@ def detector(
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
+    force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """AUROC, error rates and calibration in four delivery conditions, by generator and source."""
     from countermark.app.evaluate.detector import evaluate_detector
 
+    check_outputs("evaluation", format, as_json, output, force=force)
     with progress("Evaluating", None, quiet=as_json) as advance:
         document = evaluate_detector(name, corpus, seed=seed, max_fpr=max_fpr, report=advance.reach)
     show(document, format=format, as_json=as_json)
-    write_all(document, output)
+    write_all(document, output, force=force)
     return PASS
 
 
@@ -41,11 +43,13 @@ def leave_out(
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
+    force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """Train a family again for every generator (or source) and measure it on the one left out."""
     from countermark.app.evaluate.leave_out import evaluate_leave_out
 
+    check_outputs("evaluation", format, as_json, output, force=force)
     with progress("Left out", None, quiet=as_json) as advance:
         document = evaluate_leave_out(
             family,
@@ -57,7 +61,7 @@ def leave_out(
             report=advance.reach,
         )
     show(document, format=format, as_json=as_json)
-    write_all(document, output)
+    write_all(document, output, force=force)
     return PASS
 
 
@@ -71,11 +75,13 @@ def leave_out_recipe(
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
+    force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """Fit a recipe's head again for every source (or generator) and measure it on the one left out."""
     from countermark.app.evaluate.leave_out import leave_out_recipe as run
 
+    check_outputs("evaluation", format, as_json, output, force=force)
     with progress("Left out", None, quiet=as_json) as advance:
         document = run(
             name,
@@ -87,7 +93,7 @@ def leave_out_recipe(
             report=advance.reach,
         )
     show(document, format=format, as_json=as_json)
-    write_all(document, output)
+    write_all(document, output, force=force)
     return PASS
 
 
@@ -102,11 +108,13 @@ def localisation(
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
+    force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """Heatmaps against known masks: pixel AUROC and IoU on blends made of real pictures."""
     from countermark.app.evaluate.detector import evaluate_localisation
 
+    check_outputs("evaluation", format, as_json, output, force=force)
     with progress("Localising", images, quiet=as_json) as advance:
         document = evaluate_localisation(
             name,
@@ -117,7 +125,7 @@ def localisation(
             report=advance.reach,
         )
     show(document, format=format, as_json=as_json)
-    write_all(document, output)
+    write_all(document, output, force=force)
     return PASS
 
 
@@ -133,11 +141,13 @@ def adversaries(
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
+    force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """What stays found under gradients, under queries, and under everyday edits that a policy learns."""
     from countermark.app.adversaries.run import measure_adversaries
 
+    check_outputs("evaluation", format, as_json, output, force=force)
     with progress("Attacking", None, quiet=as_json) as advance:
         document, _ = measure_adversaries(
             name,
@@ -151,7 +161,7 @@ def adversaries(
             report=lambda what: advance(1),
         )
     show(document, format=format, as_json=as_json)
-    write_all(document, output)
+    write_all(document, output, force=force)
     return PASS
 
 
@@ -167,15 +177,16 @@ def generator(
     ),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
+    force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """Quality (KID, FID, precision, recall) and copying; for doodle to image: edge-F1, KID and variety."""
     from countermark.app.evaluate.generator import evaluate_generator
 
-    check_outputs("evaluation", format, as_json, output)
+    check_outputs("evaluation", format, as_json, output, force=force)
     document, images = evaluate_generator(
         name, data, count=count, extractor=extractor, seed=seed, gallery=gallery
     )
     show(document, format=format, as_json=as_json)
-    write_all(document, output, images)
+    write_all(document, output, images, force=force)
     return PASS

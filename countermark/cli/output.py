@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ import typer
 
 from countermark.cli.logs import tell
 from countermark.cli.progress import progress as progress
-from countermark.core.errors import ConfigError, CountermarkError
+from countermark.core.errors import ConfigError, CountermarkError, OutputError
+from countermark.core.files import check_writable
+from countermark.core.images import sniff_format
 from countermark.reports.text import inert, lines, visible
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ FORMAT = typer.Option(
 OUTPUT = typer.Option(
     [], "--output", "-o", metavar="FORMAT=PATH", help="Write a report too; may be given several times."
 )
+FORCE = typer.Option(False, "--force", help="Replace reports that exist; never a picture.")
 
 
 def show(document: dict[str, Any], *, format: str = "console", as_json: bool = False) -> None:
@@ -72,18 +75,41 @@ def _in_json(character: str) -> str:
 
 
 def write_all(
-    document: dict[str, Any], outputs: Sequence[str], images: Mapping[str, Thumbnail] | None = None
+    document: dict[str, Any],
+    outputs: Sequence[str],
+    images: Mapping[str, Thumbnail] | None = None,
+    *,
+    force: bool = False,
 ) -> None:
-    """Writes every ``FORMAT=PATH``; an existing report is replaced, as a build would expect."""
+    """Writes every ``FORMAT=PATH``; one that fails does not keep the others from being written.
+
+    Args:
+        force: Replace existing reports.
+
+    Raises:
+        CountermarkError: the last failure, after all were tried; those before it were told.
+    """
     from countermark.reports import write_report
 
+    failure: CountermarkError | None = None
     for output in outputs:
-        path = write_report(document, output, images=images, overwrite=True)
-        tell(f"Wrote {path}")
+        try:
+            tell(f"Wrote {write_report(document, output, images=images, overwrite=force)}")
+        except CountermarkError as error:
+            if failure is not None:
+                explain(failure)
+            failure = error
+    if failure is not None:
+        raise failure
 
 
-def check_outputs(kind: str, format: str, as_json: bool, outputs: Sequence[str]) -> None:
-    """Refuses formats that are not known or do not fit, before hours of work rather than after.
+def check_outputs(
+    kind: str, format: str, as_json: bool, outputs: Sequence[str], *, force: bool = False
+) -> None:
+    """Refuses what cannot be written, before hours of work rather than after.
+
+    That is: formats that are not known or do not fit, files that exist (unless ``force`` is given),
+    pictures and devices whatever is given, two reports in one file, folders that may not be written to.
 
     Args:
         kind: Of the document to come: ``scan``, ``audit``, ``evaluation`` or ``verify``.
@@ -91,13 +117,36 @@ def check_outputs(kind: str, format: str, as_json: bool, outputs: Sequence[str])
     from countermark.reports.formats import FORMATS, parse_output
 
     with wrong_usage():
-        wanted = [parse_output(output)[0] for output in outputs]
+        pairs = [parse_output(output) for output in outputs]
+        wanted = [name for name, _ in pairs]
+        places: set[Path] = set()
+        for _, path in pairs:
+            _check_place(path, force)
+            if path.resolve() in places:
+                raise OutputError(f"Two reports would be written to {path}.", code="output.twice")
+            places.add(path.resolve())
         for name in (*([] if as_json else [format]), *wanted):
             if kind not in FORMATS.get(name).kinds:
                 able = ", ".join(n for n in FORMATS if kind in FORMATS.get(n).kinds)
                 raise ConfigError(
                     f"There is no {name} form of a {kind} document.", hint=f"Use one of {able}."
                 )
+
+
+def _check_place(path: Path, force: bool) -> None:
+    try:
+        check_writable(path, overwrite=force)
+    except OutputError as error:
+        if error.code == "output.exists":
+            error.hint = "Choose another name, or replace it with --force."
+        raise
+    with suppress(OSError), open(path, "rb") as stream:
+        if sniff_format(stream.read(64)):
+            raise OutputError(
+                f"{path} is a picture, which no report replaces.",
+                code="output.picture",
+                hint="Choose another name.",
+            )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 from countermark.cli.logs import tell, warn
 from countermark.cli.output import (
+    FORCE,
     FORMAT,
     JSON,
     NOTHING,
@@ -23,6 +24,7 @@ from countermark.cli.output import (
     write_all,
     wrong_usage,
 )
+from countermark.cli.stopping import stoppable
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,6 +49,9 @@ def scan(
     fail_on: str | None = typer.Option(
         None, "--fail-on", help="Exit 1 from this verdict on: declared-synthetic, likely-synthetic, unsure."
     ),
+    on_error: str | None = typer.Option(
+        None, "--on-error", help="Files that cannot be read: fail (the default with --fail-on), warn, ignore."
+    ),
     baseline: str | None = typer.Option(None, "--baseline", help="Earlier JSON report; those don't count."),
     ignore: str | None = typer.Option(None, "--ignore", help="TOML list of accepted findings, with expiry."),
     thresholds: Path | None = typer.Option(None, "--thresholds", help="File that calibrate wrote."),
@@ -61,12 +66,19 @@ def scan(
     workers: int = typer.Option(2, "--workers", min=1, max=64, help="Decoding threads."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
+    force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """Scan images for synthetic origin. Nothing leaves this machine."""
     from countermark.app.scan.run import named as named_detector
     from countermark.app.scan.run import scan_stream
-    from countermark.app.scan.settings import chosen_detector, failing, scan_config, scan_exit_code
+    from countermark.app.scan.settings import (
+        chosen_detector,
+        failing,
+        scan_config,
+        scan_exit_code,
+        unreadable,
+    )
     from countermark.app.scan.sources import named
     from countermark.app.scan.suppressions import expired, read_baseline, suppressions
     from countermark.app.scan.thumbnails import Collector
@@ -78,13 +90,14 @@ def scan(
         "detector": detector,
         "thresholds": None if thresholds is None else str(thresholds),
         "fail_on": fail_on,
+        "on_error": on_error,
         "baseline": baseline,
         "ignore": ignore,
         "output": tuple(output),
     }
     with wrong_usage():
         config = scan_config(options)
-    check_outputs("scan", format, as_json, config.output)
+    check_outputs("scan", format, as_json, config.output, force=force)
     known = read_baseline(config.baseline) if config.baseline else None
     ignored = _ignored(config.ignore)
     sources = named(paths or [], sys.stdin.buffer, null=null)
@@ -100,7 +113,7 @@ def scan(
     if any(_is_html(spec) for spec in config.output):
         collector = Collector(model) if heatmaps else Collector(model, max_heatmaps=0)
     results = []
-    with progress("Scanning", len(files), quiet=as_json) as advance:
+    with stoppable() as stop, progress("Scanning", len(files), quiet=as_json) as advance:
         for result in scan_stream(
             files,
             max_fpr=rate,
@@ -114,22 +127,36 @@ def scan(
         ):
             results.append(result)
             advance(1)
+            if stop:
+                break
+    partial = None
+    if stop and len(results) < len(files):
+        partial = {"by": stop.name, "looked_at": len(results), "of": len(files)}
     settings = {
         "max_fpr": rate,
         "stress": config.stress,
         "fail_on": config.fail_on,
+        "on_error": config.errors,
         "detector": named_detector(model),
         "left_out": dict(sources.left_out),
+        "left_out_files": [{"path": path, "reason": reason} for path, reason in sources.others],
     }
     suppressed = suppressions(results, ignore=ignored, baseline=known)
     for sentence in expired(results, ignored):
         warn(sentence)
     document = scan_document(
-        results, settings=settings, failing=failing(results, config.fail_on), suppressed=suppressed
+        results,
+        settings=settings,
+        failing=failing(results, config.fail_on),
+        suppressed=suppressed,
+        unreadable=unreadable(results, config.errors),
+        partial=partial,
     )
     show(document, format=format, as_json=as_json)
-    write_all(document, config.output, collector.images if collector else None)
-    return scan_exit_code(document)
+    if document["counts"]["error"] and config.errors != "ignore":
+        warn(f"{document['counts']['error']:,} of {len(results):,} files could not be scanned.")
+    write_all(document, config.output, collector.images if collector else None, force=force)
+    return scan_exit_code(document) if partial is None else stop.exit_code
 
 
 def _ignored(path: str) -> list[Ignored]:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import typer
 
-from countermark.cli.logs import warn
+from countermark.cli.logs import tell, warn
 from countermark.cli.output import (
     ERROR,
     FAIL,
+    FORCE,
     FORMAT,
     JSON,
     NOTHING,
     OUTPUT,
     PASS,
+    check_outputs,
     explain,
+    say,
     show,
     show_record,
     write_all,
 )
 from countermark.cli.records import REPOSITORY, opened
+from countermark.reports.text import visible
 
 ORDER = ("trusted", "intact", "recovered", "absent", "invalid")
 
@@ -48,24 +53,33 @@ def verify(
     ),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
+    force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """Verify Content Credentials. Nothing is fetched from a network."""
+    from countermark.app.scan.sources import named
     from countermark.app.verify import verify as verify_one
     from countermark.core.errors import ConfigError, CountermarkError
-    from countermark.core.images import iter_image_paths
+    from countermark.core.results import Failure
     from countermark.provenance.identities.trust import default_lists
     from countermark.reports import verify_document
 
     if require is not None and require not in ORDER[:3]:
         raise ConfigError(f"{require!r} cannot be required.", hint=f"Use one of {', '.join(ORDER[:3])}.")
-    files = list(iter_image_paths(paths))
+    check_outputs("verify", format, as_json, output, force=force)
+    sources = named(map(str, paths), sys.stdin.buffer)
+    files = [each for each in sources.files if isinstance(each, Path)]
+    if len(files) < len(sources.files):
+        raise ConfigError("A picture on standard input cannot be verified.", hint="Give the file's name.")
+    for note in sources.notes:
+        tell(note)
     if not files:
         warn("No images found.")
         return NOTHING
     if rubric:
         return _rubric(files, as_json)
     found = []
+    unreadable: dict[str, Failure] = {}
     with opened(repository) if repository else nullcontext() as place:
         for path in files:
             try:
@@ -76,18 +90,23 @@ def verify(
                 if error.code.startswith("trust"):
                     raise
                 explain(error)
-    if not found:
-        return ERROR
-    document = verify_document(found, settings={"recover": recover, "trust": [str(t) for t in trust]})
+                unreadable[str(path)] = Failure(error.code, error.message, error.hint)
+    settings = {
+        "recover": recover,
+        "trust": [str(t) for t in trust],
+        "left_out": dict(sources.left_out),
+        "left_out_files": [{"path": path, "reason": reason} for path, reason in sources.others],
+    }
+    document = verify_document(found, unreadable=unreadable, settings=settings)
     if tree and not as_json:
         from countermark.provenance.credentials.history import as_text, history_tree
 
         for result in found:
-            typer.echo(f"{result.path}: {result.state}")
-            typer.echo(as_text(history_tree(result)))
+            say(f"{visible(result.path)}: {result.state}")
+            say(as_text(history_tree(result)))
     else:
         show(document, format=format, as_json=as_json)
-    write_all(document, output)
+    write_all(document, output, force=force)
     for each in () if trust else default_lists():
         if each.outdated():
             warn(each.outdated())
@@ -114,10 +133,10 @@ def _rubric(files: list[Path], as_json: bool) -> int:
             {"path": str(path), "passed": good, "of": len(results), "rules": list(map(asdict, results))}
         )
         if not as_json:
-            typer.echo(f"{path}: {good} of {len(results)} rules hold.")
+            say(f"{visible(path)}: {good} of {len(results)} rules hold.")
             for each in results:
                 if not each.passed:
-                    typer.echo(f"  {each.id}: {each.title}; found {', '.join(each.found)}")
+                    say(f"  {each.id}: {each.title}; found {', '.join(each.found)}")
     if as_json:
         show_record({"rubric": NAME, "results": rows}, as_json=True, text="")
     if any(row["passed"] != row["of"] for row in rows):

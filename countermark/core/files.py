@@ -8,15 +8,18 @@ that writes into the folder, and no walk takes it for a picture.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import io
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from platformdirs import user_config_path, user_data_path
 
@@ -44,6 +47,34 @@ def sha256_file(path: Path | str) -> str:
     """Lower-case hex SHA-256 of a file, read in blocks."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_regular(path: Path | str) -> IO[bytes]:
+    """A file opened for reading, if it is an ordinary one; never waits for a pipe.
+
+    Raises:
+        OSError: as ``open``; ``EINVAL`` for what is no ordinary file.
+        ValueError: the name holds a NUL.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a device may do something
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    flags = os.O_RDONLY
+    for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    handle = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):  # it became something else meanwhile
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_head(path: Path | str, size: int = 64) -> bytes:
+    """The first bytes of an ordinary file; empty where there is none to read."""
+    try:
+        with open_regular(path) as stream:
+            return stream.read(size)
+    except (OSError, ValueError):
+        return b""
 
 
 @contextmanager
@@ -125,6 +156,24 @@ def refuse_existing(path: Path | str) -> None:
     """OutputError ``output.exists`` if something is there: for saying so before hours of work."""
     if os.path.exists(path):
         raise _exists(Path(path))
+
+
+def check_writable(path: Path | str, *, overwrite: bool = False) -> None:
+    """OutputError for a place where ``atomic_write`` would fail, before hours of work rather than after.
+
+    With ``overwrite`` only an ordinary file is replaced, never a device, a pipe or a folder.
+    """
+    path = Path(path)
+    if os.path.lexists(path) and not (overwrite and path.is_file()):
+        if path.is_dir() or (overwrite and path.exists()):
+            raise OutputError(f"{path} is not a file that could be replaced.")
+        raise _exists(path)
+    folder = next((each for each in path.absolute().parents if os.path.lexists(each)), Path("/"))
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"Cannot write {path}: {folder} is not a folder that may be written to.",
+            hint="Choose another output folder.",
+        )
 
 
 def write_all(stream: io.FileIO, data: bytes) -> str:

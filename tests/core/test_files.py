@@ -19,7 +19,9 @@ from countermark.core.files import (
     atomic_write,
     config_dir,
     is_temporary,
+    open_regular,
     private_dir,
+    read_head,
     sha256_bytes,
     sha256_file,
     sweep,
@@ -138,3 +140,16 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert "No space left" in caught.value.message and caught.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_ordinary_files_are_opened_and_nothing_waits(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789" * 20)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert read_head(tmp_path / "file", 4) == b"0123"
+    with open_regular(tmp_path / "file") as stream:
+        assert len(stream.read()) == 200
+    for name in ("pipe", "loop", "none", ".", "/dev/zero", "nul\0"):
+        assert read_head(tmp_path / name) == b"", name
+    with pytest.raises(OSError, match="not a regular file"):
+        open_regular(tmp_path / "pipe")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from countermark.core.files import is_temporary
+from countermark.core.files import is_temporary, open_regular
 from countermark.core.images import EXTENSIONS, sniff_format
 from countermark.core.video.containers import EXTENSIONS as CLIPS
 from countermark.core.video.containers import sniff_clip
@@ -85,7 +85,7 @@ def _reason(path: Path, hidden: bool) -> str:
         return HIDDEN
     try:
         if path.is_file():
-            with open(path, "rb") as stream:
+            with open_regular(path) as stream:
                 head = stream.read(_HEAD)
             return "" if sniff_format(head) or sniff_clip(head) else OTHER
     except OSError:

@@ -30,6 +30,9 @@ DEFAULT_MAX_FPR = 0.01
 #: Verdicts that may fail a build, from the one that does first; the others never do.
 SEVERITY = (Verdict.DECLARED_SYNTHETIC, Verdict.LIKELY_SYNTHETIC, Verdict.UNSURE)
 FailOn = Literal["declared-synthetic", "likely-synthetic", "unsure", "never"]
+OnError = Literal["fail", "warn", "ignore"]
+#: Read and examined, only too small for the detector: no reason to fail a build that gates on verdicts.
+_EXAMINED = frozenset({"image.too-small"})
 
 
 class ScanConfig(BaseModel):
@@ -39,6 +42,8 @@ class ScanConfig(BaseModel):
         max_fpr: Share of photographs that may be called likely-synthetic; None: that of the file of
             thresholds, or ``DEFAULT_MAX_FPR`` without one.
         fail_on: Lowest verdict that fails the build: declared-synthetic, likely-synthetic, unsure or never.
+        on_error: What becomes of files that could not be scanned: ``fail`` the build, ``warn``, ``ignore``;
+            None: fail where ``fail_on`` sets a gate, which must not pass what nobody has seen.
         stress: Scan under delivery conditions too.
         detector: Name or weights of the detector.
         thresholds: File of thresholds that ``calibrate`` wrote.
@@ -51,12 +56,18 @@ class ScanConfig(BaseModel):
 
     max_fpr: float | None = Field(default=None, gt=0, le=0.5)
     fail_on: FailOn = "never"
+    on_error: OnError | None = None
     stress: bool = False
     detector: str = "default"
     thresholds: str = ""
     baseline: str = ""
     ignore: str = ""
     output: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> OnError:
+        """``on_error``, with what it is by default."""
+        return self.on_error or ("warn" if self.fail_on == "never" else "fail")
 
 
 def scan_config(
@@ -146,15 +157,29 @@ def failing(results: Iterable[ScanResult], fail_on: str) -> frozenset[str]:
     return frozenset(result.path for result in results if fails(result.verdict, fail_on))
 
 
+def unreadable(results: Iterable[ScanResult], on_error: OnError) -> dict[str, str]:
+    """By path: the severity of files that could not be scanned; for ``scan_document``."""
+    level = {"fail": "error", "warn": "warning", "ignore": "none"}[on_error]
+    return {
+        result.path: "warning" if result.error.code in _EXAMINED and level == "error" else level
+        for result in results
+        if result.error is not None
+    }
+
+
 def scan_exit_code(document: Mapping[str, Any]) -> int:
     """0 nothing that counts, 1 findings at or above ``fail_on``, 2 not scanned, 3 no files.
 
-    Not scanned: nothing could be read, or a file that was asked for is not there.
+    Not scanned: a file that counts (``on_error``) could not be read, or nothing could, or one that was
+    asked for is not there and that is not to be ignored.
     """
     counts = document["counts"]
     if not counts["total"]:
         return 3
     if counts["failing"]:
         return 1
-    missing = any((row.get("error") or {}).get("code") == "image.missing" for row in document["results"])
-    return 2 if missing or counts["error"] == counts["total"] else 0
+    missing = any(
+        (row.get("error") or {}).get("code") == "image.missing" and row["finding"]["severity"] != "none"
+        for row in document["results"]
+    )
+    return 2 if counts["unreadable"] or missing or counts["error"] == counts["total"] else 0

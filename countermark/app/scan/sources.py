@@ -23,6 +23,7 @@ from typing import IO
 from countermark.app.scan.folders import described, walk
 from countermark.app.scan.items import Item
 from countermark.core.errors import ConfigError
+from countermark.core.files import read_head
 from countermark.core.images import EXTENSIONS, sniff_format
 from countermark.core.video.containers import EXTENSIONS as CLIPS
 from countermark.core.video.containers import sniff_clip
@@ -166,9 +167,7 @@ def _is_another_file(name: str) -> bool:
     """Whether a name is of a file that is no image, by extension and first bytes."""
     if Path(name).suffix.lower() in EXTENSIONS | CLIPS:
         return False
-    try:
-        with open(name, "rb") as stream:
-            head = stream.read(_HEAD)
-        return sniff_format(head) is None and sniff_clip(head) is None
-    except OSError:
-        return False  # missing, or a folder: whoever reads it will say so
+    if not os.path.isfile(name):
+        return False  # missing, a folder, a pipe: whoever reads it will say so
+    head = read_head(name, _HEAD)
+    return sniff_format(head) is None and sniff_clip(head) is None

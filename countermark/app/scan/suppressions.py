@@ -105,12 +105,13 @@ def suppressions(
     """By path: why a finding does not count, for ``reports.scan_document(..., suppressed=…)``.
 
     A finding of the baseline counts again as soon as the file or its verdict changes; an ignore
-    entry stops working the day after it expires.
+    entry stops working the day after it expires. An ignore entry that names the path of a file that
+    cannot be read holds for that too.
     """
     day = today or date.today()
     found: dict[str, dict[str, Any]] = {}
     for result in results:
-        if result.verdict is None:
+        if result.verdict is None and result.error is None:
             continue
         entry = next((e for e in ignore if e.active(day) and e.matches(result.path, result.sha256)), None)
         if entry is not None:
@@ -129,7 +130,7 @@ def expired(
 ) -> list[str]:
     """A sentence for each ignore entry that would hide a finding if its last day had not passed."""
     day = today or date.today()
-    found = [r for r in results if r.verdict is not None]
+    found = [r for r in results if r.verdict is not None or r.error is not None]
     return [
         f"The ignore entry for {entry.path or entry.sha256} expired on {entry.expires.isoformat()} "
         "and hides nothing any more."

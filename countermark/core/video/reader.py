@@ -22,6 +22,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from countermark.core import files
 from countermark.core.errors import ClipError, MissingExtraError
 from countermark.core.images import Pixels, sniff_format
 from countermark.core.video import child
@@ -201,11 +202,7 @@ def open_clip(
 
 def read_head(path: Path | str) -> bytes:
     """The first bytes of a regular file, for ``sniff_clip``; empty where there is none to read."""
-    try:
-        with open(path, "rb") as stream:
-            return stream.read(HEAD) if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) else b""
-    except (OSError, ValueError):
-        return b""
+    return files.read_head(path, HEAD)
 
 
 @contextmanager

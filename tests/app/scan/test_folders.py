@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from countermark.app.scan.folders import HIDDEN, LINKS, OTHER, described, walk
+from countermark.app.scan.folders import HALF_WRITTEN, HIDDEN, LINKS, OTHER, described, walk
 from countermark.app.scan.sources import named
 from countermark.cli import run
 from countermark.core.images import encode_image
@@ -37,7 +39,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_nothing_is_passed_over_in_silence(folder: Path) -> None:
-    files, left_out = walk(folder)
+    files, others = walk(folder)
+    left_out = Counter(reason for _, reason in others)
     every = [path for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
     assert len(every) == 27 == len(files) + sum(left_out.values())
     assert {path.name for path in files} == {"a.png", "b.JPG", "c.webp", "no-ending", "wrong.dat", "d.png"}
@@ -55,9 +58,37 @@ def test_a_scan_says_what_it_did_not_look_at(folder: Path, capsys: pytest.Captur
     out, err = capsys.readouterr()
     document = json.loads(out)
     assert document["counts"]["total"] == 6 and document["settings"]["left_out"] == dict(sources.left_out)
+    listed = {each["path"]: each["reason"] for each in document["settings"]["left_out_files"]}
+    assert len(listed) == 21 and listed[str(folder / "link.png")] == LINKS
     assert "Not looked at: 6 files that are no pictures, 3 files in hidden folders," in err
 
 
 def test_a_folder_of_pictures_alone_needs_no_note() -> None:
     assert described({}) == ""
     assert described({"videos": 1200}) == "Not looked at: 1,200 videos."
+
+
+def test_links_to_folders_half_written_files_and_closed_folders(tmp_path: Path, monkeypatch) -> None:
+    inside = tmp_path / "received"
+    (inside / "closed").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret.png").write_bytes(PICTURE)
+    (inside / "link").symlink_to(tmp_path / "elsewhere")
+    (inside / "round").symlink_to(inside)
+    (inside / ".countermark-1-0123456789ab-a.png").write_bytes(PICTURE)
+    (inside / ".dotted.png").write_bytes(PICTURE)
+    scandir, closed = os.scandir, str(inside / "closed")
+
+    def refuses(path="."):  # permissions mean nothing to root
+        if str(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuses)
+    files, others = walk(inside)
+    assert [path.name for path in files] == [".dotted.png", "closed"]
+    assert {path.name: reason for path, reason in others} == {
+        "link": LINKS,
+        "round": LINKS,
+        ".countermark-1-0123456789ab-a.png": HALF_WRITTEN,
+    }
