@@ -1,4 +1,4 @@
-"""``countermark audit POLICY…``, and ``audit init``, ``explain``, ``blind-spots`` and ``card``."""
+"""``countermark audit POLICY…``, and its commands beside ``run``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from countermark.cli.logs import tell
 from countermark.cli.output import (
+    FAIL,
     FORCE,
     FORMAT,
     JSON,
@@ -20,6 +21,7 @@ from countermark.cli.output import (
     read_document,
     say,
     show,
+    show_record,
     write_all,
 )
 from countermark.core.errors import ConfigError, CountermarkError
@@ -54,6 +56,10 @@ def run(
     ),
     baseline: Path | None = typer.Option(None, "--baseline", help="Earlier JSON report to compare with."),
     cache: Path | None = typer.Option(None, "--cache", help="File that keeps scores between runs."),
+    statement: Path | None = typer.Option(
+        None, "--statement", help="Write an in-toto statement of the audit, signed (DSSE)."
+    ),
+    identity: str = typer.Option("default", "--identity", help="Whose key signs the statement."),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
     force: bool = FORCE,
@@ -65,8 +71,10 @@ def run(
     from countermark.reports.documents import with_baseline
 
     outputs = [[_numbered(spec, number) for spec in output] for number in range(len(policies))]
-    for specs in outputs:
-        check_outputs("audit", format, as_json, specs, force=force)
+    sealed = [None if statement is None else Path(_numbered(str(statement), n)) for n in range(len(policies))]
+    for specs, place in zip(outputs, sealed, strict=True):
+        also = [] if place is None else [f"in-toto={place}"]
+        check_outputs("audit", format, as_json, [*specs, *also], force=force)
     folders = {}
     for item in evidence:
         name, equals, path = item.partition("=")
@@ -76,7 +84,7 @@ def run(
     before = None if baseline is None else read_document(baseline)
     reports = []
     failure: CountermarkError | None = None
-    for policy, specs in zip(policies, outputs, strict=True):
+    for policy, specs, place in zip(policies, outputs, sealed, strict=True):
         with progress("Auditing", None, quiet=as_json) as advance:
             report, images = audit_with_images(
                 policy, evidence=folders, cache=cache, pictures=bool(output), report=advance.stage
@@ -88,6 +96,8 @@ def run(
         show(document, format=format, as_json=as_json)
         try:
             write_all(document, specs, images, force=force)
+            if place is not None:
+                _attest(document, place, identity, force)
         except CountermarkError as error:  # the other policies are still audited
             failure = error
     if failure is not None:
@@ -109,13 +119,71 @@ def init(
 @app.command("explain")
 def explain(
     check: str = typer.Argument("", help="A check, such as detector.auroc; without it, all are listed."),
+    law: bool = typer.Option(
+        False, "--law", help="Say what published texts ask for and which checks bear on it; CHECK names one."
+    ),
 ) -> int:
-    """Say what a check measures: formula, source, options."""
+    """Say what a check measures: formula, source, options; or what laws ask for, by number."""
     from countermark.app.audit.explaining import explain as one
-    from countermark.app.audit.explaining import overview
+    from countermark.app.audit.explaining import explain_law, overview
 
-    typer.echo(one(check) if check else overview(), nl=bool(check))
+    text = explain_law(check) if law else one(check) if check else overview()
+    typer.echo(text, nl=bool(check) or law)
     return PASS
+
+
+@app.command("kept")
+def kept(
+    before: Path = typer.Option(..., "--before", help="Folder of the files that went into an export."),
+    after: Path = typer.Option(..., "--after", help="Folder of what came out, under the same names."),
+    at_least: float = typer.Option(
+        0.9, "--at-least", min=0.0, max=1.0, help="Share of the files that must keep each mark."
+    ),
+    mark: list[str] = typer.Option(
+        [], "--mark", help="credential, declaration, watermark or metadata; all by default."
+    ),
+    format: str = FORMAT,
+    output: list[str] = OUTPUT,
+    force: bool = FORCE,
+    as_json: bool = JSON,
+) -> int:
+    """Say which marks an export keeps, each share with its interval (the check pipeline.kept)."""
+    from countermark.app.audit.ready import kept_policy
+    from countermark.app.audit.runner import audit_with_images
+    from countermark.reports import audit_document
+
+    check_outputs("audit", format, as_json, output, force=force)
+    policy = kept_policy(before, after, at_least=at_least, marks=mark)
+    report, images = audit_with_images(policy, pictures=bool(output))
+    document = audit_document(report)
+    show(document, format=format, as_json=as_json)
+    write_all(document, output, images, force=force)
+    return report.exit_code
+
+
+@app.command("check-statement")
+def check(
+    statement: Path = typer.Argument(..., help="What countermark audit run --statement wrote."),
+    report: Path | None = typer.Option(None, "--report", help="The JSON report that it should speak of."),
+    trust: list[Path] = typer.Option(
+        [], "--trust", help="Whose signature counts; see countermark keys trust."
+    ),
+    as_json: bool = JSON,
+) -> int:
+    """Check the signature of an audit's statement, and whether it is of a report."""
+    from countermark.app.audit.attesting import check_statement
+    from countermark.core.images import read_bytes
+    from countermark.reports.text import visible
+
+    spoken_of = None if report is None else read_bytes(report)
+    found = check_statement(read_bytes(statement), report=spoken_of, trust=[*trust] or None)
+    lines = [f"{found.result}, signed by {found.signer}"]
+    lines += [f"  {name} sha256:{digest}" for name, digest in found.subjects.items()]
+    lines.append("  The signer is trusted." if found.trusted else f"  {found.problem}")
+    if found.fits is not None:
+        lines.append("  It is of this report." if found.fits else "  It is not of this report.")
+    show_record(found, as_json=as_json, text="\n".join(visible(line) for line in lines))
+    return PASS if found.trusted and found.fits is not False else FAIL
 
 
 @app.command("blind-spots")
@@ -171,6 +239,13 @@ def card(
         atomic_write(output, text, overwrite=force)
         tell(f"Wrote {output}")
     return PASS
+
+
+def _attest(document: dict[str, Any], path: Path, identity: str, force: bool) -> None:
+    from countermark.app.audit.attesting import attest
+    from countermark.core.files import atomic_write
+
+    tell(f"Wrote {atomic_write(path, attest(document, identity), overwrite=force)}")
 
 
 def _numbered(spec: str, number: int) -> str:

@@ -32,7 +32,8 @@ def test_what_our_own_side_cars_say_is_no_declaration(tmp_path: Path) -> None:
     row = {
         "path": "a.jpg", "verdict": "declared-synthetic", "score": 0.9, "error": None,
         "evidence": [
-            {"sentence": sentence, "kind": "metadata", "strength": "strong", "points_to": "synthetic", "detail": {}}
+            {"sentence": sentence, "kind": "metadata", "strength": "strong", "points_to": "synthetic",
+             "detail": {}}
         ],
     }  # fmt: skip
     (tmp_path / "a.xmp").write_text(packet(row))
