@@ -7,6 +7,7 @@ set ``executionSuccessful`` to false; they are no results that a reader could ov
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from urllib.parse import quote
 
@@ -172,13 +173,26 @@ def _note(code: str, text: str, level: str, path: str | None = None) -> dict[str
 
 
 def _location(path: str) -> dict[str, Any]:
-    """A path relative to the repository's root, percent-encoded; bytes that are no text survive."""
-    clean = path.replace("\\", "/").lstrip("/")
-    parts = [part for part in clean.split("/") if part not in ("", ".", "..")]
-    uri = "/".join(quote(part.encode("utf-8", "surrogateescape"), safe="-_.~") for part in parts)
-    return {
-        "physicalLocation": {
-            "artifactLocation": {"uri": uri or "unknown", "uriBaseId": "%SRCROOT%"},
-            "region": {"startLine": 1},
-        }
-    }
+    """Where a file lies, percent-encoded: relative to the root, or, outside of it, as an absolute address."""
+    root, here = _roots()
+    whole = os.path.normpath(os.path.join(here, path.replace("\\", "/")))
+    inside = os.path.relpath(whole, root)
+    if inside.split("/", 1)[0] == "..":
+        place: dict[str, Any] = {"uri": "file://" + _encoded(whole)}
+    else:
+        place = {"uri": _encoded(inside) if inside != "." else "unknown", "uriBaseId": "%SRCROOT%"}
+    return {"physicalLocation": {"artifactLocation": place, "region": {"startLine": 1}}}
+
+
+def _roots() -> tuple[str, str]:
+    """The repository's root, or else the working folder, which paths are relative to; and that folder."""
+    here = os.getcwd()
+    above = [here]
+    while os.path.dirname(above[-1]) != above[-1]:
+        above.append(os.path.dirname(above[-1]))
+    return next((each for each in above if os.path.exists(os.path.join(each, ".git"))), here), here
+
+
+def _encoded(path: str) -> str:
+    """A path as part of an address; bytes that are no text survive."""
+    return "/".join(quote(part.encode("utf-8", "surrogateescape"), safe="-_.~") for part in path.split("/"))

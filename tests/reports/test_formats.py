@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from countermark.core.errors import ConfigError, OutputError, UnknownNameError
-from countermark.core.results import ScanResult
+from countermark.core.results import ScanResult, Verdict
 from countermark.reports.canonical import Document
 from countermark.reports.documents import load_schema, scan_document, with_baseline
 from countermark.reports.formats import FORMATS, parse_output, render, write_report
@@ -207,3 +207,33 @@ def test_text_helpers() -> None:
     assert code_span("a|b`c") == "`` a\\|b`c ``"
     assert markdown_text("<b>*@x") == "&lt;b\\>\\*&#64;x"
     assert figure(0.1234, "share") == "12.3 %" and figure(None) == "–" and figure(12.3456, "ms") == "12.35 ms"
+
+
+@pytest.mark.parametrize(
+    ("path", "uri", "base"),
+    [
+        ("a b.png", "sub/a%20b.png", True),
+        ("./x/../b.png", "sub/b.png", True),
+        ("../c.png", "c.png", True),
+        ("{root}/d/e.png", "d/e.png", True),
+        ("{root}/sub/caf\u00e9.png", "sub/caf%C3%A9.png", True),
+        ("{outside}/f.png", "file://{outside}/f.png", False),
+        ("../../g.png", "file://{outside}/g.png", False),
+        ("back\\slash.png", "sub/back/slash.png", True),
+        ("\udcff.png", "sub/%FF.png", True),
+    ],
+)
+def test_sarif_places_are_relative_to_the_root(
+    path: str, uri: str, base: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "project"
+    (root / "sub").mkdir(parents=True)
+    (root / ".git").mkdir()
+    monkeypatch.chdir(root / "sub")
+    names = {"{root}": str(root), "{outside}": str(tmp_path)}
+    for key, value in names.items():
+        path, uri = path.replace(key, value), uri.replace(key, value)
+    result = ScanResult(path, "00" * 32, Verdict.UNSURE, 0.5)
+    run = json.loads(render(scan_document([result], settings={}), "sarif"))["runs"][0]
+    place = run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert place == {"uri": uri} | ({"uriBaseId": "%SRCROOT%"} if base else {})
