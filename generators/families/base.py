@@ -88,9 +88,18 @@ class Looking(Protocol):
 
 @runtime_checkable
 class Anchored(Protocol):
-    """A generator with a loss of its own on real images, added to the adversarial one.
+    """A generator that also has to draw real images again, from codes that an encoder of its own finds."""
 
-    ``alone``: the loss is all that there is in this step, see ``Recipe.warm_images``.
-    """
+    def warm_loss(self, real: Tensor, labels: Tensor | None) -> Tensor:
+        """All that is asked for before the critic begins, see ``Recipe.warm_images``."""
+        ...
 
-    def anchor_loss(self, real: Tensor, labels: Tensor | None, *, alone: bool = False) -> Tensor: ...
+    def codes(self, real: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """``z`` [N, latent], its first rows codes of the first real images, and what the codes cost."""
+        ...
+
+    def likeness_loss(
+        self, drawn: Tensor, real: Tensor, seen: tuple[list[Tensor], list[Tensor]] | None
+    ) -> Tensor:
+        """How far those rows are from the real images; ``seen``: both as a ``Looking`` critic sees them."""
+        ...

@@ -173,6 +173,9 @@ class _Run:
         for turn in range(turns):
             real, classes, z, keys = self._draw(at.step, turn)
             with self.fabric.autocast():
+                cost = None
+                if isinstance(self.generator, Anchored):
+                    z, cost = self.generator.codes(real, z)
                 fake = self.generator(z, classes)
                 looked = self._look(real, fake, keys)
             if looked is None:
@@ -182,6 +185,9 @@ class _Run:
             _step(self.fabric, self.opt_d, self.critic, value_d)
         self.critic.requires_grad_(False)
         value_g = self._generator_loss(real, fake, classes, looked)
+        if isinstance(self.generator, Anchored) and cost is not None:
+            value_g = self.recipe.adversarial * value_g + cost
+            value_g = value_g + self.generator.likeness_loss(fake, real, looked)
         _step(self.fabric, self.opt_g, self.generator, value_g)
         self.critic.requires_grad_(True)
         self.average.update(self.generator, self.shown, at.images + self.shown)
@@ -191,9 +197,11 @@ class _Run:
     def _warm_step(self, at: Progress) -> Losses:
         """One step of an anchored generator without its critic."""
         assert isinstance(self.generator, Anchored)
+        for group in self.opt_g.param_groups:
+            group["lr"] = self.recipe.warm_rate
         real, classes, _, _ = self._draw(at.step, 0)
         with self.fabric.autocast():
-            value = self.generator.anchor_loss(real, classes, alone=True)
+            value = self.generator.warm_loss(real, classes)
         _step(self.fabric, self.opt_g, self.generator, value)
         self.average.update(self.generator, self.shown, at.images + self.shown)
         (anchor,) = _together(self.fabric, value)
@@ -275,10 +283,7 @@ class _Run:
                 judged = self.critic(self._seen(fake), classes).float()
                 if self.loss.paired:
                     paired = self.critic(self._seen(real, real=True), classes).float()
-            value = self.loss.generator(judged, paired)
-            if isinstance(self.generator, Anchored):
-                value = value + self.generator.anchor_loss(real, classes)
-            return value
+            return self.loss.generator(judged, paired)
 
     def _set_rates(self, share: float) -> None:
         settings = self.recipe.optimiser

@@ -27,18 +27,19 @@ class Remembered:
 
     @torch.no_grad()
     def look(self, tensors: Tensor, keys: Sequence[int]) -> list[Tensor]:
-        """``critic.look(tensors)``; ``keys`` name the items.
+        """``critic.look(tensors)``; ``keys`` name the items, and only new ones are looked at."""
+        new = [number for number, key in enumerate(keys) if key not in self._kept]
+        found = {key: self._kept[key] for key in keys if key in self._kept}
+        if new:
+            seen = self.critic.look(tensors[new])
+            for place, number in enumerate(new):
+                found[keys[number]] = [part[place].clone() for part in seen]
+                self._keep(keys[number], found[keys[number]])
+        kept = zip(*(found[key] for key in keys), strict=True)
+        return [torch.stack(part).contiguous(memory_format=torch.channels_last) for part in kept]
 
-        A batch that holds one new item is looked at whole, so that what is kept does not depend on which
-        items were new.
-        """
-        if all(key in self._kept for key in keys):
-            kept = zip(*(self._kept[key] for key in keys), strict=True)
-            return [torch.stack(part).contiguous(memory_format=torch.channels_last) for part in kept]
-        seen = self.critic.look(tensors)
-        for number, key in enumerate(keys):
-            if key not in self._kept and self._bytes < MOST_BYTES:
-                parts = [part[number].clone() for part in seen]
-                self._kept[key] = parts
-                self._bytes += sum(part.numel() * part.element_size() for part in parts)
-        return seen
+    def _keep(self, key: int, parts: list[Tensor]) -> None:
+        size = sum(part.numel() * part.element_size() for part in parts)
+        if self._bytes + size <= MOST_BYTES:
+            self._kept[key] = parts
+            self._bytes += size

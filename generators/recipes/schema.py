@@ -63,7 +63,8 @@ class Recipe(_Part):
         precision: ``bf16`` (autocast) or ``fp32``.
         images: Budget in images shown to the critic; training also ends after ``minutes``.
         warm_images: So many images are first shown to a generator that has a loss of its own on real ones
-            (``families.base.Anchored``), before the critic begins.
+            (``families.base.Anchored``), before the critic begins, at the learning rate ``warm_rate``.
+        adversarial: Weight of the critic's judgement of such a generator, beside its own losses.
         checkpoint_minutes: A kill loses at most this much.
     """
 
@@ -83,6 +84,8 @@ class Recipe(_Part):
     images: int = Field(default=200_000, ge=1)
     minutes: float | None = Field(default=None, gt=0)
     warm_images: int = Field(default=0, ge=0)
+    warm_rate: float = Field(default=1e-3, gt=0, le=1)
+    adversarial: float = Field(default=1.0, gt=0)
     checkpoint_minutes: float = Field(default=2.0, gt=0)
     preview_images: int = Field(default=20_000, ge=1)
 
