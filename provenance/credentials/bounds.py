@@ -83,12 +83,11 @@ def _items(content: bytes, most: int) -> int | None:
     """How many CBOR items were walked; None where one is longer than the rest, or there are too many."""
     if _LONG_HEAD.search(content) is None:
         return 0
-    position, end, walked = 0, len(content), 0
-    while position < end:
-        walked += 1
-        if walked > most:
-            return None
-        kind, low = content[position] >> 5, content[position] & 31
+    position, end = 0, len(content)
+    for walked in range(most + 1):
+        if position >= end:
+            return walked
+        kind, low = divmod(content[position], 32)
         position += 1
         if low < 24:
             value = low
@@ -98,14 +97,14 @@ def _items(content: bytes, most: int) -> int | None:
         elif low == 31:
             continue  # of indefinite length, or its end
         else:
-            return walked
+            return walked + 1
         if kind in (2, 3):
             if value > end - position:
                 return None
             position += value
         elif kind in (4, 5) and value > end - position:
             return None
-    return walked
+    return None
 
 
 def _unpack(packed: bytes, most: int) -> bytes | None:

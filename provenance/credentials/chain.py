@@ -7,7 +7,6 @@ state of the whole is that of the weakest link.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +18,7 @@ MAX_LINKS = 256
 MAX_DEPTH = 32
 ORDER = ("invalid", "intact", "trusted")  # weakest first; "absent" does not weigh
 _ONLY_TRUST = (codes.UNTRUSTED, codes.SIGNER_UNSEEN)  # say nothing against the signature itself
-_LABEL = re.compile(r"self#jumbf=/c2pa/([^/]+)")
+_STORE = "self#jumbf=/c2pa/"
 
 
 @dataclass
@@ -278,9 +277,10 @@ def _add(results: Mapping[str, Any], default: str, found: dict[str, Findings]) -
 
 
 def _of(entry: Mapping[str, Any], default: str, found: dict[str, Findings]) -> Findings:
-    match = _LABEL.match(str(entry.get("url", "")))
-    label = match.group(1) if match and match.group(1) in found else default
-    return found.setdefault(label, Findings())
+    url = entry.get("url")
+    label = url[len(_STORE) :].partition("/")[0] if isinstance(url, str) and url.startswith(_STORE) else ""
+    known = found.get(label)
+    return known if known is not None else found.setdefault(default, Findings())
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

@@ -33,6 +33,7 @@ from countermark.provenance.source_types import points_to, term_of, words
 
 DISCLOSURE = "c2pa.ai-disclosure"
 _METADATA = ("c2pa.metadata", "cawg.metadata", "stds.iptc", "stds.exif", "stds.schema-org.CreativeWork")
+_ON_ORIGIN = ("c2pa.actions", *_METADATA, DISCLOSURE)
 _INCEPTION = ("c2pa.created", "c2pa.opened")
 _PLACING = ("c2pa.placed",)
 #: Actions that change nothing that is seen (signal rubrics, "non-editorial").
@@ -69,7 +70,8 @@ def statements(store: Mapping[str, Any], findings: Mapping[str, Findings]) -> tu
 
 def of_manifest(manifest: Mapping[str, Any]) -> Iterator[Statement]:
     """What one manifest says, without its ingredients' own credentials."""
-    for assertion in assertions_of(manifest, "c2pa.actions"):
+    known = assertions_of(manifest, *_ON_ORIGIN)
+    for assertion in (each for each in known if each.label.startswith("c2pa.actions")):
         templates = {
             str(each.get("action")): each for each in map(mapping, sequence(assertion.data.get("templates")))
         }
@@ -77,12 +79,12 @@ def of_manifest(manifest: Mapping[str, Any]) -> Iterator[Statement]:
         for action in actions:
             name = str(action.get("action", ""))
             yield from _action(action, templates.get(name) or templates.get("*") or {}, assertion.created)
-    for assertion in assertions_of(manifest, *_METADATA):
+    for assertion in (each for each in known if each.label.startswith(_METADATA)):
         for key in _TYPE_KEYS:
             value = assertion.data.get(key)
             if isinstance(value, str):
                 yield from _typed(value, f"the metadata in {assertion.label}", assertion.created, first=False)
-    for assertion in assertions_of(manifest, DISCLOSURE):
+    for assertion in (each for each in known if each.label.startswith(DISCLOSURE)):
         model = next(
             (str(assertion.data[key]) for key in ("modelName", "modelIdentifier") if assertion.data.get(key)),
             "",
