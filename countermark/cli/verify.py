@@ -57,12 +57,14 @@ def verify(
     as_json: bool = JSON,
 ) -> int:
     """Verify Content Credentials. Nothing is fetched from a network."""
+    from countermark.app.pictures import MAX_FILES, file_pictures
     from countermark.app.scan.sources import named
     from countermark.app.verify import verify as verify_one
     from countermark.core.errors import ConfigError, CountermarkError
     from countermark.core.results import Failure
     from countermark.provenance.identities.trust import default_lists
-    from countermark.reports import verify_document
+    from countermark.reports import Thumbnail, verify_document
+    from countermark.reports.formats import parse_output
 
     if require is not None and require not in ORDER[:3]:
         raise ConfigError(f"{require!r} cannot be required.", hint=f"Use one of {', '.join(ORDER[:3])}.")
@@ -106,7 +108,11 @@ def verify(
             say(as_text(history_tree(result)))
     else:
         show(document, format=format, as_json=as_json)
-    write_all(document, output, force=force)
+    images: dict[str, Thumbnail] = {}
+    if any(parse_output(each)[0] == "html" for each in output):
+        for one in found[:MAX_FILES]:
+            images |= file_pictures(one)
+    write_all(document, output, images, force=force)
     for each in () if trust else default_lists():
         if each.outdated():
             warn(each.outdated())

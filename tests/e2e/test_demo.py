@@ -28,6 +28,9 @@ def test_the_whole_loop(tmp_path, monkeypatch) -> None:
     result = run_demo(tmp_path / "demo", photos=own, step=steps.append)
     assert tuple(steps) == STEPS and result.passed
     record = json.loads((tmp_path / "demo" / "demo.json").read_text())
+    alone = {r["verdict"] for r in record["scan"]["results"] if r["path"].rsplit("/", 2)[-2] == "unmarked"}
+    assert {"likely-synthetic", "unsure"} <= alone, "what nothing declares is told by the detector alone"
+    assert [c["outcome"] for c in record["audit"]["checks"]] == ["pass"] * 3
     verdicts = {row["path"].rsplit("/", 2)[-2]: row["verdict"] for row in record["scan"]["results"]}
     assert verdicts["signed"] == verdicts["laundered"] == "declared-synthetic"
     assert verdicts["photographs"] not in ("declared-synthetic", "declared-captured")
@@ -36,5 +39,7 @@ def test_the_whole_loop(tmp_path, monkeypatch) -> None:
     assert {check["id"] for check in record["audit"]["checks"]} >= {"detector.auroc", "pipeline.signed"}
     page = (tmp_path / "demo" / "report.html").read_text()
     assert "data:image/jpeg;base64," in page and "<script" not in page
+    for name in ("verification.html", "audit.html"):  # pictures of the files, and of the worst
+        assert "data:image/jpeg;base64," in (tmp_path / "demo" / name).read_text(), name
     with pytest.raises(OutputError):
         run_demo(tmp_path / "demo")

@@ -5,24 +5,27 @@ A result carries every reason; the rules stand in ``verdict``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from countermark.app.rooms import Detector
+from countermark.app.rooms import Detector, Examines
 from countermark.app.scan.gather import Gathered
 from countermark.app.scan.verdict import declared, estimated, ordered, score_evidence, under_stress
 from countermark.core.errors import CountermarkError
-from countermark.core.images import Pixels
+from countermark.core.images import LoadedImage, Pixels
 from countermark.core.perturb import DELIVERIES, perturb
 from countermark.core.results import Evidence, Failure, ScanResult, Strength, Verdict
 from countermark.core.seeds import rng
 
 if TYPE_CHECKING:
+    from countermark.detectors.content.estimate import Kind
     from countermark.detectors.scoring.thresholds import Thresholds
 
 #: Images with a shorter side than this are not scored: there is not enough to look at.
 MIN_SIDE = 32
+#: A kind is named from this probability on.
+SURE_OF_KIND = 0.8
 STRESS = {name: spec for name, spec in DELIVERIES.items() if name != "native"}
 
 
@@ -38,24 +41,54 @@ def named(model: Detector) -> dict[str, str]:
 def judge(
     chunk: Sequence[Gathered | ScanResult], model: Detector, bounds: Thresholds, stress: bool
 ) -> list[ScanResult]:
-    ready = [g for g in chunk if isinstance(g, Gathered) and min(g.image.pixels.shape[:2]) >= MIN_SIDE]
-    scores = scores_of(model, [g.image.pixels for g in ready])
-    stressed: dict[str, list[float | None]] = {}
-    if stress and ready:
-        for name, spec in STRESS.items():
-            pictures = [perturb(spec, g.image.pixels, rng(0, name, g.image.sha256)) for g in ready]
-            stressed[name] = scores_of(model, pictures)
-    by_identity = {id(g): number for number, g in enumerate(ready)}
-    results = []
-    for item in chunk:
-        if isinstance(item, ScanResult):
-            results.append(item)
-            continue
-        number = by_identity.get(id(item))
-        score = None if number is None else scores[number]
-        under = {name: values[number] for name, values in stressed.items()} if number is not None else {}
-        results.append(settle(item, score, under, model, bounds))
-    return results
+    """A result for each picture of a chunk, in order; those that failed already stay as they are."""
+    gathered = [item for item in chunk if isinstance(item, Gathered)]
+    scored = iter(scores_under(model, [item.image for item in gathered], stress))
+    return [
+        item if isinstance(item, ScanResult) else settle(item, next(scored), model, bounds) for item in chunk
+    ]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the detector says of one picture.
+
+    Attributes:
+        score: Calibrated P(synthetic); None for a picture that is too small or was refused.
+        kind: What kind of picture it looks like, where the detector tells.
+        under: With stress, the score under each delivery.
+    """
+
+    score: float | None
+    kind: Kind | None = None
+    under: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def scores_under(model: Detector, images: Sequence[LoadedImage], stress: bool) -> list[Scored]:
+    """For every image: its score and kind; with ``stress`` the score of each delivery."""
+    large = [number for number, image in enumerate(images) if min(image.pixels.shape[:2]) >= MIN_SIDE]
+    own = dict(zip(large, _examined(model, [images[number].pixels for number in large]), strict=True))
+    under: dict[int, dict[str, float | None]] = {number: {} for number in range(len(images))}
+    for name, spec in STRESS.items() if stress and large else ():
+        changed = [perturb(spec, images[n].pixels, rng(0, name, images[n].sha256)) for n in large]
+        for number, score in zip(large, scores_of(model, changed), strict=True):
+            under[number][name] = score
+    return [replace(own.get(number, Scored(None)), under=under[number]) for number in range(len(images))]
+
+
+def _examined(model: Detector, images: list[Pixels]) -> list[Scored]:
+    """Scores and kinds of a batch; an image that the detector refuses gets None."""
+    if not isinstance(model, Examines):
+        return [Scored(score) for score in scores_of(model, images)]
+    if not images:
+        return []
+    try:
+        scores, kinds = model.examine(images)
+    except CountermarkError:
+        if len(images) == 1:
+            return [Scored(None)]
+        return [_examined(model, [image])[0] for image in images]
+    return [Scored(float(score), kind) for score, kind in zip(scores, kinds, strict=True)]
 
 
 def ask_second(
@@ -95,9 +128,9 @@ def scores_of(model: Detector, images: list[Pixels]) -> list[float | None]:
         return [scores_of(model, [image])[0] for image in images]
 
 
-def settle(
-    item: Gathered, score: float | None, under: dict[str, float | None], model: Detector, bounds: Thresholds
-) -> ScanResult:
+def settle(item: Gathered, scored: Scored, model: Detector, bounds: Thresholds) -> ScanResult:
+    """The result of one picture: its declarations, what the detector says, and the verdict of both."""
+    score, under = scored.score, scored.under
     evidence = list(item.evidence)
     verdict = declared(evidence)
     image = item.image
@@ -114,7 +147,8 @@ def settle(
         evidence.append(Evidence("detector", "neither", Strength.WEAK, reason, {"skipped": True}))
     else:
         guess = estimated(score, bounds.likely, bounds.unsure)
-        evidence.append(score_evidence(score, guess, model.name, bounds.likely, bounds.unsure))
+        told = score_evidence(score, guess, model.name, bounds.likely, bounds.unsure)
+        evidence.append(_with_kind(told, scored, model) if isinstance(model, Examines) else told)
         if under:
             verdicts = {
                 n: estimated(s, bounds.likely, bounds.unsure) for n, s in under.items() if s is not None
@@ -138,8 +172,23 @@ def settle(
     )
 
 
+def _with_kind(told: Evidence, scored: Scored, model: Examines) -> Evidence:
+    """The score's evidence with the kind of picture, and how many real ones of that kind score as high."""
+    kind = scored.kind
+    if kind is None or scored.score is None or kind.probability < SURE_OF_KIND:
+        return told
+    detail = {**told.detail, "kind": kind.name, "kind_probability": round(kind.probability, 4)}
+    share = model.share_of_real(scored.score, kind.name)
+    if share is None:
+        return replace(told, detail=detail)
+    detail["share_of_real"] = {"value": share.value, "low": share.low, "high": share.high, "n": share.n}
+    amount = "none" if share.value == 0 else f"{100 * share.value:.2g} %"
+    sentence = f"{told.sentence} It looks like a {kind.name}; of {share.n} real ones {amount} score as high."
+    return replace(told, detail=detail, sentence=sentence)
+
+
 def _stress_evidence(
-    guess: Verdict, held: Verdict, scores: dict[str, float | None], verdicts: dict[str, Verdict]
+    guess: Verdict, held: Verdict, scores: Mapping[str, float | None], verdicts: dict[str, Verdict]
 ) -> Evidence:
     listed = ", ".join(f"{name} {value:.2f}" for name, value in scores.items() if value is not None)
     sentence = (
@@ -148,5 +197,5 @@ def _stress_evidence(
         else f"Under stress ({listed}) the verdict does not hold, so it counts as unsure."
     )
     named = {name: v.value for name, v in verdicts.items()}
-    detail = {"scores": scores, "verdicts": named, "holds": held is guess}
+    detail = {"scores": dict(scores), "verdicts": named, "holds": held is guess}
     return Evidence("stress", "neither", Strength.WEAK, sentence, detail)

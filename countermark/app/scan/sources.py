@@ -39,6 +39,8 @@ _QUOTED = re.compile(rb'"(?:[^"\\]|\\(?:[abtnvfr"\\]|[0-7]{3}))*"')
 _ESCAPE = re.compile(rb'\\([abtnvfr"\\]|[0-7]{3})')
 _LETTERS = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
 _HEAD = 64
+#: Two letters at least, so that the drives of Windows are none; a path has lost one of the two slashes.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}:/{1,2}[^/]")
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def named(paths: Iterable[str], stream: IO[bytes], *, null: bool = False) -> Sou
         null: The list's names end with NUL (``git diff -z``, ``find -print0``).
 
     Raises:
-        ConfigError: ``scan.list`` for a list that is too long.
+        ConfigError: ``scan.list`` for a list that is too long; ``scan.address`` for an address.
     """
     files: list[Path | Item] = []
     wanted: list[str] = []
@@ -79,6 +81,7 @@ def named(paths: Iterable[str], stream: IO[bytes], *, null: bool = False) -> Sou
     others: list[tuple[str, str]] = []
     for path in list(paths) or ["."]:
         if path != STANDARD_INPUT:
+            refuse_address(path)
             wanted += expand([path])
             continue
         data = read_all(stream)
@@ -147,6 +150,20 @@ def unquoted(line: bytes) -> bytes:
         return bytes([_LETTERS[letter] if letter in _LETTERS else int(letter, 8) & 0xFF])
 
     return _ESCAPE.sub(plain, line[1:-1])
+
+
+def refuse_address(name: str) -> None:
+    """Says what to do with an address of the web: nothing is fetched here.
+
+    Raises:
+        ConfigError: ``scan.address``.
+    """
+    if _ADDRESS.match(name) and not os.path.lexists(name):
+        raise ConfigError(
+            f"{name} is an address; no connection is opened.",
+            code="scan.address",
+            hint="Fetch the picture first, or hand it on: curl -sL ADDRESS | countermark scan -",
+        )
 
 
 def expand(sources: Iterable[str]) -> list[str]:

@@ -135,6 +135,7 @@ def scan_picture(
             detector=context.detector(),
             limits=context.settings.limits,
             workers=1,
+            repository=context.repository,
         )
         if result.error is not None and result.error.code.startswith("image.") and result.sha256 is None:
             message = result.error.message.replace(path, name)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from countermark.app.scan.settings import scan_exit_code
 from countermark.app.scan.sources import expand, named, read_list, unquoted
+from countermark.core.errors import ConfigError
 from countermark.core.images import encode_image
 from countermark.core.results import Failure, ScanResult, Verdict
 from countermark.reports import scan_document
@@ -111,3 +112,17 @@ def test_a_missing_file_is_not_passed_over(folder: Path) -> None:
     assert scan_exit_code(scan_document([fine, gone], settings={})) == 2
     assert scan_exit_code(scan_document([fine, damaged], settings={})) == 0
     assert scan_exit_code(scan_document([], settings={})) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["https://example.org/a.jpg", "http:/example.org/a.jpg", "s3://bucket/a.png"]
+)
+def test_an_address_is_explained(name: str) -> None:
+    with pytest.raises(ConfigError, match="address") as caught:
+        named([name], io.BytesIO())
+    assert "countermark scan -" in caught.value.hint
+
+
+def test_what_only_looks_like_an_address_is_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert named(["C:/pictures/a.png"], io.BytesIO()).files
+    assert named(["a:b.png"], io.BytesIO()).files
