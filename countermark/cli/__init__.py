@@ -7,6 +7,7 @@ evaluated, 3 nothing to do, 4 wrong usage.
 from __future__ import annotations
 
 import os
+import logging
 import sys
 from functools import lru_cache
 from importlib import import_module
@@ -16,7 +17,7 @@ import typer
 
 from countermark.cli import logs
 from countermark.cli.output import ERROR, USAGE, explain
-from countermark.core.errors import CountermarkError
+from countermark.core.errors import CountermarkError, OutputError
 
 #: Modules with ``add_to``, in the order of the help; and those that are a group of commands by themselves.
 COMMANDS = (
@@ -124,6 +125,12 @@ def run(arguments: list[str]) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except (OSError, MemoryError) as error:  # a disk that is full, a home that is read-only, no memory left
+        logging.getLogger(__name__).debug("stopped", exc_info=True)
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        place = getattr(error, "filename", None)
+        explain(OutputError(f"This computer could not do it: {reason}{f': {place}' if place else ''}."))
+        return ERROR
     except Exception as error:
         if not (hasattr(error, "format_message") and hasattr(error, "show")):
             raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import typer
 
-from countermark.core.errors import ConfigError
+from countermark.cli.logs import warn
+from countermark.core.errors import ConfigError, ProvenanceError
 
 PASSPHRASE = typer.Option(
     None, "--passphrase", envvar="COUNTERMARK_PASSPHRASE", help="Protects the private key."
@@ -24,9 +26,15 @@ def passphrase_of(passphrase: str | None, file: Path | None) -> str | None:
         ConfigError: The file holds none.
     """
     from countermark.core.images import Limits, read_bytes
+    from countermark.provenance.identities.certificates import refuse_open
 
     if file is None:
         return passphrase
+    with suppress(OSError):  # a missing one is said below
+        try:
+            refuse_open(file, file.stat().st_mode, "passphrase file")
+        except ProvenanceError as error:  # as container platforms mount secrets
+            warn(error.message)
     try:
         line = (read_bytes(file, Limits(max_bytes=_MAX_BYTES)).splitlines() or [b""])[0].decode()
     except UnicodeDecodeError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from countermark.cli.logs import warn
 from countermark.cli.output import ERROR, JSON, PASS, progress, say, show_record
 from countermark.cli.records import REPOSITORY, opened
 from countermark.cli.secrets import PASSPHRASE_FILE, passphrase_of
@@ -151,6 +152,8 @@ def _folder(
     from countermark.app.sign import sign as sign_one
     from countermark.core.images import iter_image_paths
     from countermark.provenance.credentials.folders import sign_folder, watch_folder
+    from countermark.provenance.credentials.signing import ends_soon
+    from countermark.provenance.identities.store import get_identity
     from countermark.provenance.repository import shared_repository
 
     def sign_file(one: Path, target: Path) -> Any:
@@ -159,6 +162,9 @@ def _folder(
     def mend(target: Path, facts: Mapping[str, Any]) -> bool:
         return record_again(target, facts, repository=options["repository"])
 
+    who = options["identity"]
+    if soon := ends_soon(get_identity(who) if isinstance(who, str) else who):
+        warn(soon)
     how: dict[str, Any] = {"sign": sign_file, "mend": mend if options["record"] else None}
     if options["record"] and options["repository"] is None:
         shared_repository()  # one that cannot be opened is said now, not of every file

@@ -295,9 +295,20 @@ def data_dir() -> Path:
 
 
 def private_dir(path: Path) -> Path:
-    """Makes ``path`` (and parents) and sets it to 0700."""
-    path.mkdir(parents=True, exist_ok=True)
-    os.chmod(path, 0o700)
+    """Makes ``path`` (and parents) and sets it to 0700.
+
+    Raises:
+        OutputError: ``home.unusable``, for a home that is missing, full or read-only.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        os.chmod(path, 0o700)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {path} cannot be used: {error.strerror or error}.",
+            code="home.unusable",
+            hint=f"Name another place for keys and records in the environment variable {HOME_VARIABLE}.",
+        ) from error
     return path
 
 

@@ -65,7 +65,9 @@ SENTENCES = {
     TRUSTED: "The signer is on the trust list.",
     UNTRUSTED: "The signer is not on the trust list, so anyone could have made this credential.",
     "signingCredential.invalid": "The signing certificate does not fit the C2PA certificate profile.",
-    "signingCredential.notYetValid": "The signing certificate was not yet valid.",
+    "signingCredential.notYetValid": (
+        "The signing certificate is not yet valid by the clock of this computer, which may be wrong."
+    ),
     "signingCredential.expired": (
         "The signing certificate had expired, and no time-stamp shows an earlier use."
     ),

@@ -1,12 +1,14 @@
 """Checks that the library does not make: what may sign, what a source type may be, which marks are known.
 
-Each guard adds findings to a manifest; none takes one away.
+Each guard adds findings to a manifest; none takes one away. One is called what it is: the library says
+"expired" of a certificate that is not yet valid, as where a clock is wrong.
 """
 
 from __future__ import annotations
 
 import functools
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -64,6 +66,8 @@ def guard(
         leaves = [der for der in present if _serial(der) == serial]
         if leaves:
             said[label] = _facts(leaves[0])
+        if leaves and codes.EXPIRED in found.failure and _begins(leaves[0]) > time.time():
+            found.failure[codes.NOT_YET_VALID] = found.failure.pop(codes.EXPIRED)
         if any(_service_only(der) for der in leaves):
             found.failure[codes.TIMESTAMP_ONLY] = ""
         if not leaves and found.state() == "trusted":
@@ -145,6 +149,15 @@ def _facts(der: bytes) -> dict[str, Any]:
     if isinstance(record, x509.UnrecognizedExtension) and _RECORD.fullmatch(record.value):
         facts["product_record"] = record.value[2:].decode()
     return facts
+
+
+@functools.lru_cache(maxsize=256)
+def _begins(der: bytes) -> float:
+    """From when on a certificate is valid, in seconds since 1970."""
+    try:
+        return x509.load_der_x509_certificate(der).not_valid_before_utc.timestamp()
+    except ValueError:
+        return 0.0
 
 
 @functools.lru_cache(maxsize=256)

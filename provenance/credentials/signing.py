@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -224,8 +225,10 @@ def sign_bytes(
         strings=strings if soft_bindings else None,
         vouching=_identity(identity_assertion),
     )  # fmt: skip
-    notes = () if signer_identity.timestamp_url else (_ends(signer_identity.chain_pem),)
-    return Signed(signed, store, manifest["label"], signer_identity.name, notes)
+    notes = [] if signer_identity.timestamp_url else [_ends(signer_identity.chain_pem)]
+    soon = ends_soon(signer_identity)
+    notes += [soon] if soon else []
+    return Signed(signed, store, manifest["label"], signer_identity.name, tuple(notes))
 
 
 #: Names an RFC 3161 authority for identities that have none of their own.
@@ -238,6 +241,28 @@ def _identity(identity: str | Identity | None) -> Identity | None:
 
 def _configured_authority(identity: Identity) -> str | None:
     return None if identity.timestamp_url else os.environ.get(TIMESTAMP_VARIABLE) or None
+
+
+#: A certificate that ends within so many hours is warned of with every signature.
+SOON_HOURS = 72
+
+
+def ends_soon(identity: Identity) -> str:
+    """A sentence when an identity will sign only for some hours more, else empty."""
+    hours = (_end(identity.chain_pem) - time.time()) / 3600
+    if hours > SOON_HOURS:
+        return ""
+    left = f"in {round(hours)} hours" if hours >= 1.5 else f"in {max(round(hours * 60), 0)} minutes"
+    renew = f" Make a new one with: countermark keys rotate {identity.name}"
+    return f"The signing certificate of {identity.name!r} expires {left}; after that it signs no more." + (
+        renew if identity.kind == "development" else " Have it renewed."
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _end(chain_pem: str) -> float:
+    """When the signing certificate expires, in seconds since 1970."""
+    return load_chain(chain_pem)[0].not_valid_after_utc.timestamp()
 
 
 @functools.lru_cache(maxsize=64)

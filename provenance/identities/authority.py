@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -13,6 +14,8 @@ from countermark.provenance.identities import certificates as certs
 from countermark.provenance.identities.records import prepare, root_dir
 
 _AUTHORITY = "_authority"
+#: An authority that ends sooner makes no more certificates.
+_LEAST = datetime.timedelta(hours=1)
 
 
 def authority_pem() -> str:
@@ -34,5 +37,14 @@ def development_authority() -> tuple[certs.PrivateKey, x509.Certificate]:
         with contextlib.suppress(ProvenanceError), prepare(folder) as draft:  # who is first, wins
             atomic_write(draft / "ca.pem", certs.to_pem(ca), mode=0o600)
             atomic_write(draft / "ca-key.pem", certs.key_to_pem(key), mode=0o600)
-    stored = certs.load_key((folder / "ca-key.pem").read_bytes())
-    return stored, certs.load_chain((folder / "ca.pem").read_bytes())[0]
+    stored = certs.load_key(certs.read_private(folder / "ca-key.pem"))
+    authority = certs.load_chain((folder / "ca.pem").read_bytes())[0]
+    today = datetime.datetime.now(datetime.UTC)
+    if not authority.not_valid_before_utc <= today < authority.not_valid_after_utc - _LEAST:
+        raise ProvenanceError(
+            f"The development authority is valid from {authority.not_valid_before_utc:%Y-%m-%d} to "
+            f"{authority.not_valid_after_utc:%Y-%m-%d}, and by this computer's clock it is {today:%Y-%m-%d}.",
+            code="authority.expired",
+            hint=f"Check the clock. If it is right, put {folder} aside: a new authority is then made.",
+        )
+    return stored, authority

@@ -11,6 +11,8 @@ True
 from __future__ import annotations
 
 import datetime
+import os
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -163,6 +165,35 @@ def load_chain(pem: bytes | str) -> list[x509.Certificate]:
             code="certificate.unreadable",
             hint="Give a PEM file (BEGIN CERTIFICATE), the signing certificate first.",
         ) from error
+
+
+def read_private(path: Path) -> bytes:
+    """The bytes of a key file of ours, which nobody but its owner may read or write.
+
+    Raises:
+        ProvenanceError: ``key.permissions``: others may; ``key.unreadable``: it is not there.
+    """
+    try:
+        mode = path.stat().st_mode
+        data = path.read_bytes()
+    except OSError as error:
+        raise ProvenanceError(
+            f"The key {path} cannot be read: {error.strerror or error}.",
+            code="key.unreadable",
+            hint="Restore the folder from a backup, or make a new identity.",
+        ) from error
+    refuse_open(path, mode)
+    return data
+
+
+def refuse_open(path: Path, mode: int, what: str = "key") -> None:
+    """``key.permissions`` for a file with a secret that others than its owner may read or write."""
+    if os.name == "posix" and mode & 0o077:
+        raise ProvenanceError(
+            f"The {what} {path} may be read or changed by others (mode {mode & 0o777:04o}).",
+            code="key.permissions",
+            hint=f"If nobody has taken it, close it with: chmod 600 {path}",
+        )
 
 
 def load_key(pem: bytes, passphrase: str | None = None) -> PrivateKey:

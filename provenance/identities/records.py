@@ -143,7 +143,9 @@ def stamp_of(folder: Path | str) -> tuple[int, ...] | None:
         files = [os.stat(f"{folder}/{name}") for name in ("identity.json", "key.pem")]
     except OSError:
         return None
-    return tuple(number for each in files for number in (each.st_mtime_ns, each.st_size, each.st_ino))
+    return tuple(
+        number for each in files for number in (each.st_mtime_ns, each.st_size, each.st_ino, each.st_mode)
+    )
 
 
 def _facts(chain_pem: str) -> dict[str, Any]:

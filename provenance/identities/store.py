@@ -14,7 +14,6 @@ files 0600. Folders are prepared aside and renamed into place, so concurrent fir
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from pathlib import Path
@@ -71,7 +70,7 @@ def get_identity(name: str = "default", *, passphrase: str | None = None) -> Ide
     Raises:
         UnknownNameError: No such identity.
         ProvenanceError: ``identity.expired``, ``identity.revoked``, ``identity.requested``,
-            ``key.passphrase``.
+            ``key.passphrase``, ``key.permissions``.
     """
     place = (config_dir(), name)
     kept = _loaded.get(place)
@@ -80,8 +79,11 @@ def get_identity(name: str = "default", *, passphrase: str | None = None) -> Ide
     folder = folder_of(name)
     stamp = stamp_of(folder)
     if name == "default" and not (folder / "identity.json").exists():
-        with contextlib.suppress(ProvenanceError):  # another process was faster
+        try:
             create_identity("default")
+        except ProvenanceError as error:
+            if error.code != "identity.exists":  # else another process was faster
+                raise
     record = read_record(name)
     if (
         name == "default"
@@ -100,7 +102,7 @@ def get_identity(name: str = "default", *, passphrase: str | None = None) -> Ide
             }.get(record.status, "Use or create another identity."),
         )
     secret = passphrase or os.environ.get(PASSPHRASE_VARIABLE) or None
-    key = certs.load_key((folder / "key.pem").read_bytes(), secret if record.protected else None)
+    key = certs.load_key(certs.read_private(folder / "key.pem"), secret if record.protected else None)
     chain = (folder / "chain.pem").read_text()
     if certs.load_chain(chain)[0].public_key() != key.public_key():
         raise ProvenanceError(
@@ -213,7 +215,7 @@ def import_identity(
                 hint="Give both, or a PKCS#12 file.",
             )
         chain_pem = certs.to_pem(*certs.load_chain(chain))
-        private = certs.load_key(key or (folder / "key.pem").read_bytes(), passphrase)
+        private = certs.load_key(key or certs.read_private(folder / "key.pem"), passphrase)
     leaf = certs.load_chain(chain_pem)[0]
     if leaf.public_key() != private.public_key():
         raise ProvenanceError(

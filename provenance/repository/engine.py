@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from countermark.core.errors import ConfigError, ProvenanceError
+from countermark.core.errors import ConfigError, OutputError, ProvenanceError
 from countermark.core.files import data_dir, private_dir
 from countermark.provenance.repository.glance import FILE_NAME
 
@@ -32,8 +32,8 @@ def default_url() -> URL:
     folder = data_dir()
     try:
         private_dir(folder)
-    except OSError as error:
-        raise _no_place(folder, error) from error
+    except OutputError as error:
+        raise ProvenanceError(error.message, code="repository.unavailable", hint=error.hint) from error
     return URL.create("sqlite", database=str(folder / FILE_NAME))
 
 
