@@ -33,7 +33,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def scan(
-    paths: list[str] = typer.Argument(None, help="Images and folders; - reads a list from standard input."),
+    paths: list[str] = typer.Argument(
+        None, help="Images and folders; - reads a list of them, or one image, from standard input."
+    ),
     null: bool = typer.Option(
         False, "--null", "-z", help="The list's names end with NUL, as of git diff -z and find -print0."
     ),
@@ -63,13 +65,32 @@ def scan(
         None, "--second-opinion", help="Another detector, such as one-class; it is listed, never decides."
     ),
     heatmaps: bool = typer.Option(True, "--heatmaps/--no-heatmaps", help="In an HTML report."),
-    workers: int = typer.Option(2, "--workers", min=1, max=64, help="Decoding threads."),
+    workers: int = typer.Option(
+        2, "--workers", min=1, max=4096, help="Threads that read files, or processes of a cluster."
+    ),
+    file_seconds: float | None = typer.Option(
+        None, "--file-seconds", min=1, help="Processor seconds a file may take; 60 in scans of 200 files on."
+    ),
+    file_memory: int | None = typer.Option(
+        None, "--file-memory", min=64, help="Megabytes a file may take; 3072 in scans of 200 files on."
+    ),
+    cache: Path | None = typer.Option(
+        None, "--cache", help="Folder of earlier results, by content and detector; such files are only read."
+    ),
+    cluster: str | None = typer.Option(
+        None, "--cluster", help="Scan on Ray: local, auto, or an address. Needs --output parquet=FOLDER."
+    ),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the rows of --output parquet=FOLDER."),
+    retry_failed: bool = typer.Option(
+        False, "--retry-failed", help="Scan again only what failed in --output parquet=FOLDER."
+    ),
     format: str = FORMAT,
     output: list[str] = OUTPUT,
     force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
     """Scan images for synthetic origin. Nothing leaves this machine."""
+    from countermark.app.scan.bulk import bulk_settings, file_bounds, kept_results
     from countermark.app.scan.run import named as named_detector
     from countermark.app.scan.run import scan_stream
     from countermark.app.scan.settings import (
@@ -82,6 +103,7 @@ def scan(
     from countermark.app.scan.sources import named
     from countermark.app.scan.suppressions import expired, read_baseline, suppressions
     from countermark.app.scan.thumbnails import Collector
+    from countermark.cli.scan_rows import rows_folder, scan_rows
     from countermark.reports import scan_document
 
     options = {
@@ -97,6 +119,28 @@ def scan(
     }
     with wrong_usage():
         config = scan_config(options)
+        folder = rows_folder(config.output, cluster=cluster, resume=resume, retry=retry_failed)
+    memory = None if file_memory is None else file_memory << 20
+    if folder is not None:
+        bounds = {"file_seconds": file_seconds, "file_memory": memory}
+        given = {name: value for name, value in bounds.items() if value is not None}
+        with wrong_usage():
+            bulk = bulk_settings(
+                config, marks=not no_marks, mark_seconds=mark_seconds, second=second, cache=cache, **given
+            )
+        return scan_rows(
+            paths or [],
+            folder,
+            bulk,
+            null=null,
+            workers=workers,
+            cluster=cluster,
+            resume=resume,
+            retry=retry_failed,
+            fail_on=config.fail_on,
+            on_error=config.errors,
+            as_json=as_json,
+        )
     check_outputs("scan", format, as_json, config.output, force=force)
     known = read_baseline(config.baseline) if config.baseline else None
     ignored = _ignored(config.ignore)
@@ -112,6 +156,18 @@ def scan(
     collector = None
     if any(_is_html(spec) for spec in config.output):
         collector = Collector(model) if heatmaps else Collector(model, max_heatmaps=0)
+    kept = None
+    if cache is not None:
+        with wrong_usage():
+            kept = kept_results(
+                cache,
+                model,
+                rate,
+                stress=config.stress,
+                marks=not no_marks,
+                mark_seconds=mark_seconds,
+                second=second or "",
+            )
     results = []
     with stoppable() as stop, progress("Scanning", len(files), quiet=as_json) as advance:
         for result in scan_stream(
@@ -124,6 +180,8 @@ def scan(
             second=second,
             workers=workers,
             watch=collector,
+            cache=kept,
+            **file_bounds(len(files), file_seconds=file_seconds, file_memory=memory),
         ):
             results.append(result)
             advance(1)

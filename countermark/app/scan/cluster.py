@@ -155,11 +155,11 @@ def _started(address: str | None, workers: int) -> Any:
                 object_store_memory=_STORE,
                 **quiet,
             )
-    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises many kinds, some of them bare
         raise ConfigError(
-            f"The cluster cannot be reached: {error}.",
+            f"The cluster cannot be reached or started: {error}",
             code="scan.cluster",
-            hint="Start one with 'ray start --head', or use --cluster local.",
+            hint="Start it first, or use --cluster local.",
         ) from error
     return ray
 

@@ -118,7 +118,7 @@ def pyarrow_or_refuse() -> Any:
     try:
         import pyarrow
     except ImportError as error:
-        raise MissingExtraError("pyarrow", "ray") from error
+        raise MissingExtraError("pyarrow", "parquet") from error
     return pyarrow
 
 

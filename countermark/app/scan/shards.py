@@ -224,7 +224,7 @@ def _filesystem() -> Any:
         import fsspec
         import fsspec.core
     except ImportError as error:
-        raise MissingExtraError("fsspec", "ray") from error
+        raise MissingExtraError("fsspec", "parquet") from error
     return fsspec
 
 

@@ -1,0 +1,84 @@
+"""``scan`` into rows, and of what comes over standard input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from countermark.app.scan.bulk import Summary
+from countermark.cli import app
+from countermark.core.images import encode_image
+from countermark.core.seeds import rng
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def picture() -> bytes:
+    return encode_image(rng(3, "rows").integers(0, 256, (64, 80, 3)).astype(np.uint8), "png")
+
+
+def test_a_picture_on_standard_input_is_scanned(picture: bytes) -> None:
+    done = RUN.invoke(app, ["scan", "-", "-d", "lite", "--no-marks", "--json"], input=picture)
+    (row,) = json.loads(done.stdout)["results"]
+    assert (row["path"], row["format"], row["error"]) == ("standard input", "png", None)
+    assert row["verdict"] is not None
+
+
+def test_what_is_neither_picture_nor_list_prints_no_bytes() -> None:
+    done = RUN.invoke(app, ["scan", "-", "-d", "lite"], input=b"\x1b[31m\xff\x00\x01" * 50)
+    assert "\x1b[31m" not in done.output and "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--resume"],
+        ["--retry-failed"],
+        ["--cluster", "local"],
+        ["-o", "parquet=rows", "-o", "json=x.json"],
+        ["-o", "parquet="],
+        ["-o", "parquet=rows", "--second-opinion", "one-class"],
+        ["-o", "parquet=rows", "--baseline", "x.json"],
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert RUN.invoke(app, ["scan", ".", *arguments]).exit_code == 4
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "errors", "options", "code"),
+    [
+        ({"no-evidence": 3}, {}, [], 0),
+        ({"likely-synthetic": 1}, {}, ["--fail-on", "likely-synthetic"], 1),
+        ({"no-evidence": 3}, {"image.empty": 1}, [], 0),
+        ({"no-evidence": 3}, {"image.empty": 1}, ["--fail-on", "unsure"], 1),
+        ({"no-evidence": 3}, {"image.empty": 1}, ["--fail-on", "unsure", "--on-error", "warn"], 0),
+        ({}, {"image.empty": 1}, [], 2),
+        ({}, {}, [], 3),
+    ],
+)
+def test_exit_codes(
+    verdicts: dict[str, int],
+    errors: dict[str, int],
+    options: list[str],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    summary = Summary()
+    summary.verdicts.update(verdicts)
+    summary.errors.update(errors)
+    monkeypatch.setattr("countermark.app.scan.bulk.scan_into", lambda *_, **__: summary)
+    arguments = ["scan", str(tmp_path), "-o", f"parquet={tmp_path}/rows", "--json", *options]
+    done = RUN.invoke(app, arguments, standalone_mode=False)
+    assert done.return_value == code
+    assert json.loads(done.stdout)["schema"] == "countermark.scan-summary/1"
