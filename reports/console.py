@@ -22,6 +22,7 @@ from countermark.reports.documents import kind_of, partial_sentence
 from countermark.reports.evaluations import bounds, measured, tabulate
 from countermark.reports.formats import Options
 from countermark.reports.text import figure, plural, visible
+from countermark.reports.timelines import sparkline
 
 STYLES = {
     "declared-synthetic": "bold magenta",
@@ -91,6 +92,8 @@ def _scan(document: Document) -> RenderableType:
             figure(row["score"]) if row["score"] is not None else "–",
             _text(_because(row)),
         )
+        if row.get("clip"):
+            table.add_row("", "", "", _text(sparkline(row), "dim"))
     counts = document["counts"]
     parts = [f"{n} {name}" for name, n in counts.items() if n and name in STYLES]
     tail = [plural(counts["total"], "file") + (": " + ", ".join(parts) if parts else "")]

@@ -26,6 +26,7 @@ from countermark.reports.formats import Options
 from countermark.reports.histories import tree
 from countermark.reports.text import figure, plural, visible
 from countermark.reports.thumbnails import Thumbnail
+from countermark.reports.timelines import clock, strongest_frames, timeline_chart
 
 #: Cards with pictures; further results are listed in a table.
 MAX_CARDS = 400
@@ -97,6 +98,9 @@ def _environment() -> Environment:
         bounds=bounds,
         next_step=next_step,
         boxes=listing.boxes,
+        clock=clock,
+        timeline_chart=timeline_chart,
+        strongest_frames=strongest_frames,
     )
     return environment
 
@@ -118,6 +122,7 @@ def _scan(document: Document, options: Options) -> dict[str, Any]:
     left_out = document["settings"].get("left_out")
     return {
         "cards": cards,
+        "images": options.images,
         "rules": listing.orders(read[:MAX_CARDS]),
         "orders": listing.ORDERS,
         "steps": next_steps(read),

@@ -102,16 +102,16 @@ class PlainLines:
         self, clock: Callable[[], float] = time.monotonic, write: Callable[[str], None] = tell
     ) -> None:
         self._clock, self._write = clock, write
-        self._begun = self._last = clock()
-        self._title = ""
+        self._last = clock()
+        self._begun: dict[str, float] = {}
+        self._first = self._last
 
     def __call__(self, title: str, done: int, total: int | None) -> None:
         now = self._clock()
-        if title != self._title:
-            self._title, self._begun = title, now if self._title else self._begun
+        begun = self._begun.setdefault(title, now if self._begun else self._first)
         if now - self._last >= PLAIN_SECONDS:
             self._last = now
-            self._write(line(title, done, total, now - self._begun))
+            self._write(line(title, done, total, now - begun))
 
 
 def line(title: str, done: int, total: int | None, seconds: float) -> str:

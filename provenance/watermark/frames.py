@@ -22,8 +22,8 @@ from countermark.provenance.watermark.records import WatermarkError
 
 #: Peak signal-to-noise ratio (dB) between which the margin decides: codecs of clips take more than those
 #: of pictures do, and what moves hides more.
-BEST_PSNR = 43.0
-WORST_PSNR = 39.4
+BEST_PSNR = 45.0
+WORST_PSNR = 41.0
 
 
 class FrameMarker:

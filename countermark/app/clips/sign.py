@@ -21,6 +21,7 @@ from countermark.core.video.containers import HEAD, container_for, sniff_clip
 from countermark.core.video.reader import open_clip
 from countermark.core.video.sampling import Sampling
 from countermark.provenance.credentials.contexts import no_place
+from countermark.provenance.credentials.softbinding import SoftBinding
 from countermark.provenance.metadata.clips import XMP_BOX
 
 if TYPE_CHECKING:
@@ -210,9 +211,8 @@ def _looked_at(source: Path, marked: MarkedClip, asked: ClipOptions) -> tuple[Pi
     return pixels, tuple(notes)
 
 
-def _bindings(held: Marked) -> tuple[Any, ...]:
+def _bindings(held: Marked) -> tuple[SoftBinding, ...]:
     from countermark.provenance import fingerprint
-    from countermark.provenance.credentials.softbinding import SoftBinding
 
     bindings = []
     if held.pixels is not None:

@@ -268,12 +268,14 @@ class _Clip:
     def _time(self, item: Any) -> float:
         """Seconds of a packet or frame from the clip's first."""
         stamp = item.pts if item.pts is not None else item.dts
-        if stamp is None or item.time_base is None:
+        # Frames that a decoder gives at the end of its input come without a time base.
+        base = item.time_base or self.stream.time_base
+        if stamp is None or base is None:
             return self.last_seen
         if self.start is None:
             begin = self.stream.start_time
-            self.start = float((stamp if begin is None else begin) * item.time_base)
-        return float(stamp * item.time_base) - self.start
+            self.start = float((stamp if begin is None else begin) * base)
+        return float(stamp * base) - self.start
 
     def _send(self, frame: Any, emit: Emit, scene: bool) -> None:
         time = self._time(frame)

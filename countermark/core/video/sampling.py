@@ -16,7 +16,7 @@ from countermark.core.errors import ConfigError
 DEFAULT_FRAMES = 32
 #: Most frames that may be asked for.
 MOST_FRAMES = 20_000
-#: Share of the frames that scene changes may have.
+#: Frames after scene changes, as a share of the evenly spaced ones, that are looked at besides.
 SCENE_SHARE = 0.25
 
 
@@ -53,7 +53,7 @@ class Sampling:
     Attributes:
         count: Frames, evenly spaced; with ``every``, the most of them.
         every: Seconds between frames; None: as ``count`` gives it.
-        scenes: Share of ``count`` that may be frames after scene changes instead.
+        scenes: As a share of ``count``: how many frames after scene changes there may be besides.
         whole: Every frame of the clip, without any of the above.
         snap: Take a key frame instead where there is one within half the distance to the next frame: it
             is the frame that the encoder kept best, and nothing before it has to be decoded.
@@ -81,8 +81,7 @@ class Sampling:
 
     def step(self, seconds: float) -> float:
         """Seconds from one evenly spaced frame to the next, in a clip of so many seconds."""
-        even = max(1, self.count - self.most_scenes())
-        least = seconds / even if seconds > 0 else 0.0
+        least = seconds / self.count if seconds > 0 else 0.0
         return least if self.every is None else max(self.every, seconds / self.count)
 
     def most_scenes(self) -> int:
