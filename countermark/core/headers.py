@@ -12,6 +12,8 @@ from countermark.core.exif import fields
 
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SEGMENTS = 4096
+#: Chunks of a PNG or segments of a JPEG; large files as encoders write them have a few ten thousand.
+MAX_PARTS = 100_000
 _BITS, _SIZE = 258, (256, 257)
 
 
@@ -38,6 +40,25 @@ def header_size(format: str, data: bytes) -> tuple[int, int] | None:
     except (struct.error, IndexError):
         pass
     return None
+
+
+def too_many_parts(format: str, data: bytes) -> bool:
+    """Whether a PNG or JPEG has so many chunks or segments that a library, one by one, takes minutes."""
+    if len(data) < 4 * MAX_PARTS or format not in ("png", "jpeg"):
+        return False
+    position, png = (8, True) if format == "png" else (2, False)
+    for _ in range(MAX_PARTS):
+        if position + 12 > len(data):
+            return False
+        if png:
+            position += 12 + int.from_bytes(data[position : position + 4], "big")
+        elif data[position] != 0xFF or data[position + 1] in (0xDA, 0xD9):
+            return False
+        elif data[position + 1] == 0xFF or data[position + 1] == 0x01 or 0xD0 <= data[position + 1] <= 0xD8:
+            position += 1 if data[position + 1] == 0xFF else 2
+        else:
+            position += 2 + max(int.from_bytes(data[position + 2 : position + 4], "big"), 2)
+    return True
 
 
 def bit_depth(format: str, data: bytes) -> int:

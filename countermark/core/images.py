@@ -31,7 +31,7 @@ from countermark.core.errors import ImageError, OutputError
 from countermark.core.exif import blobs, modest, of_webp, orientation
 from countermark.core.files import atomic_write, is_temporary, open_regular, sha256_bytes
 from countermark.core.frames import Frames, frames_of
-from countermark.core.headers import bit_depth, header_size
+from countermark.core.headers import bit_depth, header_size, too_many_parts
 
 try:  # HEIC is read where the library is there
     import pillow_heif
@@ -258,7 +258,8 @@ def iter_image_paths(
 
 def _decode(name: str, data: bytes, kind: str, limits: Limits, reduce: bool) -> LoadedImage:
     notes: list[str] = []
-    if not all(map(modest, blobs(kind, data))) or (kind == "jpeg" and _too_many_scans(data)):
+    endless = too_many_parts(kind, data) or (kind == "jpeg" and _too_many_scans(data))
+    if endless or not all(map(modest, blobs(kind, data))):
         raise ImageError(
             f"{name} is damaged: what it lists is more than it can hold.",
             code="image.unreadable",
