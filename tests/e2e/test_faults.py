@@ -73,7 +73,7 @@ def small_disk(tmp_path: Path):
     if mount.returncode:
         pytest.skip("may not mount a file system here")
     yield disk
-    subprocess.run(["umount", str(disk)], check=False)
+    subprocess.run(["umount", "--lazy", str(disk)], check=False)
 
 
 def test_a_full_disk_is_an_exit_code_and_the_run_goes_on_later(place: Path, small_disk: Path, capsys) -> None:

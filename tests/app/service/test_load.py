@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,7 +43,7 @@ def held(context, body, *arguments):
 
 images._scan = held
 settings = Settings(
-    repository=f"sqlite:///{folder}/m.db", tokens=folder / "tokens.json", rate=1e6, burst=10**6, warm=False,
+    repository=sys.argv[3], tokens=folder / "tokens.json", rate=1e6, burst=10**6, warm=False,
     workers=1, queue=2, max_bytes=1_000_000, waiting_bytes=2_000_000, connections=20,
     head_seconds=1.0, body_seconds=1.0, body_rate=1e9, grace_seconds=5.0,
 )
@@ -54,23 +55,32 @@ Server = SimpleNamespace
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    secret = create_token("tests", ["scan", "fetch:manifests"], path=tmp_path / "tokens.json")
+    with running(tmp_path, f"sqlite:///{tmp_path}/m.db") as made:
+        yield made
+
+
+@contextmanager
+def running(folder: Path, repository: str) -> Iterator[Server]:
+    """The service in a process of its own, with its records in ``repository``."""
+    secret = create_token("tests", ["scan", "fetch:manifests"], path=folder / "tokens.json")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (tmp_path / "tmp").mkdir()
-    environment = os.environ | {"TMPDIR": str(tmp_path / "tmp"), "OMP_NUM_THREADS": "1"}
-    with open(tmp_path / "log", "wb") as log:
+    (folder / "tmp").mkdir()
+    environment = os.environ | {"TMPDIR": str(folder / "tmp"), "OMP_NUM_THREADS": "1"}
+    with open(folder / "log", "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(port), str(tmp_path)], stderr=log, env=environment
+            [sys.executable, "-c", SERVER, str(port), str(folder), repository], stderr=log, env=environment
         )
     url = f"http://127.0.0.1:{port}"
     headers = {"Authorization": f"Bearer {secret}"}
-    made = Server(url=url, port=port, folder=tmp_path, headers=headers, process=process)
-    until(lambda: httpx.get(f"{url}/healthz").status_code == 200)
-    yield made
-    process.kill()
-    process.wait()
+    made = Server(url=url, port=port, folder=folder, headers=headers, process=process)
+    try:
+        until(lambda: httpx.get(f"{url}/healthz").status_code == 200)
+        yield made
+    finally:
+        process.kill()
+        process.wait()
 
 
 def until(holds: Callable[[], Any], seconds: float = 120.0) -> None:
@@ -246,6 +256,31 @@ def test_many_clients_some_of_them_broken(server: Server) -> None:
     assert set(statuses) <= {200, 503} and statuses[200] > 0
     assert httpx.get(f"{server.url}/healthz").status_code == 200
     assert not any(line["event"] == "failure" for line in log_of(server))
+
+
+def test_the_same_with_postgresql_and_without_it(
+    tmp_path: Path, postgres: Callable[[], AbstractContextManager[str]]
+) -> None:
+    with ExitStack() as until_it_goes, running_with(until_it_goes, postgres, tmp_path) as server:
+        test_many_clients_some_of_them_broken(server)
+        record = httpx.get(f"{server.url}/v1/manifests/urn:x", headers=server.headers)
+        assert record.status_code == 404 and httpx.get(f"{server.url}/readyz").status_code == 200
+        (server.folder / "go").unlink()
+        (server.folder / "begun").unlink()
+        test_whoever_watches_gets_an_answer_whatever_is_queued(server)
+        until_it_goes.close()  # the database is gone
+        until(lambda: httpx.get(f"{server.url}/readyz", timeout=60).status_code == 503)
+        record = httpx.get(f"{server.url}/v1/manifests/urn:x", headers=server.headers, timeout=60)
+        assert record.status_code == 503 and record.json()["code"] == "repository.unavailable"
+        assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
+        assert not any(line.get("status") == 500 or line["event"] == "failure" for line in log_of(server))
+
+
+def running_with(
+    stack: ExitStack, postgres: Callable[[], AbstractContextManager[str]], folder: Path
+) -> AbstractContextManager[Server]:
+    """The service on a database that goes when ``stack`` is closed."""
+    return running(folder, stack.enter_context(postgres()))
 
 
 # --- one connection ------------------------------------------------------------------------------

@@ -5,14 +5,9 @@ Skipped with a message where PostgreSQL's server programs or the driver are not 
 
 from __future__ import annotations
 
-import getpass
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -26,56 +21,10 @@ from countermark.provenance.repository.exchange import export, import_
 from countermark.provenance.repository.schema import fingerprints, manifests, metadata
 
 
-def _programs() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
-    beside = shutil.which("initdb")
-    return found[0].parent if found else Path(beside).parent if beside else None
-
-
-def _account() -> str | None:
-    """Who runs the server: PostgreSQL refuses to run as root."""
-    if os.getuid() != 0:
-        return getpass.getuser()
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return next((name for name in ("postgres", "nobody") if name in names), None)
-
-
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    pytest.importorskip(
-        "psycopg", reason="PostgreSQL's driver is not installed: pip install 'psycopg[binary]'"
-    )
-    programs, account = _programs(), _account()
-    if programs is None or account is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install -y postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="cm-pg-"))
-    as_root = os.getuid() == 0
-    if as_root:
-        shutil.chown(folder, account)
-    data = folder / "data"
-
-    def run(*command: str) -> None:
-        done = subprocess.run(
-            [str(programs / command[0]), *command[1:]],
-            user=account if as_root else None,
-            cwd=folder,
-            env={"LC_ALL": "C", "PATH": os.environ["PATH"], "HOME": str(folder)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(done.stderr.decode(errors="replace"))
-
-    try:
-        run("initdb", "-D", str(data), "-U", "countermark", "-A", "trust", "--no-sync", "-E", "UTF8")
-        options = f"-k {folder} -c listen_addresses= -c fsync=off"
-        run("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
-        yield f"postgresql://countermark@/postgres?host={folder}"
-        run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def cluster(postgres: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    with postgres() as address:
+        yield address
 
 
 @pytest.fixture
