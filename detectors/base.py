@@ -17,7 +17,9 @@ import numpy as np
 from countermark.core.errors import TrainingError
 from countermark.core.images import Pixels
 from countermark.core.registry import Registry
+from countermark.core.results import Interval
 from countermark.core.weights import WeightsCard
+from countermark.detectors.content.estimate import Kind
 from countermark.detectors.scoring.calibration import Calibrator
 from countermark.detectors.scoring.heads import Head
 from countermark.detectors.scoring.thresholds import Thresholds, ThresholdTable
@@ -90,6 +92,10 @@ class DetectorNetwork(ABC):
     def logit_map(self, image: Pixels) -> np.ndarray:
         """Raw local scores, float32 [h, w], of any resolution, covering the whole image."""
 
+    def examined(self, images: Sequence[Pixels]) -> tuple[np.ndarray, list[Kind | None]]:
+        """Logits, and the kind of every picture where the network's features tell it, in one pass."""
+        return self.logits(images), [None] * len(images)
+
     def to(self, device: torch.device) -> Self:
         """Moves the network; returns itself."""
         return self
@@ -156,6 +162,18 @@ class Detector:
             ImageError: ``image.not-rgb``.
         """
         return self.calibrator(self.logits(images))
+
+    def examine(self, images: Sequence[Pixels]) -> tuple[np.ndarray, list[Kind | None]]:
+        """What ``score`` gives, and the kind of every picture (None where it cannot be told), in one pass."""
+        images = [check_pixels(image) for image in images]
+        if not images:
+            return np.zeros(0), []
+        logits, kinds = self.network.examined(images)
+        return self.calibrator(np.asarray(logits, np.float64)), kinds
+
+    def share_of_real(self, score: float, kind: str) -> Interval | None:
+        """How many real pictures of a kind score as high as ``score``; None where too few are known."""
+        return self.table.share_of_kind(score, kind)
 
     def logits(self, images: Sequence[Pixels]) -> np.ndarray:
         """Raw scores before calibration, float64 [N]."""

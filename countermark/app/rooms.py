@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from countermark.core.images import Pixels
-from countermark.core.results import SignedImage, Verification
+from countermark.core.results import Interval, SignedImage, Verification
 
 if TYPE_CHECKING:
     from countermark.core.weights import WeightsCard
+    from countermark.detectors.content.estimate import Kind
     from countermark.detectors.scoring.thresholds import Thresholds
     from countermark.generators.measuring.evaluation import GeneratorReport
     from countermark.provenance.watermark import Reading
@@ -41,6 +42,19 @@ class Detector(Protocol):
 
     def thresholds(self, max_fpr: float = 0.01) -> Thresholds:
         """The scores, in [0, 1], that verdicts begin at."""
+        ...
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """A detector that also tells what kind of picture it looks at."""
+
+    def examine(self, images: Sequence[Pixels]) -> tuple[np.ndarray, list[Kind | None]]:
+        """What ``score`` gives, and each picture's kind, None where it cannot be told."""
+        ...
+
+    def share_of_real(self, score: float, kind: str) -> Interval | None:
+        """How many real pictures of a kind score as high."""
         ...
 
 

@@ -16,6 +16,7 @@ from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
 from countermark.core.seeds import rng
 from countermark.detectors.base import FitSettings, FrozenNetwork, Sample, require_both_classes
+from countermark.detectors.content.estimate import Kind, shipped_head
 from countermark.detectors.scoring.heads import Head
 from countermark.detectors.scoring.views import SIDE, ViewPlan, crop_aspect, distinct, resize_short, views_of
 from countermark.detectors.towers.library import Tower, load_tower, random_tower
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from countermark.detectors.towers.vit import ClipTrunk
 
 KINDS = ("whole", "middle", "native")
+#: The head for kinds of picture reads the whole view's features of this tower, of this shape.
+KINDS_FITTED_ON = ("clip-vit-b16", (3, 2, WIDTH), 1)
 #: Views that are held and computed at a time.
 BATCH = 16
 
@@ -125,6 +128,23 @@ class ProbeDetector(FrozenNetwork):
         for start in range(0, len(images), step):
             found.append(self.head_logits(self.features(images[start : start + step])))
         return np.concatenate(found)
+
+    def examined(self, images: Sequence[Pixels]) -> tuple[np.ndarray, list[Kind | None]]:
+        if not self._tells_kinds:
+            return super().examined(images)
+        logits: list[np.ndarray] = []
+        kinds: list[Kind | None] = []
+        step = max(1, BATCH // self.plan.count)
+        for start in range(0, len(images), step):
+            features = self.features(images[start : start + step])
+            logits.append(self.head_logits(features))
+            kinds.extend(shipped_head().kinds(features[:, 0]))
+        return np.concatenate(logits), kinds
+
+    @property
+    def _tells_kinds(self) -> bool:
+        """Whether the head for kinds was fitted on features like this network's."""
+        return (self.config["trunk"], self.feature_shape, self.plan.whole) == KINDS_FITTED_ON
 
     def logit_map(self, image: Pixels) -> np.ndarray:
         """Patch logits of overlapping tiles at the middle scale, spread around the image's own logit.

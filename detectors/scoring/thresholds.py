@@ -118,6 +118,21 @@ class ThresholdTable:
             found[kind] = rate(int(flagged[inside].sum()), int(inside.sum()))
         return found
 
+    def share_of_kind(self, score: float, kind: str) -> Interval | None:
+        """The share of one kind's real images at or above ``score``, sources counting alike.
+
+        None for kinds of too few sources or images (``SMALLEST_KIND``). The interval is that of as many
+        independent images, so read it as the narrowest that is honest.
+        """
+        inside = self._kinds().get(kind)
+        if inside is None:
+            return None
+        weights = self.weights()[inside] / self.weights()[inside].sum()
+        share = float(weights[np.asarray(self.scores)[inside] >= score].sum())
+        exact = rate(round(share * int(inside.sum())), int(inside.sum()))
+        clusters = len(np.unique(np.asarray(self.sources, dtype=str)[inside]))
+        return Interval(share, min(exact.low, share), max(exact.high, share), exact.n, clusters)
+
     def weights(self) -> np.ndarray:
         """Float64 [N] that sum to one, every source counting alike."""
         names, inverse, counts = np.unique(

@@ -1,0 +1,1 @@
+"""What kind of picture something is: photograph, painting, illustration, render, screenshot, document."""
