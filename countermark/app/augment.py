@@ -75,6 +75,8 @@ def augment(
     per_class: int | None = None,
     classifier_steps: int = 300,
     seed: int = 0,
+    minutes: float | None = None,
+    resume: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Augmented:
     """Makes class-conditional images for the small classes of ``data``.
@@ -89,6 +91,9 @@ def augment(
             ``shares`` of generated to real images. Trains a generator for every split.
         per_class: Use so many images of each class only; the others test.
         classifier_steps: Of every classifier, those that compare and the one that sorts.
+        minutes: The longest that each generator is trained.
+        resume: Go on with the generator of a call that was stopped: its checkpoint lies in ``out``. The
+            comparison is made anew.
 
     Raises:
         CorpusError, ConfigError, OutputError, TrainingError, UnknownNameError.
@@ -97,7 +102,6 @@ def augment(
     from countermark.generators.augmentation import MeasureSettings, allot, fill_classes, fill_up, measure
     from countermark.generators.augmentation.benefit import split
     from countermark.generators.augmentation.filling import load_labelled
-    from countermark.generators.gan.training import train_pictures
     from countermark.generators.measuring.classifier import train_classifier
 
     root = Path(out)
@@ -110,7 +114,7 @@ def augment(
     generator = None if model is None else load_generator(model)
     if generator is not None:
         size, channels = generator.size, int(generator.card.config["channels"])
-    chosen = _recipe(recipe, size, channels, images)
+    chosen = _recipe(recipe, size, channels, images, minutes)
     pictures = load_labelled(data, chosen, seed)
     settings = MeasureSettings(
         tuple(shares), seeds, per_class=per_class, classifier_steps=classifier_steps, seed=seed
@@ -126,10 +130,9 @@ def augment(
     extra = fill_up(sizes) if add is None else allot(sizes, round(add * len(pictures)))
     counts, added = (dict(zip(pictures.classes, n, strict=True)) for n in (sizes, extra))
     if generator is None and any(extra):
-        path = train_pictures(
-            pictures, root / "model", recipe=chosen, name="augment", seed=seed, progress=progress is not None
+        generator = load_generator(
+            _trained(pictures, root / "model", chosen, seed, resume, progress is not None)
         )
-        generator = load_generator(path)
     if generator is not None:
         teacher = train_classifier(
             pictures.images,
@@ -145,6 +148,19 @@ def augment(
     atomic_write(root / "augmentation.json", json.dumps(done.as_dict(), indent=2, ensure_ascii=False) + "\n")
     atomic_write(root / "augmentation.md", as_markdown(done))
     return done
+
+
+def _trained(pictures: Any, folder: Path, recipe: Recipe, seed: int, resume: bool, progress: bool) -> Path:
+    """Weights of the generator: those of a call before, if they are done, else trained now."""
+    from countermark.generators.gan.training import train_pictures
+
+    done = next(iter(sorted(folder.glob("*.safetensors"))), None) if resume else None
+    begun = (folder / "checkpoint.safetensors").exists()
+    if done is not None and done.name != "checkpoint.safetensors" and not begun:
+        return done
+    return train_pictures(
+        pictures, folder, recipe=recipe, name="augment", seed=seed, resume=resume and begun, progress=progress
+    )
 
 
 def as_markdown(done: Augmented) -> str:
@@ -186,7 +202,9 @@ def _cell(text: str) -> str:
     return "".join(f"&#{ord(c)};" if c in "|<>&`[]*_\n\r\\" else c for c in text)
 
 
-def _recipe(recipe: str | Path, size: int | None, channels: int | None, images: int | None) -> Recipe:
+def _recipe(
+    recipe: str | Path, size: int | None, channels: int | None, images: int | None, minutes: float | None
+) -> Recipe:
     from countermark.generators.recipes.schema import load_recipe, parse_recipe
 
     values = load_recipe(recipe).model_dump()
@@ -194,4 +212,6 @@ def _recipe(recipe: str | Path, size: int | None, channels: int | None, images: 
     values["network"] = {**values["network"], **{k: v for k, v in given.items() if v is not None}}
     if images is not None:
         values["images"] = images
+    if minutes is not None:
+        values["minutes"] = minutes
     return parse_recipe(values)

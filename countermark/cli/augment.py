@@ -35,6 +35,10 @@ def augment(
     seeds: int = typer.Option(5, "--seeds", min=2, max=100, help="Splits to compare over."),
     shares: list[float] = typer.Option([0.5, 2.0], "--share", help="Generated over real images; repeatable."),
     per_class: int | None = typer.Option(None, "--per-class", min=2, help="Use so few of each class."),
+    minutes: float | None = typer.Option(None, "--minutes", help="Longest training of each generator."),
+    resume: bool = typer.Option(
+        False, "--resume", help="Go on with the generator of a call that was stopped."
+    ),
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     as_json: bool = JSON,
 ) -> int:
@@ -57,6 +61,8 @@ def augment(
             shares=shares,
             per_class=per_class,
             seed=seed,
+            minutes=minutes,
+            resume=resume,
             progress=advance,
         )
     show_record(done.as_dict(), as_json=as_json, text=as_markdown(done).rstrip())

@@ -44,7 +44,7 @@ def refuse_used_folder(folder: Path, *, resume: bool, weights: str | None = None
         raise OutputError(
             f"{folder} already holds a training run.",
             code="output.exists",
-            hint="Resume it, or choose another folder.",
+            hint="Go on with --resume (resume=True), or choose another folder.",
         )
 
 

@@ -65,6 +65,25 @@ def test_augment_levels_the_classes_and_reports(folder, tmp_path):
         augment(folder, tmp_path / "out")
 
 
+def test_augment_goes_on_where_it_was_stopped(folder, tmp_path):
+    options = {"size": 16, "images": 32, "measured": False, "classifier_steps": 5, "minutes": 10}
+    out = tmp_path / "out"
+    augment(folder, out, **options)
+    (weights,) = (
+        path for path in (out / "model").glob("*.safetensors") if path.name != "checkpoint.safetensors"
+    )
+    before = weights.read_bytes()
+    (out / "augmentation.json").unlink()  # as if it had been stopped before its pictures were whole
+    (out / "metadata.csv").unlink()
+    with pytest.raises(OutputError, match="already holds"):
+        augment(folder, out, **options)
+    for path in list(out.rglob("*.png")):
+        if "model" not in path.parts:
+            path.unlink()
+    augment(folder, out, **options, resume=True)
+    assert weights.read_bytes() == before and read_corpus(out)
+
+
 def test_augment_with_a_given_model_warns_about_its_training(digits, tmp_path):
     done = augment(
         digits,
