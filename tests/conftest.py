@@ -51,7 +51,7 @@ def make_clip() -> Callable[..., Path]:
         transfer: int = 2,
         **options: str,
     ) -> Path:
-        frames = drawn_frames(count, size) if frames is None else frames
+        frames = _drawn(count, size) if frames is None else frames
         moov = {"movflags": "use_metadata_tags"} if texts and path.suffix in (".mp4", ".mov") else {}
         with av.open(str(path), "w", options=moov) as target:
             target.metadata.update(texts or {})
@@ -82,7 +82,13 @@ def make_clip() -> Callable[..., Path]:
     return make
 
 
-def drawn_frames(count: int, size: tuple[int, int] = (320, 240)) -> list[np.ndarray]:
+@pytest.fixture(scope="session")
+def drawn_frames() -> Callable[..., list[np.ndarray]]:
+    """Frames of a clip that moves: ``drawn_frames(count, (width, height))``."""
+    return _drawn
+
+
+def _drawn(count: int, size: tuple[int, int] = (320, 240)) -> list[np.ndarray]:
     """Smooth noise that moves slowly, as a camera over a landscape; nothing in it repeats."""
     width, height = size
     random = np.random.default_rng(5)

@@ -249,7 +249,7 @@ def iter_image_paths(
                 subfolders.clear()
             for name in sorted(names):
                 path = Path(folder, name)
-                if path.suffix.lower() not in EXTENSIONS or is_temporary(name):
+                if path.suffix.lower() not in extensions or is_temporary(name):
                     continue
                 if follow_symlinks or not path.is_symlink():
                     yield path
