@@ -81,11 +81,14 @@ def sign(
     when: str | None = typer.Option(
         None, "--when", help="When it was made, ISO 8601 with offset, or now; --label says now."
     ),
+    crf: int | None = typer.Option(
+        None, "--crf", min=0, max=51, help="Of clips: quality of marked frames; 18, lower is better."
+    ),
     watch: bool = typer.Option(False, "--watch", help="Go on signing what appears in the folder."),
     workers: int = typer.Option(1, "--workers", min=1, max=64, help="Threads, for folders."),
     as_json: bool = JSON,
 ) -> int:
-    """Sign generated images with Content Credentials and an invisible watermark."""
+    """Sign generated images and clips with Content Credentials and an invisible watermark."""
     from countermark.app.labelling import Label
     from countermark.app.sign import sign as sign_one
     from countermark.core.errors import ConfigError
@@ -123,6 +126,7 @@ def sign(
         "identity_assertion": identity_assertion,
         "allow_loss": allow_loss,
         "drop_places": drop_places,
+        "crf": crf,
         "label": Label(label_provider, visible=visible_label, font=label_font) if label else False,
         **({"when": when} if when else {}),
     }
@@ -130,7 +134,14 @@ def sign(
         if source.is_dir():
             return _folder(source, destination, options, watch, workers, as_json)
         told: list[str] = []
-        signed = sign_one(source, destination, on_note=lambda note: _tell(note, told), **options)
+        with progress("Marking", None, quiet=as_json) as steps:
+            signed = sign_one(
+                source,
+                destination,
+                on_note=lambda note: _tell(note, told),
+                on_progress=lambda done, total: steps.stage("Seconds marked", round(done), round(total) or 1),
+                **options,
+            )
     text = [f"Signed {signed.path}", f"  manifest {signed.manifest_id}"]
     if signed.payload:
         text.append(f"  watermark {signed.payload} at {signed.psnr:.1f} dB")
