@@ -32,7 +32,6 @@ from countermark.core.results import ScanResult
 
 #: What every worker scans with.
 ClusterSettings = BulkSettings
-LOCAL = "127.0.0.1"
 #: Items that are handed to the cluster at a time: a list of them is held in memory.
 WAVE = 100_000
 BATCH = 16
@@ -136,6 +135,8 @@ def _wave(
 def _started(address: str | None, workers: int) -> Any:
     """Ray, connected to a cluster, or to one that is started here and reached from here only."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is None:  # Ray's one way to stay on 127.0.0.1: an address of ours it would look up and replace
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
         import ray.data
@@ -151,7 +152,6 @@ def _started(address: str | None, workers: int) -> Any:
             ray.init(
                 num_cpus=max(workers, 1) + 1,  # one for what Ray does between the workers
                 include_dashboard=False,
-                _node_ip_address=LOCAL,
                 object_store_memory=_STORE,
                 **quiet,
             )

@@ -78,10 +78,9 @@ def test_a_cluster_that_is_not_there_is_refused(folder, tmp_path, monkeypatch) -
 
 #: In a process of its own: a cluster must not outlive the test, and one worker kills itself once.
 SCRIPT = """
-import io, os, signal, socket, sys
+import io, os, signal, sys
 from pathlib import Path
 
-import ray
 from countermark.app.scan import cluster
 from countermark.app.scan.bulk import scan_into
 from countermark.app.scan.cluster import ClusterSettings
@@ -108,15 +107,26 @@ for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         place, state, inode = (line.split()[n] for n in (1, 3, 9))
         if state == "0A":
             listening.add((place.split(":")[0], inode))
-ours = set()
+parents = {}
 for process in Path("/proc").glob("[0-9]*"):
     try:
-        if b"ray" in (process / "cmdline").read_bytes():
-            names = [os.readlink(each) for each in (process / "fd").iterdir()]
-            ours |= {name[8:-1] for name in names if name.startswith("socket")}
+        stat = (process / "stat").read_text().rsplit(")", 1)[1].split()
+        parents[int(process.name)] = int(stat[1])
     except OSError:
         continue
-print(sorted({place for place, inode in listening if inode in ours}))
+ours, sockets = {os.getpid()}, set()
+for _ in range(8):  # generations
+    ours |= {process for process, parent in parents.items() if parent in ours}
+for process in ours:
+    try:
+        names = [os.readlink(each) for each in Path(f"/proc/{process}/fd").iterdir()]
+    except OSError:
+        continue
+    sockets |= {name[8:-1] for name in names if name.startswith("socket")}
+print(sorted({place for place, inode in listening if inode in sockets}))
+
+import ray
+
 ray.shutdown()
 """
 
