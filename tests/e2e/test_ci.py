@@ -163,6 +163,86 @@ def test_signed_hook_refuses_an_unsigned_asset(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
 
 
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with a staged picture, a staged drawing and a staged text."""
+    pixels = np.tile(np.arange(96, dtype=np.uint8)[:, None, None], (1, 128, 3))
+    write_image(tmp_path / "art" / "made.png", pixels)
+    (tmp_path / "art" / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    (tmp_path / "notes.md").write_text("text")
+    for words in (["init", "-q"], ["add", "."]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COUNTERMARK_HOME": str(folder.parent / "home"),
+        "PRE_COMMIT_HOME": str(folder.parent / "pre-commit"),
+    }
+
+
+def test_pre_commit_runs_the_hooks_on_what_is_staged(repository: Path) -> None:
+    """The hooks as they stand, but with the package that is installed here: nothing is fetched."""
+    pytest.importorskip("pre_commit")
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    for hook in hooks:
+        hook["language"] = "system"
+        del hook["additional_dependencies"]
+    config = {"repos": [{"repo": "local", "hooks": hooks}]}
+    (repository / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
+
+    def hook(name: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pre_commit", "run", name, "--color", "never"]
+        return subprocess.run(
+            command, cwd=repository, env=environment(repository), capture_output=True, text=True
+        )
+
+    done = hook("countermark-signed")
+    assert done.returncode == 1 and "art/made.png" in done.stdout, done.stdout + done.stderr
+    assert "logo.svg" not in done.stdout and "notes.md" not in done.stdout
+    done = hook("countermark-scan")
+    assert "Passed" in done.stdout or "art/made.png" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_gitlab_job_runs_in_a_repository(repository: Path) -> None:
+    """The job's script, with the inputs' defaults put in as GitLab does; what installs is left out."""
+    spec, jobs = yaml.safe_load_all((ROOT / "templates" / "countermark.yml").read_text())
+    values = {name: str(each["default"]) for name, each in spec["spec"]["inputs"].items()}
+    values |= {"paths": "art", "arguments": "--fail-on never --no-marks"}
+
+    def filled(text: str) -> str:
+        return re.sub(r"\$\[\[ inputs\.(\w+) \]\]", lambda match: values[match[1]], text)
+
+    ((name, job),) = jobs.items()
+    assert filled(name) == "countermark-scan"
+    variables = {key: filled(value) for key, value in job["variables"].items()}
+    script = "\n".join(filled(line) for line in job["script"])
+    done = subprocess.run(
+        [BASH, "-e", "-c", script],
+        cwd=repository,
+        env={**environment(repository), **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads((repository / "countermark-reports" / "report.json").read_text())
+    assert [row["path"] for row in document["results"]] == ["art/made.png"]
+    assert document["settings"]["left_out"] == {"vector drawings": 1}
+    assert all((repository / path).exists() for path in job["artifacts"]["paths"])
+    assert (repository / job["artifacts"]["reports"]["junit"]).is_file()
+
+
+def test_the_action_keeps_what_pip_fetches() -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    names = [step.get("name") for step in action["runs"]["steps"]]
+    cache = action["runs"]["steps"][names.index("Cache")]
+    assert names.index("Cache") < names.index("Install") and cache["uses"].startswith("actions/cache@")
+    assert "inputs.cache" in cache["if"] and "python-version" in cache["with"]["key"]
+
+
 def test_every_way_into_ci_takes_the_small_build_of_torch() -> None:
     """PyTorch's own index of CPU builds, asked before pip could fetch the build for CUDA."""
     index = "https://download.pytorch.org/whl/cpu"
