@@ -189,7 +189,7 @@ def _result(
         sha256=digest,
         verdict=verdict,
         score=score,
-        evidence=ordered(evidence, verdict),
+        evidence=_deciding_first(ordered(evidence, verdict), verdict, score, unsure),
         error=error,
         width=facts.width,
         height=facts.height,
@@ -198,6 +198,15 @@ def _result(
         detector={"name": model.name},
         clip=clip,
     )
+
+
+def _deciding_first(
+    evidence: tuple[Evidence, ...], verdict: Verdict | None, score: float | None, unsure: float
+) -> tuple[Evidence, ...]:
+    """A stretch that made the clip ``unsure`` stands before the score, which alone would not have."""
+    if verdict is not Verdict.UNSURE or score is None or score >= unsure:
+        return evidence
+    return tuple(sorted(evidence, key=lambda each: each.kind != "frames"))
 
 
 def _stressed(seen: Seen, guess: Verdict, evidence: list[Evidence], likely: float, unsure: float) -> Verdict:

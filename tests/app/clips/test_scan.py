@@ -88,6 +88,7 @@ def test_a_stretch_above_the_threshold_is_named_and_makes_it_unsure(make_clip, t
     assert result.verdict is Verdict.UNSURE and result.score < 0.5
     (part,) = [e for e in result.evidence if e.kind == "frames"]
     assert part.strength is Strength.WEAK and 3.8 < part.detail["start"] < part.detail["end"] < 5.1
+    assert result.evidence[0] is part, "what decided stands first"
     assert [p["what"] for p in result.clip.parts] == ["score"]
     assert all(4.0 <= time < 5.0 for _, time, _ in kept[:2]) and kept[0][2].mean() > 200
     assert tuple(time for _, time, _ in kept) == result.clip.strongest
