@@ -3,8 +3,9 @@
     PYTHONPATH=tools python benchmarks/latent_generators.py --data FLOWERS --generators flowers-128 flowers-64
 
 Every generator makes as many pictures as are held out of its training, or ``--count``; those that are
-smaller than ``--size`` are enlarged (bicubic), as whoever uses them would. All generators must have been trained on DATA
-with the same seed and share held out, as their cards say; the held-out pictures are read at ``--size``.
+smaller than ``--size`` are enlarged (bicubic), as whoever uses them would. All generators must have been
+trained on DATA with the same seed and share held out, as their cards say; the held-out pictures are read at
+``--size``.
 Two extractors: Lite0, whose features the projected critic is trained on, and the CLIP tower of the
 detectors (``tools/tower_extractor.py``), which no generator has seen. Speed: pictures a second on
 ``--threads`` threads, 64 of them. A generator that is not shipped any more is given by the path of its
