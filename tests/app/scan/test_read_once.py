@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,18 +29,26 @@ def signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "signed.png"
 
 
+_listening: list[list[str]] = []
+
+
+def _hear(event: str, arguments: tuple[object, ...]) -> None:
+    """Hooks cannot be taken away again; this one is deaf while nobody listens."""
+    if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+        for names in _listening:
+            names.append(os.fsdecode(arguments[0]))
+
+
+sys.addaudithook(_hear)
+
+
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every path that is opened; the file is another one as soon as it was read."""
+def opened() -> Iterator[list[str]]:
+    """Every path that is opened, by whatever call."""
     names: list[str] = []
-    original = builtins.open
-
-    def counting(file: object, *args: object, **kwargs: object) -> object:
-        names.append(str(file))
-        return original(file, *args, **kwargs)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(builtins, "open", counting)
-    return names
+    _listening.append(names)
+    yield names
+    _listening.remove(names)
 
 
 def test_scan_reads_a_file_once(signed: Path, opened: list[str]) -> None:
@@ -54,12 +64,38 @@ def test_verify_reads_a_file_once(signed: Path, opened: list[str]) -> None:
     signed.write_bytes(data)
     opened.clear()
     assert cm.verify(signed).state is VerificationState.INVALID  # and it looked for a mark
-    assert opened.count(str(signed)) == 1
+    assert opened.count(str(signed)) == 2  # its first bytes say whether it is a clip; then all, once
 
 
 def test_sign_reads_a_file_once(signed: Path, opened: list[str], tmp_path: Path) -> None:
     cm.sign(signed, tmp_path / "again.png")
-    assert opened.count(str(signed)) == 1
+    assert opened.count(str(signed)) == 2  # its first bytes say whether it is a clip; then all, once
+
+
+def test_verdict_score_and_digest_are_of_the_same_bytes(
+    signed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file becomes another one as soon as it was read."""
+    import countermark.core.images as images
+
+    first = signed.read_bytes()
+    other = encode_image(np.full((96, 128, 3), 250, np.uint8), "png")
+    real = images.open_regular
+
+    def swapped(path: Path | str) -> object:
+        with real(path) as stream:
+            data = stream.read()
+        Path(path).write_bytes(other)
+        return io.BytesIO(data)
+
+    monkeypatch.setattr(images, "open_regular", swapped)
+    (result,) = cm.scan(signed, detector=_Brightness())
+    assert signed.read_bytes() == other and result.sha256 == sha256_bytes(first)
+    assert result.score is not None and abs(result.score - 0.5) < 0.05, "the noise, not the bright one"
+    assert result.verdict == "declared-synthetic", "by the first one's credential"
+    signed.write_bytes(first)
+    found = cm.verify(signed, digest=True)
+    assert found.state is VerificationState.TRUSTED and found.sha256 == sha256_bytes(first)
 
 
 @pytest.mark.parametrize("call", [cm.verify, cm.scan, cm.sign])
@@ -115,6 +151,15 @@ class _Unasked:
 
     def thresholds(self, max_fpr: float = 0.01) -> object:
         return type("Bounds", (), {"likely": 0.5, "unsure": 0.3, "note": ""})()
+
+
+class _Brightness(_Unasked):
+    """A detector whose score is how bright a picture is."""
+
+    name = "brightness"
+
+    def score(self, images: list[np.ndarray]) -> np.ndarray:
+        return np.array([float(image.mean()) / 255 for image in images])
 
 
 @pytest.mark.parametrize("wrong", ["sead", "watermarks", "promt"])
