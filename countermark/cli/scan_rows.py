@@ -55,7 +55,7 @@ def scan_rows(
         settings: ``BulkSettings``.
         on_error: ``fail``, ``warn`` or ``ignore``: what files that cannot be read do to the exit code.
     """
-    from countermark.app.scan.bulk import scan_into
+    from countermark.app.scan.intake import scan_into
     from countermark.app.scan.plan import Plan
     from countermark.app.scan.settings import fails
     from countermark.core.results import Verdict

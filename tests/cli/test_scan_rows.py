@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from countermark.app.scan.bulk import Summary
+from countermark.app.scan.intake import Summary
 from countermark.cli import app
 from countermark.core.images import encode_image
 from countermark.core.seeds import rng
@@ -77,7 +77,7 @@ def test_exit_codes(
     summary = Summary()
     summary.verdicts.update(verdicts)
     summary.errors.update(errors)
-    monkeypatch.setattr("countermark.app.scan.bulk.scan_into", lambda *_, **__: summary)
+    monkeypatch.setattr("countermark.app.scan.intake.scan_into", lambda *_, **__: summary)
     arguments = ["scan", str(tmp_path), "-o", f"parquet={tmp_path}/rows", "--json", *options]
     done = RUN.invoke(app, arguments, standalone_mode=False)
     assert done.return_value == code

@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from countermark.core.errors import ImageError
-from countermark.core.images import DEFAULT_LIMITS, Limits, read_bytes
-
 Kind = Literal["file", "bytes", "tar", "zip", "parquet", "url"]
 
 
@@ -40,22 +37,3 @@ class Item:
     def of(cls, source: Item | Path | str) -> Item:
         """An item as it is, or one for a file."""
         return source if isinstance(source, Item) else cls(str(source))
-
-    def read(self, limits: Limits = DEFAULT_LIMITS) -> bytes:
-        """All of its bytes, once.
-
-        Raises:
-            ImageError: as ``core.images.read_bytes``; ``image.missing`` where the holder has lost it.
-        """
-        if self.data is not None:
-            return self.data
-        if self.size > limits.max_bytes:
-            raise ImageError(
-                f"{self.path} has {self.size:,} bytes; the limit is {limits.max_bytes:,}.",
-                code="image.too-large",
-            )
-        if self.kind == "file":
-            return read_bytes(self.path, limits)
-        from countermark.app.scan.shards import read_member
-
-        return read_member(self, limits)

@@ -18,6 +18,7 @@ from countermark.app.scan.cache import ResultCache
 from countermark.app.scan.gather import Gathered, gather
 from countermark.app.scan.isolated import Readers
 from countermark.app.scan.items import Item
+from countermark.app.scan.shards import read_item
 from countermark.core.decoding import reduction
 from countermark.core.errors import CountermarkError, ImageError
 from countermark.core.files import sha256_bytes
@@ -80,7 +81,7 @@ class Reader:
             return failed(path, ImageError(reason, code="image.unreadable"))
 
     def _picture(self, place: int, item: Item, room: Room) -> Gathered | ScanResult | Moving:
-        data = item.read(self._limits)
+        data = read_item(item, self._limits)
         if self._cache is not None:
             known = self._cache.get(sha256_bytes(data), item.path)
             if known is not None:

@@ -17,7 +17,7 @@ from typing import Any
 from countermark.app.scan.items import Item
 from countermark.app.scan.rows import pyarrow_or_refuse
 from countermark.core.errors import ConfigError, ImageError, MissingExtraError
-from countermark.core.images import EXTENSIONS, Limits
+from countermark.core.images import DEFAULT_LIMITS, EXTENSIONS, Limits, read_bytes
 
 SHARDS = frozenset((".tar", ".zip", ".parquet"))
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -71,12 +71,23 @@ def members(source: str) -> Iterator[Item]:
         ) from error
 
 
-def read_member(item: Item, limits: Limits) -> bytes:
-    """The bytes of an item of a shard, table or URL.
+def read_item(item: Item, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """All bytes of an item, once.
 
     Raises:
-        ImageError: ``image.missing``, ``image.too-large``, ``image.unreadable``.
+        ImageError: as ``core.images.read_bytes``; ``image.missing`` where a holder has lost it.
     """
+    if item.data is not None:
+        return item.data
+    if item.size > limits.max_bytes:
+        raise ImageError(
+            f"{item.path} has {item.size:,} bytes; the limit is {limits.max_bytes:,}.",
+            code="image.too-large",
+        )
+    return read_bytes(item.path, limits) if item.kind == "file" else _member(item, limits)
+
+
+def _member(item: Item, limits: Limits) -> bytes:
     try:
         if item.kind == "tar":
             with open(item.holder, "rb") as stream:

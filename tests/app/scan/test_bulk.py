@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from countermark.app.scan.bulk import BulkSettings, scan_into
+from countermark.app.scan.bulk import BulkSettings
 from countermark.app.scan.cache import FILE, ResultCache, fingerprint
 from countermark.app.scan.dataset import Dataset
+from countermark.app.scan.intake import scan_into
 from countermark.app.scan.items import Item
 from countermark.app.scan.plan import Plan
 from countermark.app.scan.rows import COLUMNS, SCHEMA, result_from_json, result_of, row_of
@@ -204,7 +205,7 @@ def test_a_second_scan_with_a_cache_decodes_nothing(pictures: Path, tmp_path: Pa
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from countermark.app.scan import bulk, dataset
+from countermark.app.scan import bulk, dataset, intake
 from countermark.app.scan.items import Item
 from countermark.core.results import ScanResult, Verdict
 
@@ -213,13 +214,13 @@ def results(items, settings, *, workers=2, model=None):
         time.sleep(0.002)
         yield item, ScanResult(item.path, "0" * 64, Verdict.NO_EVIDENCE, 0.1)
 
-bulk.scan_here = results
+intake.scan_here = results
 dataset.ROWS = 7
 dataset.Dataset.__init__.__kwdefaults__["rows"] = 7
 bulk.BulkSettings.deciding = lambda self, model=None: {}
 items = [Item(f"{n:04d}.jpg") for n in range(400)]
 print("ready", flush=True)
-bulk.scan_into(items, sys.argv[1], bulk.BulkSettings(), resume=True)
+intake.scan_into(items, sys.argv[1], bulk.BulkSettings(), resume=True)
 """
 
 

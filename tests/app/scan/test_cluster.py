@@ -12,8 +12,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from countermark.app.scan.bulk import scan_into
 from countermark.app.scan.cluster import ClusterSettings, Scanner, scan_cluster
+from countermark.app.scan.intake import scan_into
 from countermark.app.scan.items import Item
 from countermark.app.scan.plan import Plan
 from countermark.app.scan.rows import result_from_json
@@ -82,7 +82,7 @@ import io, os, signal, sys
 from pathlib import Path
 
 from countermark.app.scan import cluster
-from countermark.app.scan.bulk import scan_into
+from countermark.app.scan.intake import scan_into
 from countermark.app.scan.cluster import ClusterSettings
 from countermark.app.scan.plan import Plan
 

@@ -11,9 +11,9 @@ import pytest
 
 from countermark.app.scan.items import Item
 from countermark.app.scan.plan import Plan
-from countermark.app.scan.shards import members, read_member
+from countermark.app.scan.shards import members, read_item
 from countermark.core.errors import ConfigError, ImageError
-from countermark.core.images import DEFAULT_LIMITS, Limits
+from countermark.core.images import Limits
 
 PICTURES = {"a/0.jpg": b"first", "a/1.png": b"second", "a/1.txt": b"words", "2.webp": b"third " * 99}
 WANTED = {name: data for name, data in PICTURES.items() if not name.endswith(".txt")}
@@ -41,9 +41,9 @@ def test_members_are_listed_and_read(make, tmp_path: Path) -> None:
     found = list(members(str(shard)))
     assert [item.path for item in found] == [f"{shard}/{name}" for name in WANTED]
     for item in reversed(found):
-        assert item.read() == WANTED[item.path[len(str(shard)) + 1 :]]
+        assert read_item(item) == WANTED[item.path[len(str(shard)) + 1 :]]
     with pytest.raises(ImageError) as caught:
-        found[2].read(Limits(max_bytes=100))
+        read_item(found[2], Limits(max_bytes=100))
     assert caught.value.code == "image.too-large"
 
 
@@ -59,7 +59,7 @@ def test_tables_with_pictures_in_a_column(form: str, tmp_path: Path) -> None:
     pyarrow.parquet.write_table(table, path, row_group_size=2)
     found = list(members(str(path)))
     assert [item.path for item in found] == [f"{path}/{row}" for row in range(3)]
-    assert [item.read() for item in found] == values
+    assert [read_item(item) for item in found] == values
     pyarrow.parquet.write_table(arrow.table({"n": [1]}), path2 := tmp_path / "none.parquet")
     with pytest.raises(ConfigError) as caught:
         list(members(str(path2)))
@@ -71,12 +71,12 @@ def test_urls_that_are_named(tmp_path: Path) -> None:
     for name, data in WANTED.items():
         (tmp_path / Path(name).name).write_bytes(data)
     found = list(members(f"file://{tmp_path}"))
-    assert sorted(item.read() for item in found) == sorted(WANTED.values())
+    assert sorted(read_item(item) for item in found) == sorted(WANTED.values())
     (one,) = members(f"file://{tmp_path}/0.jpg")
-    assert one.read() == b"first"
+    assert read_item(one) == b"first"
     (gone,) = members(f"file://{tmp_path}/gone.jpg")
     with pytest.raises(ImageError) as caught:
-        gone.read()
+        read_item(gone)
     assert caught.value.code == "image.missing"
 
 
@@ -98,7 +98,7 @@ def test_a_name_that_is_there_twice_has_two_names(tmp_path: Path) -> None:
             shard.writestr("a.jpg", b"two")
     found = list(members(str(tmp_path / "s.zip")))
     assert len({item.path for item in found}) == 2
-    assert [item.read() for item in found] == [b"one", b"two"]
+    assert [read_item(item) for item in found] == [b"one", b"two"]
 
 
 def test_a_shard_that_was_cut_off_or_is_gone(tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_a_shard_that_was_cut_off_or_is_gone(tmp_path: Path) -> None:
     last = list(members(str(shard)))[-1]
     shard.write_bytes(shard.read_bytes()[: last.at + 10])
     with pytest.raises(ImageError) as caught:
-        read_member(last, DEFAULT_LIMITS)
+        read_item(last)
     assert caught.value.code == "image.truncated"
     shard.unlink()
     with pytest.raises(ImageError) as caught:
-        read_member(last, DEFAULT_LIMITS)
+        read_item(last)
     assert caught.value.code == "image.missing"
 
 
