@@ -12,20 +12,24 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from countermark.app.clips.scan import ClipSettings
 from countermark.app.laundering import launder
 from countermark.core.corpus import Corpus, CorpusRow, write_metadata
 from countermark.core.errors import CountermarkError, OutputError
 from countermark.core.files import atomic_write, sha256_file
 from countermark.core.images import encode_image, iter_image_paths, read_image
 from countermark.core.results import Verification
+from countermark.core.video.sampling import Sampling
+from countermark.core.video.writer import ClipWriter
 
 LOG = logging.getLogger(__name__)
 
-STEPS = ("generate", "sign", "launder", "photographs", "scan", "verify", "audit", "report")
+STEPS = ("generate", "sign", "launder", "clip", "photographs", "scan", "verify", "audit", "report")
 MADE = 8
 #: Pictures, by generator and first seed, that are scanned without credential, mark, metadata and record: the
 #: detector stands alone with them. It is sure of some, and unsure of others.
@@ -35,7 +39,9 @@ MAX_PHOTOS = 12
 MAX_HEATMAPS = 6
 TARGET_SIDE = 512
 #: What is scanned, below the demo's folder.
-FOLDERS = ("photographs", "signed", "laundered", "unmarked")
+FOLDERS = ("photographs", "signed", "laundered", "unmarked", "clips")
+#: Frames of each clip that are looked at.
+CLIP_FRAMES = 4
 
 
 @dataclass(frozen=True)
@@ -95,14 +101,19 @@ def run_demo(
         _unmarked(root / "unmarked")
         copies = [copy for path in signed[:LAUNDERED] for copy in launder(path, root / "laundered")]
         step_done("launder")
+        clips = _clips(made, root / "clips", repository)
+        step_done("clip")
         real = _photographs(root / "photographs", photos)
         step_done("photographs")
         detector = load_detector()
         collector = Collector(detector, max_heatmaps=MAX_HEATMAPS)
         folders = [root / name for name in FOLDERS]
-        results = list(scan_stream(folders, detector=detector, watch=collector, repository=repository))
+        shown = ClipSettings(Sampling(CLIP_FRAMES, scenes=0.0), faces=False, on_strongest=collector.frame)
+        results = list(
+            scan_stream(folders, detector=detector, watch=collector, repository=repository, clips=shown)
+        )
         step_done("scan")
-        checked = [verify(path, repository=repository) for path in [*signed, *copies]]
+        checked = [verify(path, repository=repository) for path in [*signed, *copies, *clips]]
         step_done("verify")
         corpus = _corpus(root / "corpus", made, real)
         policy = atomic_write(root / "policy.toml", starter("demo"))
@@ -128,6 +139,30 @@ def _generate(folder: Path, generator: str, seed: int, count: int = MADE) -> Cor
 
     size = load_generator(generator).size
     return generate(generator, count, out=folder, seed=seed, scale=max(1, TARGET_SIDE // size))
+
+
+def _clips(made: Corpus, folder: Path, repository: Any) -> list[Path]:
+    """A clip of three seconds from generated pictures, signed, and a smaller copy without its credential.
+
+    Without PyAV (the extra ``video``) there is none, and the demo says so.
+    """
+    from countermark.app.clips.drawing import draw_clip
+    from countermark.app.sign import sign
+    from countermark.core.video.reader import open_clip
+
+    folder.mkdir()
+    if find_spec("av") is None:
+        LOG.info("No clip: it takes pip install 'countermark[video]'")
+        return []
+    with tempfile.TemporaryDirectory() as place:
+        drawn = draw_clip([read_image(path).pixels for path, _ in list(made)[:3]], Path(place, "clip.mp4"))
+        signed = sign(drawn, folder / "signed.mp4", generator="countermark/demo", repository=repository)
+    with open_clip(signed.path, Sampling(whole=True)) as clip:
+        facts = replace(clip.facts, audio=())
+        with ClipWriter(folder / "copied.mp4", None, facts, crf=28) as writer:
+            for frame in clip:
+                writer.add(frame)
+    return [Path(signed.path), folder / "copied.mp4"]
 
 
 def _sign(made: Corpus, folder: Path, repository: Any) -> list[Path]:
@@ -238,6 +273,8 @@ def _text(root: Path, record: dict[str, Any], checked: list[Verification]) -> st
             if Path(row["path"]).parent.name == folder
         )
         said = ", ".join(f"{n} {v}" for v, n in sorted(verdicts.items()))
+        if not said:
+            continue
         alone = "  (generated, nothing declares it)" if folder == "unmarked" else ""
         lines.append(f"  scan    {folder:12} {said}{alone}")
     for result in checked[MADE - 1 :]:

@@ -34,7 +34,13 @@ def test_the_whole_loop(tmp_path, monkeypatch) -> None:
     verdicts = {row["path"].rsplit("/", 2)[-2]: row["verdict"] for row in record["scan"]["results"]}
     assert verdicts["signed"] == verdicts["laundered"] == "declared-synthetic"
     assert verdicts["photographs"] not in ("declared-synthetic", "declared-captured")
+    assert (
+        verdicts["clips"] == "declared-synthetic"
+        and sum(bool(r["clip"]) for r in record["scan"]["results"]) == 2
+    )
     states = {row["path"].rsplit("-", 1)[-1]: row["state"] for row in record["verify"]["results"]}
+    clips = {row["path"].rsplit("/", 1)[-1]: row["state"] for row in record["verify"]["results"]}
+    assert (clips["signed.mp4"], clips["copied.mp4"]) == ("trusted", "recovered")
     assert states["tampered.png"] == "invalid" and states["jpeg75.jpg"] == "recovered"
     assert {check["id"] for check in record["audit"]["checks"]} >= {"detector.auroc", "pipeline.signed"}
     page = (tmp_path / "demo" / "report.html").read_text()

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from typing import IO, Any
 
@@ -59,18 +59,14 @@ def _encode(frames: IO[bytes], request: dict[str, Any]) -> int:
 
     av.logging.set_level(None)
     with (
-        open(request["source"], "rb") as source,  # a number is a file that is open already
-        av.open(
-            source, mode="r", format=request["demuxer"], options=_CLOSED, metadata_errors="replace"
-        ) as sound,
+        _sound(av, request) as sound,
         av.open(request["output"], mode="w", format=request["muxer"], options=_muxing(request)) as target,
     ):
         for key, value in request["texts"]:
             target.metadata[key] = value
         picture = _picture(target, request)
-        copies = {
-            each: target.add_stream_from_template(each) for each in sound.streams.audio if each.codec_context
-        }
+        tracks = [] if sound is None else [each for each in sound.streams.audio if each.codec_context]
+        copies = {each: target.add_stream_from_template(each) for each in tracks}
         packets = _packets(sound, copies)
         waiting = next(packets, None)
         count = 0
@@ -91,6 +87,21 @@ def _encode(frames: IO[bytes], request: dict[str, Any]) -> int:
             target.mux(waiting)
             waiting = next(packets, None)
     return count
+
+
+@contextmanager
+def _sound(av: Any, request: dict[str, Any]) -> Iterator[Any]:
+    """The source, open for its sound; None where there is no source."""
+    if request["source"] is None:
+        yield None
+        return
+    with (
+        open(request["source"], "rb") as source,  # a number is a file that is open already
+        av.open(
+            source, mode="r", format=request["demuxer"], options=_CLOSED, metadata_errors="replace"
+        ) as sound,
+    ):
+        yield sound
 
 
 def _muxing(request: dict[str, Any]) -> dict[str, str]:

@@ -44,7 +44,7 @@ class ClipWriter:
     def __init__(
         self,
         output: Path | str,
-        source: Path | str,
+        source: Path | str | None,
         facts: ClipFacts,
         *,
         container: str | None = None,
@@ -52,14 +52,15 @@ class ClipWriter:
         texts: Sequence[tuple[str, str]] = (),
         limits: ClipLimits = DEFAULT_CLIP_LIMITS,
     ) -> None:
-        """``output`` is overwritten; its sound comes from ``source``, whose facts are ``facts``.
+        """``output`` is overwritten; its sound comes from ``source`` (None: no sound), of these ``facts``.
 
         Args:
             container: A key of ``CONTAINERS``; that of the source by default.
             crf: Constant rate factor, lower is better; ``CRF`` by default.
             texts: Names and values that the container gets, such as its title.
         """
-        self._output, self._source, self._facts, self._limits = output, Path(source), facts, limits
+        self._output, self._facts, self._limits = output, facts, limits
+        self._source = None if source is None else Path(source)
         self._muxer = CONTAINERS[container or facts.container].muxer
         self._crf = CRF[self._muxer] if crf is None else crf
         self._texts = [pair for pair in texts if pair[0].lower() not in _OWN]
@@ -141,9 +142,10 @@ class ClipWriter:
 
     def _start(self, frame: Frame) -> subprocess.Popen[bytes]:
         facts = self._facts
-        handle = os.open(self._source, os.O_RDONLY) if os.name == "posix" else None
+        named = None if self._source is None else os.fspath(self._source)
+        handle = os.open(named, os.O_RDONLY) if named is not None and os.name == "posix" else None
         request = {
-            "source": os.fspath(self._source) if handle is None else handle,
+            "source": named if handle is None else handle,
             "demuxer": CONTAINERS[facts.container].demuxer,
             "output": os.fspath(self._output),
             "muxer": self._muxer,
