@@ -19,8 +19,9 @@ from countermark.provenance.credentials import chain, codes
 from countermark.provenance.credentials.jumbf import certificates_of
 from countermark.provenance.credentials.origin import unknown_types
 from countermark.provenance.credentials.softbinding import known_algorithm
+from countermark.provenance.identities.anchors import vouched_for
 from countermark.provenance.identities.lifecycle import revoked
-from countermark.provenance.identities.trust import TrustList, vouched_for
+from countermark.provenance.identities.trust import TrustList
 
 _ASSURANCE = x509.ObjectIdentifier("1.3.6.1.4.1.62558.3")
 _PRODUCT = x509.ObjectIdentifier("1.3.6.1.4.1.62558.4")

@@ -34,6 +34,7 @@ from countermark.provenance.source_types import points_to, term_of, words
 DISCLOSURE = "c2pa.ai-disclosure"
 _METADATA = ("c2pa.metadata", "cawg.metadata", "stds.iptc", "stds.exif", "stds.schema-org.CreativeWork")
 _ON_ORIGIN = ("c2pa.actions", *_METADATA, DISCLOSURE)
+_ADOBE = "com.adobe.digitalSourceType"
 _INCEPTION = ("c2pa.created", "c2pa.opened")
 _PLACING = ("c2pa.placed",)
 #: Actions that change nothing that is seen (signal rubrics, "non-editorial").
@@ -122,11 +123,11 @@ def unknown_types(manifest: Mapping[str, Any]) -> list[str]:
 
 def _action(action: Mapping[str, Any], template: Mapping[str, Any], created: bool) -> Iterator[Statement]:
     name = str(action.get("action", ""))
-    parameters = {**mapping(template.get("templateParameters")), **mapping(action.get("parameters"))}
-    values = [
+    values = (
         action.get("digitalSourceType") or template.get("digitalSourceType") or template.get("sourceType"),
-        parameters.get("com.adobe.digitalSourceType"),
-    ]
+        mapping(action.get("parameters")).get(_ADOBE)
+        or mapping(template.get("templateParameters")).get(_ADOBE),
+    )
     agent = _agent(action.get("softwareAgent") or template.get("softwareAgent"))
     by = f"the action {name.removeprefix('c2pa.')}" + (f" by {agent}" if agent else "")
     typed = False
@@ -134,8 +135,8 @@ def _action(action: Mapping[str, Any], template: Mapping[str, Any], created: boo
         if isinstance(value, str) and value:
             typed = typed or term_of(value) is not None
             yield from _typed(value, by, created, first=name in _INCEPTION)
-    maker = named_generator(agent) if agent else None
-    if maker and not typed:
+    maker = named_generator(agent) if agent and not typed else None
+    if maker:
         made = name == "c2pa.created"
         sentence = f"{by}, which names the generator {maker} and no digital source type"
         strength = Strength.STRONG if made and created else Strength.WEAK

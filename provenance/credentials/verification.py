@@ -30,7 +30,8 @@ from countermark.provenance.credentials.bounds import bounded_parts
 from countermark.provenance.credentials.contexts import MIME, context, mime_of
 from countermark.provenance.credentials.guards import guard, settle_tiff
 from countermark.provenance.credentials.jumbf import has_credential, stores
-from countermark.provenance.identities.trust import Trust, TrustList, relevant, resolve_trust
+from countermark.provenance.identities.anchors import relevant
+from countermark.provenance.identities.trust import Trust, TrustList, resolve_trust
 
 #: Formats whose credential, when there is one, holds the mark that ``has_credential`` looks for; a
 #: remote one is named by XMP.

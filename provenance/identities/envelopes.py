@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from countermark.core.errors import ProvenanceError
+from countermark.provenance.identities.anchors import vouched_for
 from countermark.provenance.identities.certificates import load_chain, to_pem
 from countermark.provenance.identities.identity import Identity
 from countermark.provenance.identities.lifecycle import revoked
-from countermark.provenance.identities.trust import TrustList, vouched_for
+from countermark.provenance.identities.trust import TrustList
 
 MAX_BYTES = 16 * 1024 * 1024
 _MAX_SIGNATURES, _MAX_CHAIN = 8, 10

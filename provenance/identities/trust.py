@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from countermark.core.errors import ProvenanceError
 from countermark.core.files import atomic_write, config_dir
@@ -336,91 +335,6 @@ def merge(lists: Iterable[TrustList]) -> TrustList:
         "".join(each.timestamps_pem for each in found),
         "".join(each.identity_anchors for each in found),
     )
-
-
-def relevant(stores: Iterable[bytes], *lists: str) -> str:
-    """Those certificates of ``lists`` (PEM) whose names occur in manifest stores, as PEM.
-
-    An authority can only vouch for a chain in which its name stands, as an issuer or as itself; and the
-    library takes the longer, the more authorities it is given (0.4 ms for fifty).
-    """
-    carried = tuple(stores)
-    named = {name for each in carried for name in _common_names(each)}
-    return "".join(
-        block
-        for pem in lists
-        for name, common, block in _blocks(pem)
-        if (name in named if common else any(name in each for each in carried))
-    )
-
-
-#: The head of a common name in DER: the type (2.5.4.3), then a string of less than 128 bytes.
-_COMMON = re.compile(rb"\x06\x03\x55\x04\x03[\x0c\x13\x14\x16]([\x00-\x7f])")
-
-
-def _common_names(store: bytes) -> set[bytes]:
-    """The common names in all certificates of a manifest store, wherever they stand in it."""
-    return {store[each.end() : each.end() + each.group(1)[0]] for each in _COMMON.finditer(store)}
-
-
-@functools.lru_cache(maxsize=16)
-def _blocks(pem: str) -> tuple[tuple[bytes, bool, str], ...]:
-    """(most telling part of the subject's name, whether it is a common name, PEM) of every certificate."""
-    found = []
-    for each in load_chain(pem) if pem else ():
-        common = each.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        parts = common or list(each.subject)
-        value = parts[0].value if parts else b""
-        name = value.encode() if isinstance(value, str) else value
-        found.append((name, bool(common) and len(name) < 128, to_pem(each)))
-    return tuple(found)
-
-
-@functools.lru_cache(maxsize=256)
-def vouched_for(chain: tuple[bytes, ...], anchors_pem: str) -> bool:
-    """Whether a certificate chain (DER, the signer first) leads to one of the authorities.
-
-    Only issuance is looked at; validity and uses are the library's part.
-    """
-    anchors = _by_subject(anchors_pem)
-    certificates = []
-    for each in chain:
-        with contextlib.suppress(ValueError):  # what only looks like a certificate vouches for nothing
-            certificates.append(x509.load_der_x509_certificate(each))
-    current = certificates[0] if certificates else None
-    for _ in range(10):
-        if current is None:
-            return False
-        if any(current == each for each in anchors.get(_name(current.subject), ())):
-            return True
-        issuer = _name(current.issuer)
-        if any(_issued(current, each) for each in anchors.get(issuer, ())):
-            return True
-        here = current
-        current = next(
-            (e for e in certificates if e != here and _name(e.subject) == issuer and _issued(here, e)), None
-        )
-    return False
-
-
-@functools.lru_cache(maxsize=8)
-def _by_subject(pem: str) -> dict[bytes, list[x509.Certificate]]:
-    found: dict[bytes, list[x509.Certificate]] = {}
-    for each in load_chain(pem) if pem else ():
-        found.setdefault(_name(each.subject), []).append(each)
-    return found
-
-
-def _name(name: x509.Name) -> bytes:
-    return name.public_bytes()
-
-
-def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
-    try:
-        below.verify_directly_issued_by(above)
-    except Exception:  # several kinds: not the issuer, not its key, or an algorithm that is not known
-        return False
-    return True
 
 
 def _english(names: Any) -> str:
