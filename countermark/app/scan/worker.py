@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -45,6 +46,8 @@ def receive_head(stream: IO[bytes]) -> dict[str, Any] | None:
 
 def main() -> None:
     """Answers until standard input ends."""
+    # Ctrl-C is for the scan, which lets its files finish; it ends this process by closing its input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     source = sys.stdin.buffer
     # Libraries that print must not write into the conversation.
     answers = os.fdopen(os.dup(1), "wb")

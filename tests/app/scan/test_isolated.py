@@ -125,6 +125,18 @@ def test_processes_are_replaced(good: bytes, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @LINUX
+def test_ctrl_c_is_for_the_scan_alone(good: bytes) -> None:
+    with Readers(1, marks=False) as readers:
+        readers.gather("a.png", good)
+        process = readers._idle.get()
+        assert process is not None
+        process._process.send_signal(signal.SIGINT)
+        readers._idle.put(process)
+        assert readers.gather("b.png", good).image.width == 80
+        assert process.files == 2
+
+
+@LINUX
 def test_a_scan_has_a_row_for_each(good: bytes, obeys: None, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
