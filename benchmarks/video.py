@@ -5,11 +5,12 @@
     python benchmarks/video.py speed PHOTOGRAPH
     python benchmarks/video.py table            # writes docs/benchmark-video.md from what the others left
 
-``marks``: 1080p clips of two seconds (12 frames a second), marked frame by frame, stored as H.264 crf 18, then scaled to 720p
-and stored as H.264 crf 28; read as ``scan`` reads them. The same clips unmarked show false alarms, whose
-rate is bounded by derivation (``provenance/watermark/pooling.py``), not by counting. ``detector``: the same
-picture as it is, and as a clip at crf 23 and 28. ``speed``: a 1080p clip of 60 s (30 frames a second) against one picture of its
-size, in processor seconds, because machines differ and are shared. Raw figures go to ``runs/``.
+``marks``: 1080p clips of two seconds (12 frames a second), marked frame by frame, stored as H.264 crf 18,
+then scaled to 720p and stored as H.264 crf 28; read as ``scan`` reads them. Some of them unmarked show false
+alarms, whose rate is bounded by derivation (``provenance/watermark/pooling.py``), not by counting.
+``detector``: the same picture as it is, and as a clip at crf 23 and 28. ``speed``: a 1080p clip of 60 s (30
+frames a second) against one picture of its size, in processor seconds, because machines differ and are
+shared. Raw figures go to ``runs/``.
 """
 
 from __future__ import annotations
@@ -28,12 +29,9 @@ import av
 import cv2
 import numpy as np
 
-from countermark.app.clips.rule import pooled
 from countermark.core.errors import CountermarkError
 from countermark.core.images import Pixels, iter_image_paths, read_image, write_image
-from countermark.core.intervals import rate
 from countermark.core.seeds import rng
-from countermark.core.stats import auroc
 from countermark.core.video.reader import open_clip
 from countermark.core.video.sampling import Sampling
 from countermark.detectors import load_detector
@@ -231,12 +229,12 @@ def _measured(path: Path) -> list[float]:
 
 
 def table(options: argparse.Namespace) -> None:
-    """Writes the page from the rows."""
+    """Writes the page from the rows (``video_tables``)."""
     from video_tables import page
 
     rows = {name: _rows(RUNS / f"{name}.jsonl") for name in ("marks", "detector")}
     speeds = json.loads((RUNS / "speed.json").read_text()) if (RUNS / "speed.json").exists() else None
-    OUT.write_text(page(rows["marks"], rows["detector"], speeds, load_detector(), auroc, rate, pooled))
+    OUT.write_text(page(rows["marks"], rows["detector"], speeds, load_detector()))
     print(OUT.read_text())
 
 
