@@ -25,6 +25,8 @@ class Thumbnail:
     width: int = 0
     height: int = 0
     full: bytes | None = None
+    #: What the laid-over picture shows.
+    caption: str = "Heatmap"
 
     @property
     def uri(self) -> str:
@@ -46,6 +48,7 @@ def make_thumbnail(
     side: int = 360,
     quality: int = 82,
     full_side: int = 0,
+    caption: str = "Heatmap",
 ) -> Thumbnail:
     """Shrinks and encodes an image for a report.
 
@@ -55,6 +58,7 @@ def make_thumbnail(
             evidence lies.
         side: Longest side in pixels; small images are enlarged by whole factors, without smoothing.
         quality: JPEG quality.
+        caption: What the heatmap shows, for its switch.
         full_side: Longest side of the larger picture; 0, or a small image: none.
     """
     import cv2
@@ -73,7 +77,7 @@ def make_thumbnail(
     if heatmap is not None:
         heat = cv2.resize(np.asarray(heatmap, dtype=np.float32), (width, height))
         overlay = encode_image(_overlay(small, np.clip(heat, 0, 1)), "jpeg", quality=quality)
-    return Thumbnail(encode_image(small, "jpeg", quality=quality), overlay, width, height, full)
+    return Thumbnail(encode_image(small, "jpeg", quality=quality), overlay, width, height, full, caption)
 
 
 def _fit(pixels: Pixels, side: int) -> Pixels:

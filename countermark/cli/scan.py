@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from countermark.app.scan.parts import part_search
     from countermark.app.scan.suppressions import Ignored
 
 from countermark.cli.logs import tell, warn
@@ -63,6 +64,12 @@ def scan(
     ),
     second: str | None = typer.Option(
         None, "--second-opinion", help="Another detector, such as one-class; it is listed, never decides."
+    ),
+    parts: str = typer.Option(
+        "auto", "--parts", help="Search for exchanged parts: on, off, or auto: in scans of up to 24 files."
+    ),
+    mask: Path | None = typer.Option(
+        None, "--mask", help="Folder for a mask (PNG) of every picture: where a part does not fit the rest."
     ),
     heatmaps: bool = typer.Option(True, "--heatmaps/--no-heatmaps", help="In an HTML report."),
     workers: int = typer.Option(
@@ -151,11 +158,18 @@ def scan(
     if not files:
         warn("No images found.")
         return NOTHING
+    with wrong_usage():
+        search = part_search(parts, mask, len(files))
     model, rate = chosen_detector(config)
     # Heatmaps cost as much as the scores: they are made only where a report shows them.
     collector = None
     if any(_is_html(spec) for spec in config.output):
-        collector = Collector(model) if heatmaps else Collector(model, max_heatmaps=0)
+        part_of = search.take if search else lambda path: None
+        collector = (
+            Collector(model, part_of=part_of)
+            if heatmaps
+            else Collector(model, max_heatmaps=0, part_of=part_of)
+        )
     kept = None
     if cache is not None:
         with wrong_usage():
@@ -180,6 +194,7 @@ def scan(
             second=second,
             workers=workers,
             watch=collector,
+            parts=search,
             cache=kept,
             **file_bounds(len(files), file_seconds=file_seconds, file_memory=memory),
         ):

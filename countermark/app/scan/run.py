@@ -23,6 +23,7 @@ from countermark.app.scan.gather import MARK_SECONDS, Gathered
 from countermark.app.scan.isolated import Readers
 from countermark.app.scan.items import Item
 from countermark.app.scan.judging import ask_second, judge, named
+from countermark.app.scan.parts import PartSearch, ask_parts
 from countermark.app.scan.reader import Reader
 from countermark.app.scan.recovering import with_recovery
 from countermark.core.images import DEFAULT_LIMITS, EXTENSIONS, Limits, Pixels, iter_image_paths
@@ -54,6 +55,7 @@ def scan(
     repository: Repository | None = None,
     file_seconds: float | None = None,
     file_memory: int | None = None,
+    parts: PartSearch | None = None,
 ) -> list[ScanResult]:
     """Scans files and folders, in order; see ``scan_stream`` for the arguments."""
     sources = [path_or_paths] if isinstance(path_or_paths, Path | str) else path_or_paths
@@ -73,6 +75,7 @@ def scan(
             repository=repository,
             file_seconds=file_seconds,
             file_memory=file_memory,
+            parts=parts,
         )
     )
 
@@ -95,6 +98,7 @@ def scan_stream(
     file_seconds: float | None = None,
     file_memory: int | None = None,
     cache: ResultCache | None = None,
+    parts: PartSearch | None = None,
 ) -> Generator[ScanResult, None, None]:
     """Yields one result a file, in order, holding only a few images in memory.
 
@@ -121,6 +125,7 @@ def scan_stream(
             in processes of their own, and one that hangs or kills a codec is a row with an error.
         file_memory: Bytes that a picture may take beyond what an idle process has.
         cache: Results of earlier scans with the same settings.
+        parts: Search pictures for parts that do not fit the rest (``app.scan.parts``); None searches none.
 
     A file that cannot be read becomes a result with ``error``; the others are still scanned.
     """
@@ -161,6 +166,8 @@ def scan_stream(
             results = judge(still, model, bounds, stress)
             if other is not None:
                 results = ask_second(still, results, other, max_fpr)
+            if parts is not None:
+                results = ask_parts(still, results, parts)
             judged = iter(results)
             for item in chunk:
                 if isinstance(item, Moving):

@@ -27,6 +27,8 @@ ORDER = (
     Verdict.DECLARED_CAPTURED,
 )
 HEATED = ORDER[:3]
+#: What the laid-over picture is called.
+HEAT, PART = "Heatmap", "Part that does not fit"
 
 #: Larger is more worth a picture: place of the verdict, score, then the first name.
 Rank = tuple[int, float, int]
@@ -42,6 +44,7 @@ class Collector:
         max_thumbnails: Pictures that are kept.
         max_heatmaps: Heatmaps among them; each costs about as much as a score.
         max_full: Larger views among them.
+        part_of: The mask of an exchanged part by path, where one was found: shown in place of a heatmap.
     """
 
     def __init__(
@@ -51,9 +54,10 @@ class Collector:
         max_heatmaps: int = MAX_HEATMAPS,
         max_thumbnails: int = MAX_THUMBNAILS,
         max_full: int = MAX_FULL,
+        part_of: Callable[[str], np.ndarray | None] = lambda path: None,
     ) -> None:
         self.images: dict[str, Thumbnail] = {}
-        self._detector = detector
+        self._detector, self._part_of = detector, part_of
         self._kept = _Best(max_thumbnails)
         self._heated = _Best(max_heatmaps)
         self._full = _Best(max_full)
@@ -62,6 +66,7 @@ class Collector:
     def __call__(self, result: ScanResult, pixels: Pixels | None) -> None:
         if pixels is None:
             return
+        part = self._part_of(result.path)
         self._seen += 1
         rank = rank_of(result, self._seen)
         taken, gone = self._kept.offer(rank, result.path)
@@ -70,15 +75,17 @@ class Collector:
         if gone is not None:
             self.images.pop(gone, None)
         heated = result.score is not None and result.verdict in HEATED
-        heat = None
-        if heated:
+        heat = part
+        if heated and part is None:
             taken, gone = self._heated.offer(rank, result.path)
             self._change(gone, lambda image: replace(image, heatmap=None))
             heat = self._heatmap(pixels) if taken else None
         taken, gone = self._full.offer(rank, result.path)
         self._change(gone, lambda image: replace(image, full=None))
         full = FULL_SIDE if taken else 0
-        self.images[result.path] = make_thumbnail(pixels, heat, full_side=full)
+        self.images[result.path] = make_thumbnail(
+            pixels, heat, full_side=full, caption=PART if part is not None else HEAT
+        )
 
     def _change(self, path: str | None, change: Callable[[Thumbnail], Thumbnail]) -> None:
         """Changes a picture, if it is kept still."""

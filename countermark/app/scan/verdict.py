@@ -83,7 +83,7 @@ def ordered(evidence: Sequence[Evidence], verdict: Verdict | None) -> tuple[Evid
 
 
 _RANKS = {Strength.CERTAIN: 0, Strength.STRONG: 1, Strength.WEAK: 2}
-_KINDS = ("credential", "recovery", "metadata", "detector", "stress", "mark", "file")
+_KINDS = ("credential", "recovery", "metadata", "detector", "region", "stress", "mark", "file")
 
 
 def _place(one: Evidence) -> int:
