@@ -32,6 +32,7 @@ from countermark.core.exif import blobs, modest, of_webp, orientation
 from countermark.core.files import atomic_write, is_temporary, open_regular, sha256_bytes
 from countermark.core.frames import Frames, frames_of
 from countermark.core.headers import bit_depth, header_size, too_many_parts
+from countermark.core.raw import is_raw
 
 try:  # HEIC is read where the library is there
     import pillow_heif
@@ -125,7 +126,7 @@ def read_image(
 
     Raises:
         ImageError: with code ``image.missing``, ``image.not-a-file``, ``image.empty``,
-            ``image.too-large``, ``image.unsupported``, ``image.too-many-pixels``,
+            ``image.too-large``, ``image.raw``, ``image.unsupported``, ``image.too-many-pixels``,
             ``image.truncated`` or ``image.unreadable``.
     """
     name = name or ("image" if isinstance(source, bytes) else str(source))
@@ -135,6 +136,12 @@ def read_image(
     if len(data) > limits.max_bytes:
         raise _too_large(name, len(data), limits)
     kind = sniff_format(data)
+    if kind in ("tiff", None) and is_raw(data):
+        raise ImageError(
+            f"{name} is a raw photograph: all that can be read of it is its embedded preview.",
+            code="image.raw",
+            hint="Develop it into a TIFF or JPEG first, or take the JPEG that the camera wrote beside it.",
+        )
     if kind is None:
         raise ImageError(
             f"{name} is not an image in a supported format.",
