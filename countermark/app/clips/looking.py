@@ -9,7 +9,7 @@ from countermark.app.clips.faces import Tracks
 from countermark.app.clips.marks import PUBLIC_FRAMES
 from countermark.app.clips.strongest import Strongest
 from countermark.app.rooms import Detector
-from countermark.core.errors import CountermarkError
+from countermark.app.scan.judging import MIN_SIDE, scores_of
 from countermark.core.images import Pixels
 from countermark.core.perturb import perturb
 from countermark.core.results import Moment
@@ -20,8 +20,6 @@ from countermark.provenance.watermark.public_marks import MAX_P, KnownMark
 
 #: Frames that are scored together; each is held until then.
 BATCH = 4
-#: Frames with a shorter side than this are not scored.
-MIN_SIDE = 32
 
 FindFaces = Callable[[Pixels], Sequence[tuple[tuple[float, float, float, float], float]]]
 
@@ -125,7 +123,7 @@ def _score(
     large = [number for number, frame in enumerate(held) if min(frame.pixels.shape[:2]) >= MIN_SIDE]
     seen.too_small = seen.too_small or len(large) < len(held)
     pictures = [held[number].pixels for number in large]
-    scores = _scores(model, pictures)
+    scores = scores_of(model, pictures)
     for number, score in zip(large, scores, strict=True):
         seen.moments[first + number] = replace(seen.moments[first + number], score=score)
     for number, frame in enumerate(held):
@@ -135,18 +133,6 @@ def _score(
             perturb(spec, picture, rng(0, name, seed, first + n))
             for n, picture in zip(large, pictures, strict=True)
         ]
-        seen.stressed.setdefault(name, []).extend(s for s in _scores(model, altered) if s is not None)
+        seen.stressed.setdefault(name, []).extend(s for s in scores_of(model, altered) if s is not None)
     if second is not None:
-        seen.second += [s for s in _scores(second, pictures) if s is not None]
-
-
-def _scores(model: Detector, pictures: list[Pixels]) -> list[float | None]:
-    """Scores of a batch; a frame that the detector refuses gets None."""
-    if not pictures:
-        return []
-    try:
-        return [float(score) for score in model.score(pictures)]
-    except CountermarkError:
-        if len(pictures) == 1:
-            return [None]
-        return [_scores(model, [picture])[0] for picture in pictures]
+        seen.second += [s for s in scores_of(second, pictures) if s is not None]

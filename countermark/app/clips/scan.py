@@ -12,17 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from countermark.app.clips.gather import credential_of, metadata_of, note_evidence
-from countermark.app.clips.looking import MIN_SIDE, FindFaces, Seen, look
+from countermark.app.clips.looking import FindFaces, Seen, look
 from countermark.app.clips.marks import mark_evidence
 from countermark.app.clips.rule import RULE, frames_evidence, judged, part_evidence, pooled, stretches
 from countermark.app.clips.strongest import KEPT
 from countermark.app.rooms import Detector
 from countermark.app.scan.gather import MARK_SECONDS
+from countermark.app.scan.judging import MIN_SIDE, STRESS, named
 from countermark.app.scan.verdict import declared, ordered, under_stress
 from countermark.core.errors import MissingExtraError
 from countermark.core.files import sha256_file
 from countermark.core.images import Pixels
-from countermark.core.perturb import DELIVERIES
 from countermark.core.results import Clip, Evidence, Failure, ScanResult, Strength, Verdict
 from countermark.core.video.reader import open_clip
 from countermark.core.video.records import ClipFacts
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from countermark.detectors.scoring.thresholds import Thresholds
 
 LOG = logging.getLogger(__name__)
-STRESS = {name: spec for name, spec in DELIVERIES.items() if name != "native"}
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ def _result(
         height=facts.height,
         format=facts.container,
         thresholds={"likely": likely, "unsure": unsure},
-        detector={"name": model.name},
+        detector=named(model),
         clip=clip,
     )
 
