@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from countermark.app.scan.parts import part_search
     from countermark.app.scan.suppressions import Ignored
 
+from countermark.cli.clips import EVERY, MAX_FRAMES, clip_settings
 from countermark.cli.logs import tell, warn
 from countermark.cli.output import (
     FORCE,
@@ -71,6 +72,8 @@ def scan(
     mask: Path | None = typer.Option(
         None, "--mask", help="Folder for a mask (PNG) of every picture: where a part does not fit the rest."
     ),
+    every: float | None = EVERY,
+    max_frames: int | None = MAX_FRAMES,
     heatmaps: bool = typer.Option(True, "--heatmaps/--no-heatmaps", help="In an HTML report."),
     workers: int = typer.Option(
         2, "--workers", min=1, max=4096, help="Threads that read files, or processes of a cluster."
@@ -96,7 +99,7 @@ def scan(
     force: bool = FORCE,
     as_json: bool = JSON,
 ) -> int:
-    """Scan images for synthetic origin. Nothing leaves this machine."""
+    """Scan images and clips for synthetic origin. Nothing leaves this machine."""
     from countermark.app.scan.bulk import bulk_settings, file_bounds, kept_results
     from countermark.app.scan.run import named as named_detector
     from countermark.app.scan.run import scan_stream
@@ -184,6 +187,7 @@ def scan(
             )
     results = []
     with stoppable() as stop, progress("Scanning", len(files), quiet=as_json) as advance:
+        advance(0)
         for result in scan_stream(
             files,
             max_fpr=rate,
@@ -194,12 +198,13 @@ def scan(
             second=second,
             workers=workers,
             watch=collector,
+            clips=clip_settings(every, max_frames, collector, advance),
             parts=search,
             cache=kept,
             **file_bounds(len(files), file_seconds=file_seconds, file_memory=memory),
         ):
             results.append(result)
-            advance(1)
+            advance.stage("Scanning", len(results), len(files))
             if stop:
                 break
     partial = None

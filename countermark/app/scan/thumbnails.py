@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from countermark.app.clips.scan import frame_name
 from countermark.app.rooms import Explains
 from countermark.core.errors import CountermarkError
 from countermark.core.images import Pixels
@@ -27,6 +28,8 @@ ORDER = (
     Verdict.DECLARED_CAPTURED,
 )
 HEATED = ORDER[:3]
+#: Frames of clips, and their longest side in pixels.
+MAX_FRAMES, FRAME_SIDE = 120, 240
 #: What the laid-over picture is called.
 HEAT, PART = "Heatmap", "Part that does not fit"
 
@@ -62,6 +65,7 @@ class Collector:
         self._heated = _Best(max_heatmaps)
         self._full = _Best(max_full)
         self._seen = 0
+        self._frames = 0
 
     def __call__(self, result: ScanResult, pixels: Pixels | None) -> None:
         if pixels is None:
@@ -86,6 +90,12 @@ class Collector:
         self.images[result.path] = make_thumbnail(
             pixels, heat, full_side=full, caption=PART if part is not None else HEAT
         )
+
+    def frame(self, path: str, time: float, pixels: Pixels) -> None:
+        """Keeps a frame of a clip, in the place of that name; of the first clips only."""
+        if self._frames < MAX_FRAMES:
+            self._frames += 1
+            self.images[frame_name(path, time)] = make_thumbnail(pixels, side=FRAME_SIDE)
 
     def _change(self, path: str | None, change: Callable[[Thumbnail], Thumbnail]) -> None:
         """Changes a picture, if it is kept still."""
