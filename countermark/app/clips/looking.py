@@ -18,8 +18,8 @@ from countermark.core.video.records import Frame
 from countermark.provenance.watermark.pooling import ClipReading, FramePool
 from countermark.provenance.watermark.public_marks import MAX_P, KnownMark
 
-#: Frames that are scored together; each is held until then.
-BATCH = 4
+#: Frames that are scored together, and pixels of them, from which they are: each is held until then.
+BATCH, BATCH_PIXELS = 4, 6_500_000
 
 FindFaces = Callable[[Pixels], Sequence[tuple[tuple[float, float, float, float], float]]]
 
@@ -90,7 +90,7 @@ def look(
         faces = () if find_faces is None else seen.tracks.add(frame.time, find_faces(frame.pixels))
         seen.moments.append(Moment(round(frame.time, 3), None, frame.scene, alone, faces))
         held.append(frame)
-        if len(held) == BATCH:
+        if len(held) == BATCH or sum(each.pixels.size for each in held) >= 3 * BATCH_PIXELS:
             close()
     close()
     if pool is not None:
