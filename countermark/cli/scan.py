@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from countermark.app.scan.parts import part_search
     from countermark.app.scan.suppressions import Ignored
 
 from countermark.cli.clips import EVERY, MAX_FRAMES, clip_settings
@@ -101,7 +100,8 @@ def scan(
 ) -> int:
     """Scan images and clips for synthetic origin. Nothing leaves this machine."""
     from countermark.app.scan.bulk import bulk_settings, file_bounds, kept_results
-    from countermark.app.scan.run import named as named_detector
+    from countermark.app.scan.judging import named as named_detector
+    from countermark.app.scan.parts import part_search
     from countermark.app.scan.run import scan_stream
     from countermark.app.scan.settings import (
         chosen_detector,
