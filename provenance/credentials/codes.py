@@ -12,6 +12,8 @@ from __future__ import annotations
 
 UNTRUSTED = "signingCredential.untrusted"
 TRUSTED = "signingCredential.trusted"
+EXPIRED = "signingCredential.expired"
+NOT_YET_VALID = "signingCredential.notYetValid"
 REVOKED = "signingCredential.revoked"
 SIGNER_UNSEEN = "countermark.signer.unseen"
 TIMESTAMP_ONLY = "countermark.signer.timestampOnly"
