@@ -44,14 +44,32 @@ RATE, SECONDS = 12, 2
 FAST = 30
 FULL, SMALL = (1920, 1080), (1280, 720)
 SCAN = """
-import resource, sys, time
-from countermark.app.scan.run import scan
-start = time.monotonic()
-(result,) = scan(sys.argv[1])
-assert result.error is None, result.error
+import re, resource, sys, threading, time
+from countermark.core.video import reader
+
+# ru_maxrss of a child begins with what its parent had: peaks are read from /proc.
+peaks, start = {}, time.monotonic()
+def peak(process):
+    try:
+        return int(re.search(r"VmHWM:\\s+(\\d+)", open(f"/proc/{process}/status").read())[1]) / 1e3
+    except (OSError, TypeError):
+        return 0.0
+def watched(*arguments, begin=reader._start):
+    process = begin(*arguments)
+    def look():
+        while process.poll() is None:
+            peaks[process.pid] = max(peaks.get(process.pid, 0.0), peak(process.pid))
+            time.sleep(0.02)
+    threading.Thread(target=look, daemon=True).start()
+    return process
+reader._start = watched
+
+from countermark.cli import run
+sys.stdout = open(sys.argv[2], "w")
+assert run(["scan", sys.argv[1], "--json"]) == 0
 own, child = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-print(own.ru_utime + own.ru_stime, child.ru_utime + child.ru_stime, own.ru_maxrss / 1e3,
-      child.ru_maxrss / 1e3, time.monotonic() - start, len(result.clip.timeline) if result.clip else 1)
+print(own.ru_utime + own.ru_stime, child.ru_utime + child.ru_stime, peak("self"),
+      max(peaks.values(), default=0.0), time.monotonic() - start, file=sys.stderr)
 """
 
 
@@ -223,9 +241,12 @@ def speed(options: argparse.Namespace) -> None:
 
 
 def _measured(path: Path) -> list[float]:
-    command = [sys.executable, "-c", SCAN, str(path)]
+    answer = path.with_suffix(".json")
+    command = [sys.executable, "-c", SCAN, str(path), str(answer)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return [float(each) for each in done.stdout.split()]
+    (row,) = json.loads(answer.read_text())["results"]
+    frames = len(row["clip"]["timeline"]) if row["clip"] else 1
+    return [*map(float, done.stderr.strip().splitlines()[-1].split()), frames]
 
 
 def table(options: argparse.Namespace) -> None:

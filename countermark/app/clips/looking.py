@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from countermark.app.clips.faces import Tracks
 from countermark.app.clips.marks import PUBLIC_FRAMES
@@ -58,6 +59,7 @@ def look(
     stress: dict[str, str],
     second: Detector | None,
     find_faces: FindFaces | None,
+    face_step: int = 1,
     seed: str,
     most: int,
     on_frame: Callable[[float], None],
@@ -66,6 +68,7 @@ def look(
 
     Args:
         stress: Deliveries by name under which frames are scored again.
+        face_step: Faces, which cost a tenth of a second a frame, are looked for in each frame of so many.
         search_seconds: Processor seconds for a mark whose geometry was changed.
         seed: What makes the noise of ``stress`` repeatable, such as the file's digest.
         most: Frames that are kept for a report.
@@ -87,7 +90,9 @@ def look(
             alone = pool.add(frame.pixels, frame.time)
             if number < PUBLIC_FRAMES:
                 _public(frame.pixels, seen)
-        faces = () if find_faces is None else seen.tracks.add(frame.time, find_faces(frame.pixels))
+        faces: tuple[dict[str, Any], ...] = ()
+        if find_faces is not None and number % face_step == 0:
+            faces = seen.tracks.add(frame.time, find_faces(frame.pixels))
         seen.moments.append(Moment(round(frame.time, 3), None, frame.scene, alone, faces))
         held.append(frame)
         if len(held) == BATCH or sum(each.pixels.size for each in held) >= 3 * BATCH_PIXELS:

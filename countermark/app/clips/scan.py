@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from countermark.detectors.scoring.thresholds import Thresholds
 
 LOG = logging.getLogger(__name__)
+#: Evenly spaced frames in which faces are looked for; with ``every``, in all.
+FACE_FRAMES = 16
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ def scan_clip(
             stress=STRESS if settings.stress else {},
             second=settings.second,
             find_faces=_face_finder() if settings.faces else None,
+            face_step=max(1, settings.sampling.count // FACE_FRAMES)
+            if settings.sampling.every is None
+            else 1,
             seed=digest,
             most=settings.keep_frames,
             on_frame=lambda time: settings.on_frame(path, time, clip.facts.seconds),
