@@ -34,6 +34,8 @@ from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 from countermark.app.service import Settings, context, run_service
+from countermark.app.service.page import places
+from countermark.core.results import Evidence, Strength
 
 class Paper:
     name, card = "paper", SimpleNamespace(sha256="0" * 64)
@@ -44,6 +46,18 @@ class Paper:
     def thresholds(self, max_fpr=0.01):
         return SimpleNamespace(likely=0.9 - max_fpr, unsure=0.4, note="")
 
+class Parts:
+    def __init__(self, mode):
+        pass
+    def evidence(self, name, image):
+        detail = {"parts": [{"box": [120, 80, 160, 120]}], "found": True}
+        return Evidence("region", "synthetic", Strength.WEAK, "A part.", detail) if "group" in name else None
+    def take(self, name):
+        mask = np.zeros((30, 40), bool)
+        mask[8:20, 12:28] = True
+        return mask if "group" in name else None
+
+places.PartSearch = Parts
 context.Context.detector = lambda self: Paper()
 folder = Path(sys.argv[2])
 run_service("127.0.0.1", int(sys.argv[1]), settings=Settings(

@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.sessions = Sessions(tokens)
     routers = [resolution.router, images.router, health.router]
     if settings.page != "off":
-        routers.append(page.router)
+        routers += page.ROUTERS
     errors.install(app, routers, page=None if settings.page == "off" else page.error_page)
     for router in routers:
         app.include_router(router)

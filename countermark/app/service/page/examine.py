@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
+from countermark.app.scan.single import scan_picture
 from countermark.app.service.context import Context
-from countermark.app.service.work import scan_picture, verify_picture
+from countermark.app.service.page.clips import is_clip, scan_bytes
+from countermark.app.service.page.places import find_places
+from countermark.app.service.work import UNNAMED
 from countermark.core.errors import CountermarkError
 from countermark.core.images import Limits, LoadedImage, Pixels, encode_image, read_image
 from countermark.core.results import Failure, ScanResult, Verification, VerificationState
-from countermark.detectors.scoring.thresholds import WORKING_POINTS
+from countermark.detectors.scoring.points import WorkingPoint, working_points
 from countermark.reports.text import visible
 
 #: Longest sides of what is shown, in pixels.
@@ -35,25 +38,14 @@ PRIORS = (0.01, 0.1, 0.5)
 Report = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class WorkingPoint:
-    """A threshold by name: the share of photographs it may flag, both bounds, and a note or ''."""
-
-    name: str
-    max_fpr: float
-    likely: float
-    unsure: float
-    note: str = ""
-
-    def verdict(self, score: float) -> str:
-        if score >= self.likely:
-            return "likely-synthetic"
-        return "unsure" if score >= self.unsure else "no-evidence"
-
-
 @dataclass
 class Look:
-    """One examined picture. ``pictures`` are encoded, by the name under which they are served."""
+    """One examined picture or clip.
+
+    Attributes:
+        pictures: Encoded, by the name under which they are served.
+        frames: Of a clip: name among ``pictures`` and time in seconds of its strongest frames.
+    """
 
     name: str
     data: bytes
@@ -70,6 +62,7 @@ class Look:
     pictures: dict[str, bytes] = field(default_factory=dict)
     thumbnails: dict[str, str] = field(default_factory=dict)
     record: dict[str, str] = field(default_factory=dict)
+    frames: list[tuple[str, float]] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -82,21 +75,29 @@ def examine(context: Context, data: bytes, name: str, report: Report, *, max_fpr
 
     Args:
         name: As the sender calls it; shown, never used as a path.
-        report: Told the stage that begins: ``reading``, ``credential``, ``detector``.
+        report: Told the stage that begins: ``reading``, ``credential`` (the detector is asked at the
+            same time), ``detector``.
 
     Raises:
         ImageError: the bytes are no picture that may be read.
     """
     report("reading")
+    if is_clip(data):
+        return _examine_clip(context, data, name, report, max_fpr)
     image = read_image(data, context.settings.limits, name=visible(name, 120))
     pictures = {"view": _shrunk(image.pixels, VIEW_SIDE), "thumb": _shrunk(image.pixels, THUMB_SIDE)}
     report("credential")
-    failure = None
-    verification: Verification | None = None
-    try:
-        verification = verify_picture(context, data, checked=True)
-    except CountermarkError as error:
-        failure = Failure(error.code, error.message, error.hint)
+    result, verification = scan_picture(
+        image,
+        name=UNNAMED,
+        detector=context.detector(),
+        limits=context.settings.limits,
+        max_fpr=max_fpr,
+        repository=context.repository,
+        on_gathered=lambda: report("detector"),
+    )
+    if verification is not None:
+        verification = replace(verification, path="", sha256=image.sha256)
     look = Look(
         name=name,
         data=data,
@@ -104,38 +105,68 @@ def examine(context: Context, data: bytes, name: str, report: Report, *, max_fpr
         width=image.width,
         height=image.height,
         notes=image.notes,
-        result=ScanResult("", image.sha256, None, None),
+        result=replace(result, path=""),
         verification=verification,
-        failure=failure,
-        points=(),
+        failure=None if verification is not None else _why_not(result),
+        points=working_points(context.detector()),
         metadata=describe_metadata(image),
         trust=_trust_name(),
         pictures=pictures,
     )
     _add_history(context, look)
-    report("detector")
-    look.result = scan_picture(context, data, max_fpr=max_fpr, stress=True)
-    look.points = working_points(context.detector())
     return look
 
 
+def _examine_clip(context: Context, data: bytes, name: str, report: Report, max_fpr: float) -> Look:
+    report("clip")
+    result, verification, failure, frames = scan_bytes(
+        data, visible(name, 120), context.detector(), context.repository, max_fpr=max_fpr
+    )
+    pictures = {
+        f"frame-{number}": _shrunk(pixels, VIEW_SIDE // 2) for number, (_, pixels) in enumerate(frames)
+    }
+    if frames:
+        pictures |= {"view": pictures["frame-0"], "thumb": _shrunk(frames[0][1], THUMB_SIDE)}
+    look = Look(
+        name=name,
+        data=data,
+        image_format=result.format or "",
+        width=result.width or 0,
+        height=result.height or 0,
+        notes=(),
+        result=result,
+        verification=verification,
+        failure=failure,
+        points=working_points(context.detector()),
+        metadata=(),
+        trust=_trust_name(),
+        pictures=pictures,
+        frames=[(f"frame-{number}", time) for number, (time, _) in enumerate(frames)],
+    )
+    _add_history(context, look)
+    return look
+
+
+def _why_not(result: ScanResult) -> Failure:
+    """Why there is no verification: the scan says so among its evidence."""
+    said = next((e for e in result.evidence if e.kind == "credential" and "error" in e.detail), None)
+    if said is None:
+        return Failure("credential.unreadable", "The credential could not be read.")
+    return Failure(str(said.detail["error"]), said.sentence)
+
+
 def draw_map(context: Context, look: Look) -> None:
-    """The second step: where the score comes from, as an overlay; left out where there is none."""
-    if look.result.score is None:
+    """The second step: where the score comes from, and faces and parts that stand out, as overlays."""
+    if look.result.clip is not None:
         return
-    with suppress(CountermarkError, AttributeError):
+    with suppress(CountermarkError):
         image = read_image(look.data, context.settings.limits)
-        look.pictures["map"] = overlay(context.detector().heatmap(image.pixels))
-
-
-def working_points(detector: Any) -> tuple[WorkingPoint, ...]:
-    """The detector's thresholds at every working point, strictest first."""
-    found = []
-    for name, rate in WORKING_POINTS.items():
-        bounds = detector.thresholds(rate)
-        note = str(getattr(bounds, "note", ""))
-        found.append(WorkingPoint(name, rate, float(bounds.likely), float(bounds.unsure), note))
-    return tuple(found)
+        look.result, mask = find_places(look.result, image, look.name)
+        if mask is not None:
+            look.pictures["mask"] = mask
+        if look.result.score is not None:
+            with suppress(AttributeError):
+                look.pictures["map"] = overlay(context.detector().heatmap(image.pixels))
 
 
 def chances(score: float) -> list[tuple[float, float]]:

@@ -22,6 +22,8 @@ from countermark.app.service.page.examine import Look, chances
 from countermark.core.results import ChainLink, Evidence, Strength, Verdict
 from countermark.core.version import VERSION
 from countermark.provenance.source_types import term_of
+from countermark.reports.canonical import plain
+from countermark.reports.listing import boxes
 from countermark.reports.text import visible
 
 RANK = {Strength.CERTAIN: 0, Strength.STRONG: 1, Strength.WEAK: 2}
@@ -139,6 +141,7 @@ def result_view(entry: Entry, language: str, source: Callable[[str], str]) -> di
         "chances": chances(result.score) if result.score is not None else [],
         "deliveries": _deliveries(look, t),
         "marks": _marks(look, t),
+        "boxes": boxes(plain(result)) if look.width and look.height else [],
     }
 
 
@@ -226,6 +229,7 @@ def _points(look: Look, t: words.Translate) -> list[dict[str, Any]]:
                 "verdict": verdict,
                 "verdict_name": t(words.VERDICTS[verdict]),
                 "note": point.note,
+                "found": point.found.get("native"),
             }
         )
     return rows

@@ -28,7 +28,7 @@ class Answer:
     next: tuple[str, ...]
 
 
-DECLARING = ("credential", "mark", "metadata")
+DECLARING = ("credential", "mark", "recovery", "metadata")
 PARTS = ("compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
 
 VERDICTS: Mapping[str, str] = {
@@ -121,6 +121,7 @@ STAGES: Mapping[str, str] = {
     "reading": _("Reading the file"),
     "credential": _("Checking its history and looking for marks"),
     "detector": _("Asking the detector, under four deliveries"),
+    "clip": _("Looking at frames of the clip, four deliveries each"),
     "map": _("Drawing where the score comes from"),
     "signing": _("Signing"),
     "done": _("Done"),
@@ -220,6 +221,12 @@ def _declared(result: ScanResult, verification: Verification | None) -> Answer:
             _("The history fits the file, but its signer is not on your trust list."),
             (_HISTORY, _("Ask the signer to confirm it.")),
         )
+    if first is not None and first.kind == "recovery":
+        return Answer(
+            _("The records here say that a generator made a picture that looks like this one."),
+            _("It was found by its looks. Nothing ties that history to this very file."),
+            (_HISTORY, _("Compare this picture with the one that was signed.")),
+        )
     if first is not None and first.kind == "mark":
         why = (
             _("The mark led back to its signed history, in the records here.")
@@ -273,6 +280,8 @@ def lead(evidence: Evidence) -> str | None:
         return _("There is a signed history; it does not say how the picture was made.")
     if evidence.kind == "mark" and synthetic:
         return _("A hidden mark of a generator is in the picture.")
+    if evidence.kind == "recovery":
+        return _("The records here hold a signed history of a picture that looks like this one.")
     if evidence.kind == "metadata":
         return (
             _("The file's metadata name a generator.")

@@ -13,10 +13,11 @@ import pytest
 
 from countermark.app.service.page import catalogues
 from countermark.app.service.page.desk import signed_name
-from countermark.app.service.page.examine import chances, overlay, working_points
+from countermark.app.service.page.examine import chances, overlay
 from countermark.app.service.page.unpack import MAX_ENTRIES, pictures_in
 from countermark.core.errors import ImageError
 from countermark.core.images import encode_image
+from countermark.detectors.scoring.points import working_points
 
 PICTURE = encode_image(np.full((16, 16, 3), 77, np.uint8), "png")
 
