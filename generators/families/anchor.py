@@ -24,9 +24,10 @@ from torch.nn import functional as F
 
 from countermark.core.networks import initialise
 from countermark.generators.latents.autoencoder import CHANNELS
+from countermark.generators.latents.config import LatentConfig
 
 if TYPE_CHECKING:
-    from countermark.generators.families.latent import Drawing, LatentConfig
+    from countermark.generators.families.latent import Drawing
 
 #: Sides of the grids of means that are compared beside a critic; alone, every latent is, too.
 GRIDS = (4, 8)

@@ -17,7 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from countermark.generators.base import Family
-from countermark.generators.families.upsampling import Padding
+
+#: Of convolutions; ``circular`` where what they make must tile.
+Padding = Literal["zeros", "circular"]
 
 
 class NetworkConfig(BaseModel):

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,46 +24,13 @@ from countermark.core.errors import WeightsError
 from countermark.core.networks import initialise, maybe_spectral
 from countermark.core.weights import WeightsCard
 from countermark.generators.base import LoadedGenerator
-from countermark.generators.families.base import GanFamily, NetworkConfig
+from countermark.generators.families.base import GanFamily
 from countermark.generators.families.layers import ProjectionHead
 from countermark.generators.families.projected import ProjectedCritic
 from countermark.generators.families.upsampling import convolution
-from countermark.generators.latents.autoencoder import CHANNELS, DOWN, decode, digest
+from countermark.generators.latents.autoencoder import CHANNELS, decode, digest
+from countermark.generators.latents.config import LatentConfig
 from countermark.generators.latents.space import LatentSpace
-
-
-class LatentConfig(NetworkConfig):
-    """Settings of the family ``latent``.
-
-    Attributes:
-        width, max_width: Channels of the generator at the latents' own size, doubled at each level
-            towards 4 x 4, and most at any level.
-        code: Length of the class code.
-        depth: Residual blocks at the latents' own size, beside those that double the side.
-        anchor: Weight of the loss that makes real layouts come back (``families.anchor``); 0 trains
-            without it.
-        eyes: ``projected`` judges by frozen features of photographs (``families.projected``; needs the
-            extra ``quality``), ``plain`` by a critic of its own.
-    """
-
-    size: Literal[64, 128, 256] = 128
-    channels: Literal[3] = 3
-    width: int = Field(default=96, ge=4, le=512)
-    max_width: int = Field(default=256, ge=8, le=2048)
-    code: int = Field(default=64, ge=1, le=1024)
-    depth: int = Field(default=1, ge=0, le=8)
-    anchor: float = Field(default=1.0, ge=0, le=100)
-    eyes: Literal["projected", "plain"] = "projected"
-
-    @property
-    def side(self) -> int:
-        """Of the grid of latents."""
-        return self.size // DOWN
-
-    @property
-    def levels(self) -> int:
-        """Number of doublings from 4 x 4 to the grid of latents."""
-        return self.side.bit_length() - 3
 
 
 class SteeredNorm(nn.BatchNorm2d):

@@ -9,7 +9,6 @@ that. Written from the paper.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +17,9 @@ from torch.nn import functional as F
 from countermark.core.networks import MinibatchStd, maybe_spectral
 from countermark.core.seeds import torch_seeded
 from countermark.generators.latents.autoencoder import CHANNELS
+from countermark.generators.latents.config import LatentConfig
 from countermark.generators.latents.features import WIDTHS, features
 from countermark.generators.latents.space import LatentSpace
-
-if TYPE_CHECKING:
-    from countermark.generators.families.latent import LatentConfig
 
 #: Channels of the mixed features, from the finest scale to the coarsest.
 MIXED = (64, 96, 128)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Padding = Literal["zeros", "circular"]
+from countermark.generators.families.base import Padding
 
 
 def double(x: Tensor, mode: Literal["nearest", "bilinear"], padding: Padding = "zeros") -> Tensor:

@@ -17,8 +17,8 @@ from countermark.core.seeds import derive, torch_seeded
 from countermark.generators.base import to_pixels
 from countermark.generators.data.pictures import Pictures
 from countermark.generators.families.anchor import AnchoredDrawing
+from countermark.generators.families.base import Padding
 from countermark.generators.families.latent import LatentGenerator
-from countermark.generators.families.upsampling import Padding
 from countermark.generators.latents.autoencoder import decode
 from countermark.generators.latents.cache import encode_set
 from countermark.generators.latents.space import LatentSpace

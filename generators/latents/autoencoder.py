@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from torch.nn import functional as F
 from countermark.core.errors import WeightsError
 from countermark.core.seeds import torch_seeded
 from countermark.core.weights import WeightsCard, load_weights
+from countermark.generators.families.base import Padding
 
 NAME = "taef2"
 CHANNELS = 32
@@ -29,8 +29,6 @@ CHANNELS = 32
 DOWN = 8
 WEIGHTS = Path(__file__).parent / "weights"
 _WIDTH = 64
-
-Padding = Literal["zeros", "circular"]
 
 
 class Block(nn.Module):

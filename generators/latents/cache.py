@@ -30,6 +30,7 @@ from countermark.core.errors import ConfigError, CorpusError, OutputError, Train
 from countermark.core.files import atomic_write
 from countermark.generators.base import to_tensor
 from countermark.generators.data.pictures import Pictures
+from countermark.generators.families.base import Padding
 from countermark.generators.latents import autoencoder
 
 PART = 256
@@ -66,7 +67,7 @@ def encode_set(
     folder: Path,
     *,
     mirror: bool = True,
-    padding: autoencoder.Padding = "zeros",
+    padding: Padding = "zeros",
     progress: bool = False,
 ) -> EncodedSet:
     """The latents of ``pictures``, from ``folder`` as far as they are there, encoded and kept there else.
@@ -141,7 +142,7 @@ def _claim(folder: Path, identity: dict[str, Any]) -> None:
             )
 
 
-def _part(pictures: Pictures, start: int, folder: Path, mirror: bool, padding: autoencoder.Padding) -> Tensor:
+def _part(pictures: Pictures, start: int, folder: Path, mirror: bool, padding: Padding) -> Tensor:
     images = pictures.images[start : start + PART]
     side = images.shape[1] // autoencoder.DOWN
     shape = (len(images), 2 if mirror else 1, autoencoder.CHANNELS, side, side)

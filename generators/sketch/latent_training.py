@@ -24,12 +24,12 @@ from countermark.core.networks import count_parameters
 from countermark.core.seeds import rng, torch_rng, torch_seeded
 from countermark.core.weights import WeightsCard
 from countermark.generators.data.pictures import DataConfig, Pictures, load_pictures
-from countermark.generators.families.latent import LatentConfig
 from countermark.generators.families.projected import ProjectedCritic
 from countermark.generators.gan.diffaugment import augment
 from countermark.generators.gan.latent import latent_pictures
 from countermark.generators.gan.losses import LOSSES
 from countermark.generators.latents.autoencoder import digest
+from countermark.generators.latents.config import LatentConfig
 from countermark.generators.library import save_generator
 from countermark.generators.sketch.edges import doodle
 from countermark.generators.sketch.hed import hed_is_installed, load_hed
