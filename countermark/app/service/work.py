@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from countermark.core.errors import CountermarkError, ImageError
+from countermark.core.errors import CountermarkError, ImageError, ProvenanceError
 from countermark.core.files import process_runs
 from countermark.core.images import encode_image, read_image, sniff_format
 from countermark.core.results import ScanResult, SignedImage, Verification
@@ -91,6 +91,12 @@ def sign_picture(
                 **options,
             )
         result = destination.read_bytes()
+    if signed.unrecorded:  # nobody gets a picture whose credential could never be found again
+        raise ProvenanceError(
+            f"{name} was not signed, since no record of it can be kept: {signed.unrecorded}",
+            code="repository.unavailable",
+            hint="Try again later, or sign without a record.",
+        )
     context.metrics.signed.inc()
     return result, signed
 

@@ -172,3 +172,20 @@ def test_scanning_says_what_the_library_says(client: TestClient, signed: bytes) 
 
 def test_nothing_stays_behind_and_the_own_repository_is_untouched(home: Path, signed: bytes) -> None:
     assert (home / "service.db").exists() and not (home / "manifests.db").exists()
+
+
+def test_nothing_is_signed_that_cannot_be_recorded(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from countermark.core.errors import ProvenanceError
+    from countermark.provenance.repository import Repository
+
+    def gone(*_: object) -> None:
+        raise ProvenanceError("The manifest repository failed.", code="repository.unavailable")
+
+    monkeypatch.setattr(Repository, "add", gone)
+    body = encode_image(picture(7), "png")
+    answer = client.post("/v1/sign", content=body)
+    assert answer.status_code == 503 and answer.json()["code"] == "repository.unavailable"
+    assert "The picture was not signed" in answer.json()["detail"]
+    assert client.post("/v1/sign", content=body, params={"record": False}).status_code == 200
