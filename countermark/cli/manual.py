@@ -18,7 +18,7 @@ SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 COMPLETE = "_COUNTERMARK_COMPLETE"
 EXITS = (
     ("0", "Passed."),
-    ("1", "A policy failed, or there is a finding at or above --fail-on."),
+    ("1", "A policy failed, or there is a finding at or above the gate."),
     ("2", "Something could not be evaluated or read."),
     ("3", "There was nothing to do."),
     ("4", "Wrong usage."),

@@ -1,6 +1,6 @@
 """A labelled corpus as training code expects one: by number, as ``torchvision.datasets.ImageFolder`` does.
 
->>> from countermark import CorpusDataset
+>>> from countermark.core.dataset import CorpusDataset
 >>> pictures = CorpusDataset("corpus", split="train")                  # doctest: +SKIP
 >>> loader = torch.utils.data.DataLoader(pictures, batch_size=16)      # doctest: +SKIP
 

@@ -14,6 +14,7 @@ import typer
 
 from countermark.app.scan.settings import ENVIRONMENT, ScanConfig
 from countermark.cli import app
+from countermark.cli.manual import COMPLETE
 from countermark.core.files import HOME_VARIABLE
 from countermark.provenance.credentials.signing import TIMESTAMP_VARIABLE
 from countermark.provenance.identities.store import PASSPHRASE_VARIABLE
@@ -49,6 +50,9 @@ SPOKEN_BY: dict[str, tuple[str, ...]] = {
     "countermark/app/scan/cluster.py": ("scan",),
     "countermark/app/scan/bulk.py": ("scan",),
     "countermark/cli/audit.py": ("audit run",),
+    "countermark/app/scan/parts.py": ("scan",),
+    "countermark/cli/calibrate.py": ("calibrate",),
+    "countermark/cli/clips.py": ("scan",),
     "countermark/cli/generate.py": ("generate",),
     "countermark/cli/keys.py": ("keys import",),
     "countermark/cli/models.py": ("models show",),
@@ -172,7 +176,7 @@ def test_help_texts_name_what_there_is() -> None:
 
 def test_variables_of_the_environment_are_read() -> None:
     declared = {p.envvar for command in COMMANDS.values() for p in command.params if p.envvar}
-    known = {HOME_VARIABLE, PASSPHRASE_VARIABLE, TIMESTAMP_VARIABLE, *declared}
+    known = {HOME_VARIABLE, PASSPHRASE_VARIABLE, TIMESTAMP_VARIABLE, COMPLETE.removeprefix("_"), *declared}
     known |= {f"{ENVIRONMENT}{name.upper()}" for name in ScanConfig.model_fields}
     wrong = []
     for path in [*modules(), *(page for page in PAGES if page.suffix == ".md")]:
