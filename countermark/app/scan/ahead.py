@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from countermark.app.scan.items import Item
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from countermark.app.scan.gather import Gathered
     from countermark.core.results import ScanResult
 
-    Found = Gathered | ScanResult | Moving
+Found: TypeAlias = "Gathered | ScanResult | Moving"
 
 #: Bytes of decoded pictures that are held at a time, the next one apart; and those of a chunk.
 CAPACITY = 384 << 20
@@ -69,7 +69,7 @@ class Room:
 
 
 #: Reads one item: its place, the item, and the room that its pixels need.
-Read = Callable[[int, Item, Room], "Found"]
+Read = Callable[[int, Item, Room], Found]
 
 
 def held_by(found: Found) -> int:
