@@ -83,7 +83,7 @@ def facts(found: Verification) -> dict[Fact, str]:
     }
 
 
-def _agent(agent: Any) -> tuple[str, str]:
+def _agent(agent: object) -> tuple[str, str]:
     named = model_facts(agent) if isinstance(agent, str) else agent
     if not isinstance(named, Mapping):
         return "", ""
