@@ -4,9 +4,9 @@
 
 MIRRORS holds bare clones (OWNER+NAME) of the repositories that ``faces.tsv`` names by blob; PORTRAITS is
 what ``face_training.portraits`` made, of which only the sources kept apart for figures are used. Clips need
-the extra ``video``. Faces are found once, in the picture as it came; all are scored as they came, as JPEG 90
-and as JPEG 75. Besides the expert: the whole-picture detector, and error levels (what saving as JPEG 90
-changes inside the face, against around it).
+the extra ``video``. Faces are found once, in the picture as it came; all are scored as they came and as
+JPEG 75, retouched ones as they came. Besides the expert: the whole-picture detector (on every so many), and
+error levels (what saving as JPEG 90 changes inside the face, against around it).
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from countermark.core.intervals import Interval, bootstrap, proportion
 from countermark.core.perturb import perturb
 from countermark.core.seeds import rng
 from countermark.core.stats import weighted_auroc
+from countermark.core.weights import read_card, write_card
 from countermark.detectors import load_detector
-from countermark.detectors.faces.expert import load_expert
+from countermark.detectors.faces.expert import WEIGHTS, load_expert
 from countermark.detectors.faces.find import find_faces
 from countermark.detectors.recipes.corpora import _blobs, _git_dir
 
 LIST = Path(__file__).with_suffix(".tsv")
-DELIVERIES = {"native": "none", "q90": "jpeg:90", "q75": "jpeg:75"}
+DELIVERIES = {"native": "none", "q75": "jpeg:75"}
 METHODS = ("expert", "error levels", "whole picture")
 SMALLEST = 56
 
@@ -102,9 +103,21 @@ def pictures(data: bytes, row: Listed) -> Iterator[Pixels]:
     yield pixels
 
 
-def listed_faces(mirrors: Path) -> Iterator[tuple[dict, Pixels, Portrait]]:
+def thinned(rows: Sequence[Listed], most: int) -> list[Listed]:
+    """At most ``most`` single pictures of a source and label, evenly spaced; clips stay."""
+    found: list[Listed] = []
+    for key in dict.fromkeys((row.source, row.label) for row in rows):
+        mine = [row for row in rows if (row.source, row.label) == key]
+        single = [row for row in mine if row.frames == 1]
+        if len(single) > most:
+            single = [single[int(n)] for n in np.linspace(0, len(single) - 1, most)]
+        found += [row for row in mine if row.frames > 1] + single
+    return found
+
+
+def listed_faces(mirrors: Path, most: int) -> Iterator[tuple[dict, Pixels, Portrait]]:
     """Every face of the list: what is known of it, its whole picture, and its portrait."""
-    rows = read_list()
+    rows = thinned(read_list(), most)
     for repo in dict.fromkeys(row.repo for row in rows):
         git = _git_dir(mirrors, repo)
         mine = [row for row in rows if row.repo == repo]
@@ -116,7 +129,12 @@ def listed_faces(mirrors: Path) -> Iterator[tuple[dict, Pixels, Portrait]]:
                 print(f"{row.repo} lacks {row.path}")
                 continue
             known = {"label": row.label, "source": row.source, "tool": row.tool, "clip": row.clip}
-            for pixels in pictures(data, row):
+            try:
+                frames = list(pictures(data, row))
+            except CountermarkError as error:
+                print(f"{row.repo}, {row.path}: {error.message}")
+                continue
+            for pixels in frames:
                 faces = find_faces(pixels, smallest=SMALLEST)
                 for face in faces if row.faces == "all" else faces[:1]:
                     yield known, pixels, cut_out(pixels, face)
@@ -145,17 +163,21 @@ def error_levels(portrait: Portrait) -> float:
     return float(abs(np.log((gap[inside].mean() + 0.1) / (gap[~inside].mean() + 0.1))))
 
 
-def measured(faces: Iterator[tuple[dict, Pixels, Portrait]], whole: bool) -> list[dict]:
-    """One row a face and delivery; ``whole``: ask the whole-picture detector too (as it came)."""
+def measured(faces: Iterator[tuple[dict, Pixels, Portrait]], whole: int) -> list[dict]:
+    """One row a face and delivery; of every ``whole``th the whole-picture detector is asked too (0: none)."""
     expert, detector = load_expert(), load_detector() if whole else None
     rows = []
     for number, (known, picture, portrait) in enumerate(faces):
         for delivery, spec in DELIVERIES.items():
+            if known["label"] == "retouched" and delivery != "native":
+                continue
             given = perturb(spec, portrait.pixels)
             row = {**known, "delivery": delivery, "width": portrait.face.box[2]}
-            row["expert"] = float(expert.scores(given, [portrait.face])[0])
+            score = float(expert.scores(given, [portrait.face])[0])
+            if np.isfinite(score):
+                row["expert"] = score
             row["error levels"] = error_levels(Portrait(given, portrait.face))
-            if detector is not None and delivery == "native":
+            if detector is not None and delivery == "native" and number % whole == 0:
                 row["whole picture"] = float(detector.score([picture])[0])
             rows.append(row)
         if number % 50 == 49:
@@ -191,7 +213,7 @@ def group(row: dict) -> str:
 
 def share(rows: Sequence[dict], threshold: float) -> Interval:
     """Of faces at or above the threshold."""
-    events = np.array([row["expert"] >= threshold for row in rows])
+    events = np.array([row.get("expert", 0.0) >= threshold for row in rows])
     return proportion(events, [group(row) for row in rows]).interval
 
 
@@ -248,22 +270,56 @@ def tables(rows: list[dict], threshold: float) -> str:
     return "\n".join(lines) + "\n"
 
 
+def metrics(rows: list[dict], threshold: float) -> dict[str, object]:
+    """What the expert's card says, with its conditions."""
+    found: dict[str, object] = {"threshold": round(threshold, 4), "command": "python -m benchmarks.faces"}
+    for delivery in DELIVERIES:
+        mine = [row for row in rows if row["delivery"] == delivery]
+        of = {label: [row for row in mine if row["label"] == label] for label in ("swap", "portrait", "real")}
+        against = {name: area(of["swap"], of[name], "expert") for name in ("portrait", "real")}
+        found[delivery] = {
+            "swaps": len(of["swap"]),
+            "tools": len({row["source"] for row in of["swap"]}),
+            "auroc_against_portraits": _number(against["portrait"]),
+            "auroc_sources_alike": round(balanced_area(of["swap"], of["portrait"], "expert"), 3),
+            "auroc_against_own_originals": _number(against["real"]),
+            "found": round(share(of["swap"], threshold).value, 3),
+            "portraits_flagged": round(share(of["portrait"], threshold).value, 4),
+            "originals_flagged": round(share(of["real"], threshold).value, 4),
+        }
+    touched = [row for row in rows if row["label"] == "retouched"]
+    found["retouched_flagged"] = round(share(touched, threshold).value, 4)
+    return found
+
+
+def _number(interval: Interval | None) -> float | None:
+    return None if interval is None else round(interval.value, 3)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("mirrors", type=Path)
     parser.add_argument("portraits", type=Path)
     parser.add_argument("--rows", type=Path, help="Where to keep every row, as JSON.")
     parser.add_argument("--again", action="store_true", help="Only write the table, from --rows.")
+    parser.add_argument(
+        "--whole", type=int, default=24, help="Every so many faces: the whole-picture detector."
+    )
+    parser.add_argument("--card", action="store_true", help="Write the figures into the expert's card.")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     if options.again:
         rows = json.loads(options.rows.read_text("utf-8"))
     else:
-        rows = measured(listed_faces(options.mirrors), whole=True)
-        rows += measured(portrait_faces(options.portraits), whole=True)
+        rows = measured(listed_faces(options.mirrors, options.most), options.whole)
+        rows += measured(portrait_faces(options.portraits), options.whole)
     if options.rows and not options.again:
         atomic_write(options.rows, json.dumps(rows), overwrite=True)
-    atomic_write(options.out, tables(rows, load_expert().threshold), overwrite=True)
+    threshold = load_expert().threshold
+    atomic_write(options.out, tables(rows, threshold), overwrite=True)
+    if options.card:
+        card = read_card(WEIGHTS)
+        write_card(WEIGHTS.parent, card.model_copy(update={"metrics": metrics(rows, threshold)}))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from countermark.reports.formats import FORMATS, render, write_report
     from countermark.reports.modelcard import model_card
-    from countermark.reports.thumbnails import Thumbnail, make_thumbnail
+    from countermark.reports.thumbnails import Thumbnail, make_crop, make_thumbnail
 
 _HOMES = {
     "scan_document": "documents",
@@ -36,6 +36,7 @@ _HOMES = {
     "write_report": "formats",
     "model_card": "modelcard",
     "Thumbnail": "thumbnails",
+    "make_crop": "thumbnails",
     "make_thumbnail": "thumbnails",
 }
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Thumbnail",
     "audit_document",
     "evaluation_document",
+    "make_crop",
     "make_thumbnail",
     "model_card",
     "render",

@@ -27,6 +27,12 @@ class Thumbnail:
     full: bytes | None = None
     #: What the laid-over picture shows.
     caption: str = "Heatmap"
+    #: Places that evidence names, cut out, and what each shows.
+    crops: tuple[tuple[bytes, str], ...] = ()
+
+    @property
+    def crop_uris(self) -> list[tuple[str, str]]:
+        return [(_data_uri(jpeg), label) for jpeg, label in self.crops]
 
     @property
     def uri(self) -> str:
@@ -78,6 +84,29 @@ def make_thumbnail(
         heat = cv2.resize(np.asarray(heatmap, dtype=np.float32), (width, height))
         overlay = encode_image(_overlay(small, np.clip(heat, 0, 1)), "jpeg", quality=quality)
     return Thumbnail(encode_image(small, "jpeg", quality=quality), overlay, width, height, full, caption)
+
+
+def make_crop(
+    pixels: Pixels, box: tuple[float, float, float, float], *, side: int = 112, quality: int = 85
+) -> bytes | None:
+    """A square JPEG around a box, half as large again.
+
+    Args:
+        pixels: uint8 RGB, H x W x 3.
+        box: x, y, width and height in pixels; what lies outside the picture is left out.
+        side: Longest side in pixels.
+
+    Returns:
+        None where the box lies outside.
+    """
+    x, y, width, height = box
+    reach = 0.75 * max(width, height)
+    left, top = (max(0, round(middle - reach)) for middle in (x + width / 2, y + height / 2))
+    right, bottom = round(x + width / 2 + reach), round(y + height / 2 + reach)
+    part = pixels[top : max(top, bottom), left : max(left, right)]
+    if part.size == 0:
+        return None
+    return encode_image(np.ascontiguousarray(_fit(part, side)), "jpeg", quality=quality)
 
 
 def _fit(pixels: Pixels, side: int) -> Pixels:

@@ -73,6 +73,9 @@ def scan(
     ),
     every: float | None = EVERY,
     max_frames: int | None = MAX_FRAMES,
+    faces: str = typer.Option(
+        "auto", "--faces", help="Ask whether faces were put in: on, off, or auto: in scans of up to 24 files."
+    ),
     heatmaps: bool = typer.Option(True, "--heatmaps/--no-heatmaps", help="In an HTML report."),
     workers: int = typer.Option(
         2, "--workers", min=1, max=4096, help="Threads that read files, or processes of a cluster."
@@ -100,6 +103,7 @@ def scan(
 ) -> int:
     """Scan images and clips for synthetic origin. Nothing leaves this machine."""
     from countermark.app.scan.bulk import bulk_settings, file_bounds, kept_results
+    from countermark.app.scan.faces import face_search
     from countermark.app.scan.judging import named as named_detector
     from countermark.app.scan.parts import part_search
     from countermark.app.scan.run import scan_stream
@@ -114,6 +118,7 @@ def scan(
     from countermark.app.scan.suppressions import expired, read_baseline, suppressions
     from countermark.app.scan.thumbnails import Collector
     from countermark.cli.scan_rows import rows_folder, scan_rows
+    from countermark.detectors.scoring.points import as_records, working_points
     from countermark.reports import scan_document
 
     options = {
@@ -163,6 +168,7 @@ def scan(
         return NOTHING
     with wrong_usage():
         search = part_search(parts, mask, len(files))
+        judged = face_search(faces, len(files))
     model, rate = chosen_detector(config)
     # Heatmaps cost as much as the scores: they are made only where a report shows them.
     collector = None
@@ -184,6 +190,8 @@ def scan(
                 marks=not no_marks,
                 mark_seconds=mark_seconds,
                 second=second or "",
+                parts="off" if search is None else search.mode,
+                faces="off" if judged is None else judged.mode,
             )
     results = []
     with stoppable() as stop, progress("Scanning", len(files), quiet=as_json) as advance:
@@ -200,6 +208,7 @@ def scan(
             watch=collector,
             clips=clip_settings(every, max_frames, collector, advance),
             parts=search,
+            faces=judged,
             cache=kept,
             **file_bounds(len(files), file_seconds=file_seconds, file_memory=memory),
         ):
@@ -215,7 +224,10 @@ def scan(
         "stress": config.stress,
         "fail_on": config.fail_on,
         "on_error": config.errors,
+        "parts": "off" if search is None else search.mode,
+        "faces": "off" if judged is None else judged.mode,
         "detector": named_detector(model),
+        "working_points": as_records(working_points(model)),
         "left_out": dict(sources.left_out),
         "left_out_files": [{"path": path, "reason": reason} for path, reason in sources.others],
     }

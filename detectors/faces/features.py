@@ -1,71 +1,61 @@
-"""Features of a face: the tower's tokens, pooled inside the face, around it and outside.
+"""Features of a face: how fine its pixels are inside, and around it, by a network that looks at blocks.
 
-A face that was put in differs from what is around it, in grain, sharpness or colour; so the means of both
-stand side by side, and a linear head can take their difference.
+The network is a region network (``detectors.regions``), trained further on faces: it describes every block
+of 8 x 8 pixels by what is fine in it. A face that was put in has another history than what is around it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import cv2
 import numpy as np
 
-from countermark.detectors.faces.views import CLOSE, HEAD
-from countermark.detectors.towers.engine import TowerEngine
-from countermark.detectors.towers.shape import GRID, WIDTH
+from countermark.core.images import Pixels
+from countermark.detectors.faces.blocks import inside_and_around
+from countermark.detectors.faces.find import Face
+from countermark.detectors.regions.engine import RegionEngine
+from countermark.detectors.regions.shape import BLOCK, EMBEDDED, SPREAD
 
-#: Half axes of a face and where the ring around it ends, in sides of the finder's box and in radii.
-AXES, RING = (0.42, 0.52), 1.6
-#: What is pooled of the head's view (first five) and of the face's.
-POOLS = (
-    *("head.class", "head.inside", "head.ring", "head.outside", "head.inside-std"),
-    *("face.class", "face.mean", "face.std"),
-)
-#: Faces computed at a time.
-BATCH = 8
-
-
-def feature_size(blocks: Sequence[int]) -> int:
-    """Features of one face."""
-    return len(blocks) * len(POOLS) * WIDTH
+#: What is looked at of a picture, in sides of the finder's box; larger cuts are reduced to so many pixels.
+CUT, LARGEST = 2.4, 1024
+#: Fewest blocks inside of a face and around it.
+FEWEST = 6
+#: Mean and spread inside and around, their difference in spreads, the region head's logits of both.
+COUNT = 5 * EMBEDDED + 2
 
 
-def face_features(engine: TowerEngine, views: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
-    """float32 [n, feature_size(blocks)] of uint8 views [n, 2, 224, 224, 3] (``views.face_views``)."""
-    found = np.empty((len(views), len(blocks), len(POOLS), WIDTH), np.float32)
-    for start in range(0, len(views), BATCH):
-        part = views[start : start + BATCH]
-        for place, tokens in enumerate(engine.tokens(part.reshape(-1, *part.shape[2:]), blocks)):
-            pairs = tokens.reshape(len(part), 2, *tokens.shape[1:])
-            found[start : start + len(part), place] = [_pooled(head, face) for head, face in pairs]
-    return found.reshape(len(views), -1)
+def face_features(engine: RegionEngine, image: Pixels, face: Face) -> np.ndarray | None:
+    """float32 [COUNT] of one face of a picture (uint8 RGB, H x W x 3).
+
+    None where too little of the face or of its surroundings lies in the picture.
+    """
+    pixels, moved = cut_out(image, face)
+    if min(pixels.shape[:2]) < 2 * BLOCK:
+        return None
+    rows = engine.embeddings(pixels)
+    inside, around = inside_and_around(moved, (rows.shape[0], rows.shape[1]))
+    if inside.sum() < FEWEST or around.sum() < FEWEST:
+        return None
+    within, beside = rows[inside], rows[around]
+    spread = beside.std(axis=0) + SPREAD
+    apart = (within.mean(axis=0) - beside.mean(axis=0)) / spread
+    logits = engine.compared(rows)
+    parts = [within.mean(axis=0), within.std(axis=0), beside.mean(axis=0), spread, apart]
+    parts.append(np.array([logits[inside].mean(), logits[around].mean()]))
+    return np.concatenate(parts).astype(np.float32)
 
 
-def _pooled(head: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """[8, 768] of two views' tokens [197, 768], the class token first."""
-    inside, ring, outside = _REGIONS
-    around, close = head[1:], face[1:]
-    return np.stack(
-        [
-            head[0],
-            around[inside].mean(axis=0),
-            around[ring].mean(axis=0),
-            around[outside].mean(axis=0),
-            around[inside].std(axis=0),
-            face[0],
-            close.mean(axis=0),
-            close.std(axis=0),
-        ]
-    )
-
-
-def _regions() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which of the head view's 196 patches lie inside the face, in a ring around it, and outside."""
-    places = ((np.arange(GRID) + 0.5) / GRID - 0.5) * HEAD
-    x, y = np.meshgrid(places, places)
-    radius = np.hypot(x / AXES[0], (y + 0.03) / AXES[1]).ravel()
-    return radius < 1, (radius >= 1) & (radius < RING), radius >= RING
-
-
-_REGIONS = _regions()
-assert CLOSE < HEAD
+def cut_out(image: Pixels, face: Face) -> tuple[Pixels, Face]:
+    """The face with its surroundings and where it lies there; cut on the grid of JPEG's blocks."""
+    x, y, wide, high = face.box
+    side = CUT * max(wide, high)
+    left, top = (int(max(0.0, middle - side / 2)) // BLOCK * BLOCK for middle in (x + wide / 2, y + high / 2))
+    right, bottom = int(x + wide / 2 + side / 2), int(y + high / 2 + side / 2)
+    pixels = np.ascontiguousarray(image[top : max(bottom, top), left : max(right, left)])
+    box, marks = (x - left, y - top, wide, high), face.landmarks
+    moved = Face(box, face.score, tuple((a - left, b - top) for a, b in marks))
+    if pixels.size == 0 or max(pixels.shape[:2]) <= LARGEST:
+        return pixels, moved
+    scale = LARGEST / max(pixels.shape[:2])
+    reduced = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    box = (box[0] * scale, box[1] * scale, wide * scale, high * scale)
+    return reduced, Face(box, face.score, tuple((a * scale, b * scale) for a, b in moved.landmarks))

@@ -6,13 +6,14 @@ import base64
 import hashlib
 import html.parser
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from countermark.reports.canonical import Document
 from countermark.reports.formats import render
-from countermark.reports.thumbnails import Thumbnail, make_thumbnail
+from countermark.reports.thumbnails import Thumbnail, make_crop, make_thumbnail
 
 KINDS = ("scan", "verify", "audit", "evaluation")
 
@@ -154,7 +155,7 @@ def test_places_that_evidence_names_lie_over_the_picture(image: Thumbnail) -> No
     from countermark.reports.documents import scan_document
 
     face = Evidence("face", "synthetic", Strength.WEAK, "A face.", {"faces": [{"box": [1, 2, 30, 40]}, "no"]})
-    part = Evidence("region", "neither", Strength.WEAK, "A part.", {"box": [5, 6, 7, "8"]})
+    part = Evidence("region", "neither", Strength.WEAK, "A part.", {"parts": [{"box": [5, 6, 7, "8"]}]})
     found = ScanResult("a.png", "00" * 32, Verdict.UNSURE, 0.5, (face, part), None, 64, 48, "png")
     page = Page(render(scan_document([found], settings={}), "html", images={"a.png": image}))
     rectangles = [a for t, a in page.tags if t == "rect" and a.get("class") in ("points", "plain")]
@@ -185,3 +186,17 @@ def test_thumbnails_are_small_and_re_encoded() -> None:
     assert thumbnail.jpeg.startswith(b"\xff\xd8") and len(thumbnail.jpeg) < 80_000
     tiny = make_thumbnail(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1)), side=64)
     assert (tiny.width, tiny.height) == (64, 64) and tiny.heatmap is not None
+
+
+def test_crops_stand_beside_their_picture_and_their_labels_are_escaped(
+    documents: dict[str, Document], image: Thumbnail
+) -> None:
+    ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (64, 1, 3))
+    crop = make_crop(ramp, (20, 20, 20, 20))
+    assert crop is not None and make_crop(ramp, (500, 20, 20, 20)) is None
+    page = Page(
+        render(documents["scan"], "html", images={"likely.png": replace(image, crops=((crop, "<b>"),))})
+    )
+    uris = [attributes["src"] for tag, attributes in page.tags if tag == "img" and attributes["alt"] == "<b>"]
+    assert uris == ["data:image/jpeg;base64," + base64.b64encode(crop).decode()]
+    assert "<b>" in page.words

@@ -5,13 +5,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from face_training.blending import KINDS, Portrait, blend, delivered, face_mask, retouched
+from face_training.fit import fit_head
 from face_training.portraits import CALIBRATION, TEST, Row, cut_out, gather, read_rows
-from face_training.samples import samples
+from face_training.samples import Sample, read_samples, samples, write_samples
+from face_training.train import SIDE, face_logits, window
+from face_training.video import as_frame
+from region_training.pairs import part_of
 
 from countermark.core.corpus import CorpusRow, write_metadata
 from countermark.core.images import Pixels, write_image
 from countermark.core.seeds import rng
+from countermark.core.stats import auroc
+from countermark.detectors.faces.blocks import inside_and_around
 from countermark.detectors.faces.find import find_faces
 
 
@@ -49,8 +56,9 @@ def test_the_face_changes_and_its_surroundings_keep_their_pixels(kind: str) -> N
     changed = []
     for seed in range(8):
         copy = lambda pixels, generator: cv2.blur(pixels, (5, 5))  # noqa: E731
-        pixels, made = blend(one, [other], rng(seed, "blend"), copy, kind)
+        pixels, mask, made = blend(one, [other], rng(seed, "blend"), copy, kind)
         assert pixels.shape == one.pixels.shape and pixels.dtype == np.uint8 and made == kind
+        assert mask.shape == pixels.shape[:2] and mask.min() >= 0 and mask.max() <= 1
         gap = np.abs(pixels.astype(int) - one.pixels).max(axis=2)
         assert (gap[:, :8] == 0).mean() > 0.99 and (gap[:4] == 0).mean() > 0.99
         changed.append((gap[100:170, 90:166] > 0).mean())
@@ -108,11 +116,46 @@ def test_from_a_corpus_to_samples(tmp_path: Path) -> None:
     again = found[0].load(folder)
     (face,) = find_faces(again.pixels)
     assert np.allclose(face.box, again.face.box, atol=12)
-    made = list(samples(folder, lambda pixels, generator: pixels, per=1, seed=1))
-    assert all(views.shape == (2, 224, 224, 3) for views, _ in made)
-    kinds = {(known["part"], known["kind"]) for _, known in made}
-    assert {("train", "real"), ("test", "native"), ("test", "retouched"), ("calibrate", "real")} <= kinds
-    assert sum(known["label"] for _, known in made) == 7
+    for part, kinds in (("train", {"real"}), ("test", {"real", "retouched"})):
+        write_samples(
+            samples(folder, lambda pixels, generator: pixels, part, rounds=1, seed=1), tmp_path, part
+        )
+        made = list(read_samples(tmp_path, part))
+        assert kinds <= {each.kind for each in made}
+        assert {each.source in TEST for each in made} == {part == "test"}
+        assert sum(each.mask is not None for each in made) == sum(row.part == part for row in found)
+        for each in made:
+            assert each.mask is None or each.mask.shape == each.pixels.shape[:2]
+            assert 0 < each.face.box[0] < each.pixels.shape[1]
+
+
+def test_frames_of_a_clip_keep_their_size() -> None:
+    pixels = drawn_face(120)
+    frame = as_frame(pixels, 30)
+    assert frame.shape == pixels.shape and 0 < np.abs(frame.astype(int) - pixels).mean() < 12
+
+
+def test_windows_hold_the_face_and_face_logits_tell_inside_from_around() -> None:
+    one = portrait(400)
+    sample = Sample(one.pixels, one.face, None, "one", "real")
+    for seed in range(10):
+        pixels, share, face = window(sample, rng(seed, "window"))
+        assert pixels.shape == (SIDE, SIDE, 3) and share.shape == (SIDE, SIDE)
+        middle = face.box[0] + face.box[2] / 2
+        assert 0 < middle < SIDE
+    inside, around = inside_and_around(face, (SIDE // 8, SIDE // 8))
+    logits = torch.from_numpy(np.where(inside, 2.0, np.where(around, -1.0, 0.0)).astype(np.float32))[None]
+    assert face_logits(logits, [face]).tolist() == pytest.approx([3.0])
+
+
+def test_a_head_is_written_out_as_it_was_fitted() -> None:
+    generator = rng(3, "fit")
+    labels = np.arange(200) % 2
+    features = generator.normal(5, 2, (200, 6)).astype(np.float32)
+    features[:, 2] += 3 * labels
+    head = fit_head(features, labels, np.array(["a", "b"])[np.arange(200) // 100])
+    logits = head.logits(features)
+    assert auroc(labels, logits) > 0.9 and abs(logits.mean()) < 0.5
 
 
 def test_what_is_cut_out_lies_within_the_picture() -> None:
@@ -122,3 +165,7 @@ def test_what_is_cut_out_lies_within_the_picture() -> None:
     cut = cut_out(picture, face)
     assert cut.pixels.shape[0] <= 300 and cut.pixels.shape[1] <= 300
     assert 0 <= cut.face.landmarks[0][0] < cut.pixels.shape[1]
+
+
+def test_no_source_of_the_figures_has_taught_the_region_network() -> None:
+    assert "train" not in {part_of(source) for source in TEST}

@@ -18,6 +18,7 @@ import numpy as np
 from countermark.core.images import Pixels
 from countermark.core.perturb import perturb
 from countermark.detectors.faces.find import Face
+from face_training.video import as_frame
 
 Reconstruct = Callable[[Pixels, np.random.Generator], Pixels]
 KINDS = ("self", "twin", "small", "other")
@@ -38,8 +39,8 @@ def blend(
     generator: np.random.Generator,
     reconstruct: Reconstruct | None = None,
     kind: str | None = None,
-) -> tuple[Pixels, str]:
-    """The portrait with a face put in, and how it was made (one of ``KINDS``)."""
+) -> tuple[Pixels, np.ndarray, str]:
+    """The portrait with a face put in, the share of every pixel that is new, and how (one of ``KINDS``)."""
     kind = kind or str(generator.choice(KINDS, p=SHARES))
     if kind == "twin" and reconstruct is None:
         kind = "small"
@@ -60,10 +61,10 @@ def blend(
     if kind in ("self", "other") and generator.random() < 0.15:
         cloned = _cloned(portrait.pixels, inserted, mask)
         if cloned is not None:
-            return cloned, kind
-    share = mask[..., None] * float(generator.choice([1.0, 1.0, 1.0, generator.uniform(0.6, 1)]))
-    mixed = portrait.pixels + share * (inserted.astype(np.float32) - portrait.pixels)
-    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8), kind
+            return cloned, (mask > 0.5).astype(np.float32), kind
+    mask *= float(generator.choice([1.0, 1.0, 1.0, generator.uniform(0.6, 1)]))
+    mixed = portrait.pixels + mask[..., None] * (inserted.astype(np.float32) - portrait.pixels)
+    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8), mask, kind
 
 
 def face_mask(face: Face, shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
@@ -112,6 +113,8 @@ def delivered(pixels: Pixels, generator: np.random.Generator) -> Pixels:
             ("gamma", 0.8, 1.25),
         ][int(generator.integers(4))]
         pixels = perturb(f"{name}:{generator.uniform(low, high):.2f}", pixels, generator)
+    if generator.random() < 0.2:
+        pixels = as_frame(pixels, int(generator.integers(17, 34)))
     for _ in range(int(generator.choice([0, 1, 2], p=[0.25, 0.55, 0.2]))):
         codec = "webp" if generator.random() < 0.12 else "jpeg"
         pixels = perturb(f"{codec}:{int(generator.integers(45, 98))}", pixels, generator)

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 from countermark.app.clips.door import ClipDoor, Moving
 from countermark.app.clips.scan import DEFAULT_SETTINGS, ClipSettings
+from countermark.app.notebook import ScanResults
 from countermark.app.rooms import Detector
 from countermark.app.scan.ahead import chunks
 from countermark.app.scan.cache import ResultCache
+from countermark.app.scan.faces import FaceSearch, ask_faces
 from countermark.app.scan.gather import MARK_SECONDS, Gathered
 from countermark.app.scan.isolated import Readers
 from countermark.app.scan.items import Item
@@ -53,13 +55,14 @@ def scan(
     clips: ClipSettings = DEFAULT_SETTINGS,
     recover: bool = True,
     repository: Repository | None = None,
+    parts: PartSearch | None = None,
+    faces: FaceSearch | None = None,
     file_seconds: float | None = None,
     file_memory: int | None = None,
-    parts: PartSearch | None = None,
 ) -> list[ScanResult]:
     """Scans files and folders, in order; see ``scan_stream`` for the arguments."""
     sources = [path_or_paths] if isinstance(path_or_paths, Path | str) else path_or_paths
-    return list(
+    return ScanResults(
         scan_stream(
             sources,
             max_fpr=max_fpr,
@@ -73,9 +76,10 @@ def scan(
             clips=clips,
             recover=recover,
             repository=repository,
+            parts=parts,
+            faces=faces,
             file_seconds=file_seconds,
             file_memory=file_memory,
-            parts=parts,
         )
     )
 
@@ -99,6 +103,7 @@ def scan_stream(
     file_memory: int | None = None,
     cache: ResultCache | None = None,
     parts: PartSearch | None = None,
+    faces: FaceSearch | None = None,
 ) -> Generator[ScanResult, None, None]:
     """Yields one result a file, in order, holding only a few images in memory.
 
@@ -126,6 +131,7 @@ def scan_stream(
         file_memory: Bytes that a picture may take beyond what an idle process has.
         cache: Results of earlier scans with the same settings.
         parts: Search pictures for parts that do not fit the rest (``app.scan.parts``); None searches none.
+        faces: Judge whether faces were put in (``app.scan.faces``); None judges none.
 
     A file that cannot be read becomes a result with ``error``; the others are still scanned.
     """
@@ -168,6 +174,8 @@ def scan_stream(
                 results = ask_second(still, results, other, max_fpr)
             if parts is not None:
                 results = ask_parts(still, results, parts)
+            if faces is not None:
+                results = ask_faces(still, results, faces)
             judged = iter(results)
             for item in chunk:
                 if isinstance(item, Moving):

@@ -10,6 +10,7 @@ import numpy as np
 
 from countermark.app.clips.scan import frame_name
 from countermark.app.rooms import Explains
+from countermark.app.scan.faces import face_crops
 from countermark.core.errors import CountermarkError
 from countermark.core.images import Pixels
 from countermark.core.results import ScanResult, Verdict
@@ -87,9 +88,8 @@ class Collector:
         taken, gone = self._full.offer(rank, result.path)
         self._change(gone, lambda image: replace(image, full=None))
         full = FULL_SIDE if taken else 0
-        self.images[result.path] = make_thumbnail(
-            pixels, heat, full_side=full, caption=PART if part is not None else HEAT
-        )
+        image = make_thumbnail(pixels, heat, full_side=full, caption=PART if part is not None else HEAT)
+        self.images[result.path] = replace(image, crops=face_crops(result, pixels))
 
     def frame(self, path: str, time: float, pixels: Pixels) -> None:
         """Keeps a frame of a clip, in the place of that name; of the first clips only."""
