@@ -250,9 +250,7 @@ def _start(
 
 def child_environment() -> dict[str, str]:
     """The own environment, with the place of this package first, and one thread for linear algebra."""
-    import countermark
-
-    place = os.path.dirname(os.path.dirname(os.path.abspath(countermark.__file__)))
+    place = str(Path(__file__).resolve().parents[3])  # of the package: core imports nothing above itself
     paths = [place, *filter(None, [os.environ.get("PYTHONPATH", "")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
 
