@@ -26,7 +26,7 @@ from countermark.detectors.base import Detector
 from countermark.detectors.scoring.calibration import logit
 from countermark.detectors.scoring.offset import Offset, estimate_offset
 
-OFFSET_SCHEMA = "countermark-offset/1"
+OFFSET_SCHEMA: Literal["countermark-offset/1"] = "countermark-offset/1"
 
 
 class OffsetFile(BaseModel):

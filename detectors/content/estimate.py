@@ -56,7 +56,10 @@ class KindHead:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays for a weights file, in half precision, and the config that goes with them."""
-        arrays = {"weight": self.weight.astype(np.float16), "bias": self.bias.astype(np.float32)}
+        arrays: dict[str, np.ndarray] = {
+            "weight": self.weight.astype(np.float16),
+            "bias": self.bias.astype(np.float32),
+        }
         return arrays, {"kinds": list(self.names)}
 
     @classmethod

@@ -86,8 +86,8 @@ def estimate_offset(logits: np.ndarray, real: np.ndarray, weights: np.ndarray) -
     reached = np.cumsum(of_offset)
     return Offset(
         float(of_offset @ _OFFSETS),
-        float(_OFFSETS[np.searchsorted(reached, 0.05)]),
-        float(_OFFSETS[min(np.searchsorted(reached, 0.95), len(_OFFSETS) - 1)]),
+        float(_OFFSETS[int(np.searchsorted(reached, 0.05))]),
+        float(_OFFSETS[min(int(np.searchsorted(reached, 0.95)), len(_OFFSETS) - 1)]),
         float(posterior.sum(axis=0) @ _SHARES),
         len(logits),
     )
