@@ -9,7 +9,7 @@ True
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -42,6 +42,8 @@ STYLES = {
     "skipped": "dim",
     "waived": "blue",
 }
+#: Kinds of evidence that name places in a picture.
+PLACED = ("region", "face")
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "skipped": "–", "waived": "w", "error": "!"}
 
 
@@ -92,6 +94,8 @@ def _scan(document: Document) -> RenderableType:
             figure(row["score"]) if row["score"] is not None else "–",
             _text(_because(row)),
         )
+        for sentence in _named_parts(row):
+            table.add_row("", "", "", _text(sentence, "dim"))
         if row.get("clip"):
             table.add_row("", "", "", _text(sparkline(row), "dim"))
     counts = document["counts"]
@@ -106,6 +110,12 @@ def _scan(document: Document) -> RenderableType:
         fail_on = document["settings"].get("fail_on")
         tail.append(f"{plural(counts['failing'], 'finding')} at or above {fail_on}")
     return Group(table, Text(), _text("; ".join(tail)), *_remarks(document), *_steps(document))
+
+
+def _named_parts(row: Mapping[str, Any]) -> list[str]:
+    """What evidence says of a part or a face that speaks for synthetic origin, unless it stands first."""
+    later = row["evidence"][1:]
+    return [e["sentence"] for e in later if e["kind"] in PLACED and e["points_to"] == "synthetic"]
 
 
 def _remarks(document: Document) -> list[Text]:

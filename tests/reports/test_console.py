@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 import pytest
@@ -24,6 +25,16 @@ def test_scan_rows(documents: dict[str, Document]) -> None:
     text = render(documents["scan"], "console", width=250)
     assert re.search(r"declared\.png\s+declared-synthetic\s+0\.900\s+A trusted credential says so\.", text)
     assert "image.truncated" in text and "2 findings at or above likely-synthetic" in text
+
+
+def test_a_part_that_does_not_decide_is_named_below_the_row(documents: dict[str, Document]) -> None:
+    document = copy.deepcopy(documents["scan"])
+    row = next(row for row in document["results"] if row["evidence"])
+    part = {"kind": "region", "strength": "weak", "sentence": "A part is likely synthetic.", "detail": {}}
+    row["evidence"] = [*row["evidence"], {**part, "points_to": "synthetic"}]
+    assert "A part is likely synthetic." in render(document, "console", width=250)
+    row["evidence"][-1]["points_to"] = "neither"
+    assert "A part is likely synthetic." not in render(document, "console", width=250)
 
 
 def test_audit_rows(documents: dict[str, Document]) -> None:

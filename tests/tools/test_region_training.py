@@ -8,7 +8,7 @@ from region_training.edits import difference
 from region_training.masks import LARGEST, SMALLEST, draw_mask
 from region_training.pairs import PARTS, cutting, part_of
 from region_training.pictures import Composer, Cutting, blend
-from region_training.ship import highest_share
+from region_training.ship import above_sources, highest_share
 
 from countermark.core.seeds import rng
 from countermark.detectors.recipes.twins import simulate_upsampler
@@ -70,6 +70,14 @@ def test_the_threshold_counts_every_source_alike() -> None:
     sources = np.array(["many"] * 99 + ["one"])
     assert highest_share(scores, sources, 0.02) > 0.9
     assert 0.4 < highest_share(scores, np.array(["many"] * 100), 0.02) < 0.9
+
+
+def test_the_threshold_leaves_room_for_sources_that_lie_higher() -> None:
+    scores = np.array([0.2, 0.5, 0.3, 0.7, 0.1, 0.6])
+    sources = np.array(["a", "a", "b", "b", "c", "c"])
+    assert 0.7 < above_sources(scores, sources) < 0.9
+    alike = above_sources(np.array([0.2, 0.5, 0.3, 0.5]), np.array(["a", "a", "b", "b"]))
+    assert alike == pytest.approx(0.5)
 
 
 def test_a_difference_is_a_closed_mask_without_specks() -> None:

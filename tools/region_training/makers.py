@@ -1,8 +1,8 @@
 """Makers of synthetic content: each turns a photograph into a copy that a network or a filter drew.
 
-A maker takes uint8 RGB and gives uint8 RGB of the same size. Names ending in ``*`` of ``HELD_OUT`` are never
-trained on. Super-resolvers in ncnn's format are looked for in a folder that the caller gives; without it the
-makers that need no weights remain.
+A maker takes uint8 RGB and gives uint8 RGB of the same size. Those in ``HELD_OUT`` are never trained on.
+Super-resolvers in ncnn's format are looked for in a folder that the caller gives; without it the makers that
+need no weights remain.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NCNN = {
     "upconv-denoise-x2": ("models-upconv_7_photo/noise1_scale2.0x_model", 2, 7, "Input1", "Eltwise4"),
     "cugan-x2": ("models-se/up2x-no-denoise", 2, 18, "in0", "out0"),
 }
-HELD_OUT = ("cugan-x2", "style-decoder", "sharp-median")
+HELD_OUT = ("cugan-x2", "sharp-median")
 
 
 def degraded(picture: Pixels, scale: int, generator: np.random.Generator) -> Pixels:

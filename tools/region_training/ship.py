@@ -3,8 +3,9 @@
     python -m region_training.ship STATE CORPUS CUTTINGS --pieces FOLDER --out detectors/regions
 
 Everything is fitted on the sources of the part ``calibrate``: the score on edited pictures beside their
-originals, its threshold on whole untouched photographs (every source counting alike, under the delivery that
-asks for the most), the threshold of masks on the edited pictures that are found.
+originals, its threshold on untouched photographs (every source counting alike, with room for sources that
+lie higher, under the delivery that asks for the most), the threshold of masks on the edited pictures that are
+found.
 """
 
 from __future__ import annotations
@@ -72,6 +73,13 @@ def highest_share(scores: np.ndarray, sources: np.ndarray, share: float) -> floa
     return float(np.nextafter(scores[order[min(inside, len(order) - 1)]], 2))
 
 
+def above_sources(scores: np.ndarray, sources: np.ndarray, spreads: float = 2) -> float:
+    """Two spreads above the mean of the sources' highest logits: a new source may lie higher than these."""
+    logits = np.log(scores / (1 - scores))
+    highest = [logits[sources == source].max() for source in np.unique(sources)]
+    return float(1 / (1 + np.exp(-(np.mean(highest) + spreads * np.std(highest, ddof=1)))))
+
+
 def f1(found: np.ndarray, mask: np.ndarray) -> float:
     both = float((found & mask).sum())
     return 2 * both / max(1.0, float(found.sum() + mask.sum()))
@@ -119,7 +127,8 @@ def main() -> None:
             found[name][0].append(score(features(engine.logits(perturb(spec, pixels)))))
             found[name][1].append(source)
     for name, (scores, sources) in found.items():
-        thresholds[name] = highest_share(np.array(scores), np.array(sources), MAX_SHARE)
+        values, names = np.array(scores), np.array(sources)
+        thresholds[name] = max(highest_share(values, names, MAX_SHARE), above_sources(values, names))
     threshold = max(thresholds.values())
     edited = score(np.stack(rows[::2]))
     for place, name in enumerate(DELIVERIES):
