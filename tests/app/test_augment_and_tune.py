@@ -73,8 +73,8 @@ def test_augment_goes_on_where_it_was_stopped(folder, tmp_path):
         path for path in (out / "model").glob("*.safetensors") if path.name != "checkpoint.safetensors"
     )
     before = weights.read_bytes()
-    (out / "augmentation.json").unlink()  # as if it had been stopped before its pictures were whole
-    (out / "metadata.csv").unlink()
+    for name in ("augmentation.json", "augmentation.md", "metadata.csv"):  # as if stopped before its pictures
+        (out / name).unlink()
     with pytest.raises(OutputError, match="already holds"):
         augment(folder, out, **options)
     for path in list(out.rglob("*.png")):
