@@ -57,7 +57,13 @@ class Parts:
         mask[8:20, 12:28] = True
         return mask if "group" in name else None
 
-places.PartSearch = Parts
+class Faces:
+    def __init__(self, mode):
+        pass
+    def evidence(self, image):
+        return None
+
+places.PartSearch, places.FaceSearch = Parts, Faces
 context.Context.detector = lambda self: Paper()
 folder = Path(sys.argv[2])
 run_service("127.0.0.1", int(sys.argv[1]), settings=Settings(

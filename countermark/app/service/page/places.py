@@ -10,6 +10,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from countermark.app.scan.faces import FaceSearch
 from countermark.app.scan.parts import PartSearch
 from countermark.app.scan.verdict import ordered
 from countermark.core.errors import CountermarkError
@@ -25,7 +26,7 @@ COLOUR = (255, 60, 230)
 def find_places(result: ScanResult, image: LoadedImage, name: str) -> tuple[ScanResult, bytes | None]:
     """The result with what was found of its faces and parts, and the mask of an exchanged part, a PNG."""
     search = PartSearch("auto")
-    found = [each for each in (search.evidence(name, image),) if each]
+    found = [each for each in (search.evidence(name, image), FaceSearch("auto").evidence(image)) if each]
     mask = search.take(name)
     evidence = ordered((*result.evidence, *found), result.verdict)
     return replace(result, evidence=evidence), None if mask is None else mask_overlay(mask)

@@ -137,8 +137,9 @@ def test_mask_and_boxes_lie_over_the_picture(
         "face", "synthetic", Strength.WEAK, "One face.",
         {"faces": [{"box": [10, 12, 40, 50], "likely": True}, {"box": [100, 12, 40, 50], "likely": False}]},
     )  # fmt: skip
-    monkeypatch.setattr(places.PartSearch, "evidence", lambda self, path, image: face)
+    monkeypatch.setattr(places.PartSearch, "evidence", lambda self, path, image: None)
     monkeypatch.setattr(places.PartSearch, "take", lambda self, path: mask)
+    monkeypatch.setattr(places.FaceSearch, "evidence", lambda self, image: face)
     answer, text = shown(client, encode_image(drawing(1), "png"), "group.png")
     assert text.count("<rect class=") >= 3 and 'class="points" x="10' in text and 'id="boxes-on"' in text
     assert 'id="mask-on"' in text
@@ -155,6 +156,7 @@ def test_mask_and_boxes_lie_over_the_picture(
 def test_places_never_change_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     weak = Evidence("region", "synthetic", Strength.WEAK, "A part.", {})
     monkeypatch.setattr(places.PartSearch, "evidence", lambda self, path, image: weak)
+    monkeypatch.setattr(places.FaceSearch, "evidence", lambda self, image: None)
     image = read_image(encode_image(np.full((64, 64, 3), 9, np.uint8), "png"))
     before = ScanResult(
         "", "00" * 32, Verdict.NO_EVIDENCE, 0.1, (Evidence("detector", "neither", Strength.WEAK, "."),)
