@@ -47,17 +47,16 @@ def csv_link(text: str) -> str:
 def boxes(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rectangles that evidence names, in pixels: ``x``, ``y``, ``width``, ``height``, ``kind``, ``side``.
 
-    Evidence names one by ``box`` in its detail, or several by ``boxes`` or ``faces``.
+    Evidence lists ``faces`` or ``parts``, each with a ``box``; those that speak for synthetic origin have
+    the side ``points``, others ``plain``.
     """
     found: list[dict[str, Any]] = []
     for item in row["evidence"]:
-        detail = item["detail"]
-        named = [detail.get("box"), *_listed(detail.get("boxes"))]
-        named += [each.get("box") for each in _listed(detail.get("faces")) if isinstance(each, Mapping)]
-        for box in named:
+        for each in (*_listed(item["detail"].get("faces")), *_listed(item["detail"].get("parts"))):
+            box = each.get("box") if isinstance(each, Mapping) else None
             if isinstance(box, list | tuple) and len(box) == 4 and all(map(_number, box)):
                 x, y, width, height = (round(float(value), 1) for value in box)
-                side = "points" if item["points_to"] == "synthetic" else "plain"
+                side = "points" if each.get("likely", item["points_to"] == "synthetic") else "plain"
                 found.append(
                     {"x": x, "y": y, "width": width, "height": height, "kind": item["kind"], "side": side}
                 )

@@ -6,8 +6,8 @@ evaluated, 3 nothing to do, 4 wrong usage.
 
 from __future__ import annotations
 
-import os
 import logging
+import os
 import sys
 from functools import lru_cache
 from importlib import import_module
