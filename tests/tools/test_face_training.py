@@ -155,7 +155,7 @@ def test_a_head_is_written_out_as_it_was_fitted() -> None:
     features[:, 2] += 3 * labels
     head = fit_head(features, labels, np.array(["a", "b"])[np.arange(200) // 100])
     logits = head.logits(features)
-    assert auroc(labels, logits) > 0.9 and abs(logits.mean()) < 0.5
+    assert auroc(labels, logits) > 0.85 and abs(logits.mean()) < 0.5
 
 
 def test_what_is_cut_out_lies_within_the_picture() -> None:
