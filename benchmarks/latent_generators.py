@@ -65,7 +65,7 @@ def measure(name: str, data: str, size: int, threads: int, count: int) -> dict[s
     # The tower is slow: it looks for copies among few training pictures, which is not reported.
     reports = [
         evaluate_images(images, pictures, extractor=extractor, name=loaded.name, seed=0, max_train=most)
-        for extractor, most in ((tower_extractor(), 60), (load_extractor("lite0"), 2000))
+        for extractor, most in ((tower_extractor(), 60), (load_extractor("lite0"), 1000))
     ]
     return {
         "name": loaded.name,
