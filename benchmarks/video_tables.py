@@ -88,7 +88,7 @@ def _marks(rows: Sequence[dict[str, Any]]) -> str:
         f"{max((r['p'] for r in rows if r['kept']), default=1):.0e} |",
         f"| false alarms in the same clips unmarked (every fourth) | "
         f"{_share(sum(p[0] is not None for p in plain), len(plain))}; smallest p-value "
-        f"{min((p[1] for p in plain), default=1):.2f}; at most 1e-9 by derivation |",
+        f"{min((p[1] for p in plain), default=1):.3f}; at most 1e-9 by derivation |",
         f"| marked frame against unmarked, before encoding | mean {np.mean(psnr):.1f} dB, "
         f"{min(psnr):.1f} to {max(psnr):.1f} |",
         "| size, mean: 1080p at crf 18; 720p at crf 28 | "
