@@ -32,7 +32,8 @@ CHECKS = (
 
 
 def document(kind: str = "detector", code: int = 1, checks: tuple[CheckResult, ...] = CHECKS, **subject: str):
-    detail = {"evidence": [{"name": "out", "images": 3, "sha256": "ab" * 32}, {"name": "none", "images": 0, "sha256": ""}]}
+    shown = {"name": "out", "images": 3, "sha256": "ab" * 32}
+    detail = {"evidence": [shown, {"name": "none", "images": 0, "sha256": ""}]}
     given = {"kind": kind, "name": "my model\u202e", **subject}
     return audit_document(AuditReport("A policy", given, checks, code == 0, code, detail=detail))
 
