@@ -45,9 +45,15 @@ def test_nothing_is_passed_over_in_silence(folder: Path) -> None:
     assert len(every) == 27 == len(files) + sum(left_out.values())
     assert {path.name for path in files} == {"a.png", "b.JPG", "c.webp", "no-ending", "wrong.dat", "d.png"}
     assert left_out == {
-        "videos of other kinds": 3, "documents": 2, "archives": 2, "raw photographs": 3, "vector drawings": 1, LINKS: 1,
-        HIDDEN: 3, OTHER: 6,
-    }  # fmt: skip
+        "videos of other kinds": 3,
+        "documents": 2,
+        "archives": 2,
+        "raw photographs": 3,
+        "vector drawings": 1,
+        LINKS: 1,
+        HIDDEN: 3,
+        OTHER: 6,
+    }
 
 
 def test_a_scan_says_what_it_did_not_look_at(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
