@@ -75,6 +75,14 @@ class Composer:
             picture, mask = overlay(picture, mask, generator)
         return later(picture, mask, generator)
 
+    def exchanged(self, place: int, generator: np.random.Generator) -> tuple[Pixels, np.ndarray]:
+        """A crop of one cutting with an exchanged part, as it is, and the mask."""
+        cutting = self.cuttings[place]
+        box = self._box(cutting.photo, generator)
+        photo = cutting.photo[box]
+        mask = draw_mask(photo, generator)
+        return blend(photo, self._other(cutting, box, mask, generator), mask), mask
+
     def _box(self, photo: Pixels, generator: np.random.Generator) -> tuple[slice, slice]:
         top, left = (int(generator.integers((n - self.side) // 8 + 1)) * 8 for n in photo.shape[:2])
         return slice(top, top + self.side), slice(left, left + self.side)
