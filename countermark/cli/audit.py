@@ -140,7 +140,7 @@ def kept(
         0.9, "--at-least", min=0.0, max=1.0, help="Share of the files that must keep each mark."
     ),
     mark: list[str] = typer.Option(
-        [], "--mark", help="credential, declaration, watermark or metadata; all by default."
+        [], "--mark", help="Only these: credential, declaration, watermark or metadata; all by default."
     ),
     format: str = FORMAT,
     output: list[str] = OUTPUT,

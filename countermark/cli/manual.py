@@ -39,7 +39,7 @@ def answer() -> None:
 
 
 def completion(
-    shell: str = typer.Argument("bash", help="bash, zsh, fish, powershell or pwsh."),
+    shell: str = typer.Argument("bash", help="Name of the shell: bash, zsh, fish, powershell or pwsh."),
 ) -> int:
     """Print a script that completes commands and options in a shell."""
     from typer._completion_shared import get_completion_script

@@ -234,7 +234,7 @@ def _card(
             "seek_weight": settings.seek_weight,
             "edges": run.edges,
             "holdout": holdout,
-            "command": f"countermark train {NAME} DATA --out DIR --size {config.size}",
+            "command": f"countermark train sketch-latent DATA --out DIR --size {config.size}",
         },
         limits=["Draws only what it was trained on; a doodle of anything else is filled in the same way."],
     )  # fmt: skip

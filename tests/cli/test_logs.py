@@ -86,7 +86,20 @@ def test_quiet_and_verbose_commands(
     picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def err(*words: str) -> str:
-        assert run([*words, "verify", str(picture), "--no-recover", "-o", f"json={tmp_path / 'v.json'}"]) == 0
+        assert (
+            run(
+                [
+                    *words,
+                    "verify",
+                    str(picture),
+                    "--no-recover",
+                    "--force",
+                    "-o",
+                    f"json={tmp_path / 'v.json'}",
+                ]
+            )
+            == 0
+        )
         found = capsys.readouterr()
         assert "absent" in found.out
         return found.err

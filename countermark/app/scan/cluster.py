@@ -19,6 +19,7 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ def scan_spread(
 
 
 def _wave(
-    ray: Any, items: list[Item], settings: BulkSettings, workers: int, batch_size: int, ordered: bool
+    ray: ModuleType, items: list[Item], settings: BulkSettings, workers: int, batch_size: int, ordered: bool
 ) -> Generator[tuple[Item, ScanResult], None, None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -132,7 +133,7 @@ def _wave(
         yield Item(**json.loads(row["item"])), result_from_json(row["result"])
 
 
-def _started(address: str | None, workers: int) -> Any:
+def _started(address: str | None, workers: int) -> ModuleType:
     """Ray, connected to a cluster, or to one that is started here and reached from here only."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:  # Ray's one way to stay on 127.0.0.1: an address of ours it would look up and replace

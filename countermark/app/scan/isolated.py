@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from countermark.app.scan.worker import receive_head, send
 from countermark.core.errors import ImageError
 from countermark.core.images import DEFAULT_LIMITS, Limits, LoadedImage
 from countermark.core.results import Evidence, Verification
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 LOG = logging.getLogger(__name__)
 
@@ -230,7 +233,7 @@ def _told(path: str, code: str, message: str, hint: str) -> ImageError:
 
 
 @lru_cache(maxsize=1)
-def _told_records() -> Any:
+def _told_records() -> TypeAdapter[tuple[tuple[Evidence, ...], Verification | None]]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(tuple[tuple[Evidence, ...], Verification | None])

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from countermark.core.errors import MissingExtraError
@@ -17,6 +18,7 @@ from countermark.core.results import ScanResult
 
 if TYPE_CHECKING:
     import pyarrow
+    from pydantic import TypeAdapter
 
 SCHEMA = "countermark.scan-row/1"
 
@@ -85,7 +87,7 @@ def result_from_json(text: str | bytes) -> ScanResult:
 
 
 @lru_cache(maxsize=1)
-def _adapter() -> Any:
+def _adapter() -> TypeAdapter[ScanResult]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(ScanResult)
@@ -109,7 +111,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> pyarrow.Table:
     )
 
 
-def pyarrow_or_refuse() -> Any:
+def pyarrow_or_refuse() -> ModuleType:
     """The package pyarrow.
 
     Raises:
@@ -119,11 +121,12 @@ def pyarrow_or_refuse() -> Any:
         import pyarrow
     except ImportError as error:
         raise MissingExtraError("pyarrow", "parquet") from error
-    return pyarrow
+    module: ModuleType = pyarrow
+    return module
 
 
 _TYPES = {"string": "string", "double": "float64", "int32": "int32"}
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: object) -> object:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

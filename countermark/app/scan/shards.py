@@ -12,12 +12,16 @@ import zipfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from countermark.app.scan.items import Item
 from countermark.app.scan.rows import pyarrow_or_refuse
 from countermark.core.errors import ConfigError, ImageError, MissingExtraError
 from countermark.core.images import DEFAULT_LIMITS, EXTENSIONS, Limits, read_bytes
+
+if TYPE_CHECKING:
+    import pyarrow
 
 SHARDS = frozenset((".tar", ".zip", ".parquet"))
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -184,7 +188,7 @@ def _opened_parquet(source: str) -> tuple[int, str | None, tuple[int, ...]]:
     with pyarrow.parquet.ParquetFile(source) as table:
         kinds = {field.name: field.type for field in table.schema_arrow}
 
-        def holds(kind: Any) -> bool:
+        def holds(kind: pyarrow.DataType) -> bool:
             if arrow.types.is_struct(kind):
                 return any(field.name == "bytes" and holds(field.type) for field in kind)
             return bool(arrow.types.is_binary(kind) or arrow.types.is_large_binary(kind))
@@ -199,7 +203,7 @@ def _opened_parquet(source: str) -> tuple[int, str | None, tuple[int, ...]]:
 
 
 @lru_cache(maxsize=2)
-def _group(source: str, column: str, number: int) -> Any:
+def _group(source: str, column: str, number: int) -> pyarrow.ChunkedArray:
     """One column of a row group: neighbours are read together."""
     import pyarrow.parquet
 
@@ -230,13 +234,14 @@ def _remote(source: str) -> Iterator[Item]:
         yield Item(place.unstrip_protocol(each), "", "url")
 
 
-def _filesystem() -> Any:
+def _filesystem() -> ModuleType:
     try:
         import fsspec
         import fsspec.core
     except ImportError as error:
         raise MissingExtraError("fsspec", "parquet") from error
-    return fsspec
+    module: ModuleType = fsspec
+    return module
 
 
 def _is_picture(name: str) -> bool:

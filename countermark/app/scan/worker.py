@@ -14,9 +14,13 @@ import signal
 import sys
 import time
 from dataclasses import asdict
-from typing import IO, Any
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from countermark.core.images import Limits
 
 #: Longest line of JSON in either direction.
 MAX_LINE = 64 << 20
@@ -72,7 +76,7 @@ def main() -> None:
 
 
 def _answer(
-    module: Any, path: str, data: bytes, limits: Any, settings: dict[str, Any]
+    module: ModuleType, path: str, data: bytes, limits: Limits, settings: dict[str, Any]
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     from countermark.core.errors import CountermarkError
 
