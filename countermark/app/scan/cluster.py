@@ -143,8 +143,9 @@ def _started(address: str | None, workers: int) -> ModuleType:
         import ray.data
     except ImportError as error:
         raise MissingExtraError(str(error.name), "ray") from error
+    started: ModuleType = ray
     if ray.is_initialized():
-        return ray
+        return started
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is not None:
@@ -162,7 +163,7 @@ def _started(address: str | None, workers: int) -> ModuleType:
             code="scan.cluster",
             hint="Start it first, or use --cluster local.",
         ) from error
-    return ray
+    return started
 
 
 def _absolute(detector: str) -> str:
