@@ -76,14 +76,20 @@ def timeline_chart(row: Mapping[str, Any]) -> Markup:
         kind = "high" if m["score"] >= likely else "scene" if m["scene"] else "plain"
         said = f"{clock(m['time'])}: {figure(m['score'])}" + (", after a scene change" if m["scene"] else "")
         body.append(_POINT.format(kind=kind, x=place(m["time"]), y=_height(m["score"]), r=3, label=said))
-    lines = _spans(clip)
-    for number, (kind, name, start, stop) in enumerate(lines):
+    lines = _spans(row)
+    for number, (kind, name, start, stop, looks) in enumerate(lines):
         y = HEIGHT + 2 + ROW * number
         wide = round(max(place(stop) - place(start), 4), 2)
         said = f"{name}, {clock(start)} to {clock(stop)}"
         body.append(
             _SPAN.format(kind=kind, name=name, text=y + 8, x=place(start), y=y, width=wide, label=said)
         )
+        body += [
+            _POINT.format(
+                kind=look, x=place(time), y=y + 4, r=2.5, label=f"{name}, {clock(time)}: {figure(score)}"
+            )
+            for look, time, score in looks
+        ]
     foot = HEIGHT + 4 + ROW * len(lines) + 10
     body.append(_TICK.format(x=LEFT, y=foot, anchor="start", text="0:00"))
     body.append(_TICK.format(x=right, y=foot, anchor="end", text=clock(end)))
@@ -128,17 +134,41 @@ def strongest_frames(row: Mapping[str, Any], images: Mapping[str, Thumbnail]) ->
     return found
 
 
-def _spans(clip: Mapping[str, Any]) -> list[tuple[str, str, float, float]]:
-    """Kind, name, begin and end of what is drawn under the scores."""
+#: Of a judged face: kind of its dot, time and score.
+_Look = tuple[str, float, float]
+
+
+def _spans(row: Mapping[str, Any]) -> list[tuple[str, str, float, float, list[_Look]]]:
+    """Kind, name, begin and end of what is drawn under the scores, and the looks at judged faces."""
+    clip = row["clip"]
     parts: Sequence[Mapping[str, Any]] = clip["parts"][:8]
-    found = [
-        ("mark", "Mark", p["start"], p["end"])
+    found: list[tuple[str, str, float, float, list[_Look]]] = [
+        ("mark", "Mark", p["start"], p["end"], [])
         if p["what"] == "mark"
-        else ("high", "Part", p["start"], p["end"])
+        else ("high", "Part", p["start"], p["end"], [])
         for p in parts
     ]
-    faces = [("face", f"Face {f['track']}", f["start"], f["end"]) for f in clip["faces"][:MOST_FACES]]
-    return found + faces
+    threshold = _face_threshold(row)
+    looks: dict[int, list[_Look]] = {}
+    for moment in clip["timeline"][:MAX_POINTS]:
+        for face in moment["faces"]:
+            if (score := face.get("put_in")) is not None:
+                kind = "high" if score >= threshold else "plain"
+                looks.setdefault(face["track"], []).append((kind, moment["time"], score))
+    # Those that stand out come first, then the longest: a report has room for some lines only.
+    faces = sorted(clip["faces"], key=lambda f: (f.get("put_in") or 0.0) < threshold)[:MOST_FACES]
+    for f in faces:
+        kind = "high" if (f.get("put_in") or 0.0) >= threshold else "face"
+        found.append((kind, f"Face {f['track']}", f["start"], f["end"], looks.get(f["track"], [])))
+    return found
+
+
+def _face_threshold(row: Mapping[str, Any]) -> float:
+    """The score from which a face counts as put in; beyond all scores where none was judged."""
+    for evidence in row.get("evidence") or ():
+        if evidence["kind"] == "face" and "threshold" in evidence["detail"]:
+            return float(evidence["detail"]["threshold"])
+    return 2.0
 
 
 def _height(score: float) -> float:

@@ -39,5 +39,9 @@ def clip_settings(
     def show(path: str, done: float, total: float) -> None:
         steps.stage(f"Seconds of {Path(path).name[:40]}", round(done), max(round(total), round(done), 1))
 
-    keep = None if collector is None else collector.frame
-    return ClipSettings(sampling=Sampling(count, every), on_frame=show, on_strongest=keep)
+    return ClipSettings(
+        sampling=Sampling(count, every),
+        on_frame=show,
+        on_strongest=None if collector is None else collector.frame,
+        on_faces=None if collector is None else collector.faces,
+    )

@@ -99,7 +99,8 @@ class Moment:
         score: Calibrated P(synthetic) in [0, 1] of this frame alone, or None.
         scene: Whether it was taken because the scene changed.
         mark: Whether a watermark was read in this frame by itself.
-        faces: Faces in it: ``box`` (x, y, width, height in pixels), ``score`` of the finder, ``track``.
+        faces: Faces in it: ``box`` (x, y, width, height in pixels), ``score`` of the finder, ``track``,
+            and ``put_in``, the calibrated P(put in) of this face, or None where it was not judged.
     """
 
     time: float
@@ -120,7 +121,8 @@ class Clip:
         timeline: Every frame that was looked at, in order.
         strongest: Times of the frames with the highest scores, the highest first; reports show them.
         parts: Stretches that a verdict or a note speaks of: ``start``, ``end`` (seconds) and ``what``.
-        faces: Faces through time: ``track``, ``start``, ``end``, ``frames``.
+        faces: Faces through time: ``track``, ``start``, ``end``, ``frames``, ``judged`` (faces that speak
+            for it, at most five) and ``put_in`` (what they say together, or None).
         rule: In words, how the verdict follows from the frames.
         stopped: Why decoding ended early, or empty.
     """

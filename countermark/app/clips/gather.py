@@ -6,22 +6,24 @@ from collections.abc import Sequence
 
 from countermark.app.scan.gather import credential_evidence
 from countermark.core.errors import CountermarkError, ImageError
-from countermark.core.results import Evidence, Strength
+from countermark.core.results import Evidence, Strength, Verification
 from countermark.core.video.containers import CONTAINERS, HEAD, sniff_clip
 from countermark.core.video.reader import open_regular
 from countermark.core.video.sampling import ClipLimits
 
 
-def credential_of(path: str, limits: ClipLimits) -> list[Evidence]:
-    """Evidence of the credential in (or beside) a clip; nothing when there is none."""
+def credential_of(path: str, limits: ClipLimits) -> tuple[Verification | None, list[Evidence]]:
+    """The credential in (or beside) a clip, verified, and the evidence that it gives: none when there is
+    none. The first is None where it could not be read."""
     from countermark.provenance.credentials.clips import verify_clip
 
     try:
-        return credential_evidence(verify_clip(path, limits=limits))
+        verification = verify_clip(path, limits=limits)
     except ImageError:
         raise
     except CountermarkError as error:
-        return [_could_not("credential", error)]
+        return None, [_could_not("credential", error)]
+    return verification, credential_evidence(verification)
 
 
 def metadata_of(path: str, texts: Sequence[tuple[str, str]], limits: ClipLimits) -> list[Evidence]:

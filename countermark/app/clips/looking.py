@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from countermark.app.clips.faces import Tracks
+from countermark.app.clips.faces import SeenFace, Tracks
 from countermark.app.clips.marks import PUBLIC_FRAMES
 from countermark.app.clips.strongest import Strongest
+from countermark.app.clips.swaps import Crops
 from countermark.app.rooms import Detector
 from countermark.app.scan.judging import MIN_SIDE, scores_of
 from countermark.core.images import Pixels
@@ -22,7 +23,7 @@ from countermark.provenance.watermark.public_marks import MAX_P, KnownMark
 #: Frames that are scored together, and pixels of them, from which they are: each is held until then.
 BATCH, BATCH_PIXELS = 4, 6_500_000
 
-FindFaces = Callable[[Pixels], Sequence[tuple[tuple[float, float, float, float], float]]]
+FindFaces = Callable[[Pixels], Sequence[SeenFace]]
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Seen:
         mark: Our own mark over all frames; None when it was not looked for.
         public: A publicly known mark, and in how many frames it was found.
         tracks: Faces through time.
+        crops: Of each track, the face that looks most put in.
         strongest: The frames that a report shows.
     """
 
@@ -46,6 +48,7 @@ class Seen:
     public: KnownMark | None = None
     public_frames: int = 0
     tracks: Tracks = field(default_factory=Tracks)
+    crops: Crops = field(default_factory=Crops)
     strongest: Strongest = field(default_factory=Strongest)
     too_small: bool = False
 
@@ -68,7 +71,9 @@ def look(
 
     Args:
         stress: Deliveries by name under which frames are scored again.
-        face_step: Faces, which cost a tenth of a second a frame, are looked for in each frame of so many.
+        find_faces: Finds, and judges, the faces of a frame; None looks for none.
+        face_step: Faces, which cost a tenth of a second a frame and more, are looked for in each frame of
+            so many.
         search_seconds: Processor seconds for a mark whose geometry was changed.
         seed: What makes the noise of ``stress`` repeatable, such as the file's digest.
         most: Frames that are kept for a report.
@@ -93,6 +98,7 @@ def look(
         faces: tuple[dict[str, Any], ...] = ()
         if find_faces is not None and number % face_step == 0:
             faces = seen.tracks.add(frame.time, find_faces(frame.pixels))
+            seen.crops.offer(frame.time, faces, frame.pixels)
         seen.moments.append(Moment(round(frame.time, 3), None, frame.scene, alone, faces))
         held.append(frame)
         if len(held) == BATCH or sum(each.pixels.size for each in held) >= 3 * BATCH_PIXELS:

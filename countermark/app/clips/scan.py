@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from countermark.app.clips.gather import credential_of, metadata_of, note_evidence
-from countermark.app.clips.looking import FindFaces, Seen, look
+from countermark.app.clips.looking import Seen, look
 from countermark.app.clips.marks import mark_evidence
+from countermark.app.clips.recovering import recovery_of
 from countermark.app.clips.rule import RULE, frames_evidence, judged, part_evidence, pooled, stretches
 from countermark.app.clips.strongest import KEPT
+from countermark.app.clips.swaps import face_look, likely_tracks, swap_evidence
 from countermark.app.rooms import Detector
 from countermark.app.scan.gather import MARK_SECONDS
 from countermark.app.scan.judging import MIN_SIDE, STRESS, named
 from countermark.app.scan.verdict import declared, ordered, under_stress
-from countermark.core.errors import MissingExtraError
 from countermark.core.files import sha256_file
 from countermark.core.images import Pixels
 from countermark.core.results import Clip, Evidence, Failure, ScanResult, Strength, Verdict
@@ -30,6 +31,7 @@ from countermark.core.video.sampling import DEFAULT_CLIP_LIMITS, ClipLimits, Sam
 
 if TYPE_CHECKING:
     from countermark.detectors.scoring.thresholds import Thresholds
+    from countermark.provenance.repository import Repository
 
 LOG = logging.getLogger(__name__)
 #: Evenly spaced frames in which faces are looked for; with ``every``, in all.
@@ -48,9 +50,13 @@ class ClipSettings:
         stress: Score every frame under delivery conditions too.
         second: Another detector, listed and never deciding.
         faces: Follow faces through time.
+        judge_faces: Ask of the largest ones whether they were put in.
+        recover: Look up a clip without a credential that holds in the records of what was signed.
+        repository: Where to look; None for the user's own.
         on_frame: Called with the path, the seconds that are done and all of them.
         keep_frames: Frames that ``on_strongest`` is given at most.
         on_strongest: Called with the path, time and pixels of the frames with the highest scores.
+        on_faces: Called with the path, and JPEG and caption of judged faces, the highest score first.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -60,9 +66,13 @@ class ClipSettings:
     stress: bool = False
     second: Detector | None = None
     faces: bool = True
+    judge_faces: bool = False
+    recover: bool = True
+    repository: Repository | None = None
     on_frame: Callable[[str, float, float], None] = lambda path, done, total: None
     keep_frames: int = KEPT
     on_strongest: Callable[[str, float, Pixels], None] | None = None
+    on_faces: Callable[[str, tuple[tuple[bytes, str], ...]], None] | None = None
 
 
 DEFAULT_SETTINGS = ClipSettings()
@@ -92,8 +102,13 @@ def scan_clip(
         MissingExtraError: PyAV is not installed.
     """
     limits = settings.limits
-    found = list(credential_of(path, limits)) if evidence is None else list(evidence)
+    verification = None
+    if evidence is None:
+        verification, found = credential_of(path, limits)
+    else:
+        found = list(evidence)
     digest = sha256_file(path)
+    finder = face_look(judge=settings.judge_faces) if settings.faces else None
     with open_clip(path, settings.sampling, limits) as clip:
         if evidence is None:
             found += metadata_of(path, clip.texts, limits)
@@ -104,7 +119,7 @@ def scan_clip(
             search_seconds=settings.mark_seconds,
             stress=STRESS if settings.stress else {},
             second=settings.second,
-            find_faces=_face_finder() if settings.faces else None,
+            find_faces=finder,
             face_step=max(1, settings.sampling.count // FACE_FRAMES)
             if settings.sampling.every is None
             else 1,
@@ -119,12 +134,20 @@ def scan_clip(
         found.append(Evidence("file", "neither", Strength.WEAK, sentence, {"error": stopped.code}))
     if seen.mark is not None:
         found += mark_evidence(seen.mark, seen.public, seen.public_frames)
+    if settings.recover:
+        found += recovery_of(path, verification, seen.mark, repository=settings.repository, limits=limits)
+    threshold = None if finder is None else finder.threshold
+    if threshold is not None:
+        swapped = swap_evidence(seen.tracks.summary(), threshold)
+        found += [] if swapped is None else [swapped]
     result = _result(path, digest, facts, seen, found, model, bounds, "" if stopped is None else str(stopped))
     if settings.second is not None and seen.second and second_likely is not None:
         result = _with_second(result, settings.second, pooled(seen.second), second_likely)
     if settings.on_strongest is not None:
         for time, pixels in seen.strongest.frames():
             settings.on_strongest(path, time, pixels)
+    if settings.on_faces is not None and threshold is not None:
+        settings.on_faces(path, seen.crops.shown(likely_tracks(seen.tracks.summary(), threshold)))
     return result, seen.strongest.best
 
 
@@ -235,12 +258,3 @@ def _with_second(result: ScanResult, other: Detector, score: float, likely: floa
     detail = {"score": score, "likely": likely, "detector": other.name, "second": True}
     opinion = Evidence("detector", "synthetic" if high else "neither", Strength.WEAK, sentence, detail)
     return replace(result, evidence=(*result.evidence, opinion))
-
-
-def _face_finder() -> FindFaces | None:
-    """The finder of faces, or None where what it needs is not installed."""
-    try:
-        from countermark.detectors.faces.find import find_faces
-    except (ImportError, MissingExtraError):
-        return None
-    return lambda pixels: [(face.box, face.score) for face in find_faces(pixels)]

@@ -51,7 +51,22 @@ def verify_moving(
         reading, frames = _read(path, limits)
     except CountermarkError as error:
         return replace(result, problems=(*result.problems, notice("recovery.unreadable", str(error))))
-    result = replace(result, mark=reading)
+    return recovered(
+        replace(result, mark=reading), path, frames, repository=repository, trust=trust, limits=limits
+    )
+
+
+def recovered(
+    result: Verification,
+    path: Path | str,
+    frames: Sequence[Pixels],
+    *,
+    repository: Repository | None = None,
+    trust: Trust | Sequence[Trust] | None = None,
+    limits: ClipLimits = DEFAULT_CLIP_LIMITS,
+) -> Verification:
+    """The verification with what the repository knows of the clip; its ``mark``, if one was read, leads to
+    the record, else the looks of ``frames`` do, one after another."""
     check = partial(_check, path, trust, limits)
     found = result
     notes: list[Problem] = []

@@ -144,7 +144,16 @@ def scan_stream(
     LOG.info("Detector %s: likely from %.3f, unsure from %.3f", model.name, bounds.likely, bounds.unsure)
     other: Detector | None = load_detector(second) if isinstance(second, str) else second
 
-    told = replace(clips, marks=marks, mark_seconds=mark_seconds, stress=stress, second=other)
+    told = replace(
+        clips,
+        marks=marks,
+        mark_seconds=mark_seconds,
+        stress=stress,
+        second=other,
+        judge_faces=clips.judge_faces or faces is not None,
+        recover=clips.recover and recover,
+        repository=clips.repository if repository is None else repository,
+    )
     door = ClipDoor(model, bounds, told, max_fpr=max_fpr)
 
     processes = None

@@ -67,8 +67,10 @@ class Collector:
         self._full = _Best(max_full)
         self._seen = 0
         self._frames = 0
+        self._crops: dict[str, tuple[tuple[bytes, str], ...]] = {}
 
     def __call__(self, result: ScanResult, pixels: Pixels | None) -> None:
+        crops = self._crops.pop(result.path, None)
         if pixels is None:
             return
         part = self._part_of(result.path)
@@ -89,13 +91,19 @@ class Collector:
         self._change(gone, lambda image: replace(image, full=None))
         full = FULL_SIDE if taken else 0
         image = make_thumbnail(pixels, heat, full_side=full, caption=PART if part is not None else HEAT)
-        self.images[result.path] = replace(image, crops=face_crops(result, pixels))
+        self.images[result.path] = replace(
+            image, crops=face_crops(result, pixels) if crops is None else crops
+        )
 
     def frame(self, path: str, time: float, pixels: Pixels) -> None:
         """Keeps a frame of a clip, in the place of that name; of the first clips only."""
         if self._frames < MAX_FRAMES:
             self._frames += 1
             self.images[frame_name(path, time)] = make_thumbnail(pixels, side=FRAME_SIDE)
+
+    def faces(self, path: str, crops: tuple[tuple[bytes, str], ...]) -> None:
+        """Keeps faces of a clip, JPEG and caption each, until its result comes."""
+        self._crops[path] = crops
 
     def _change(self, path: str | None, change: Callable[[Thumbnail], Thumbnail]) -> None:
         """Changes a picture, if it is kept still."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from countermark.app.clips.faces import Tracks, overlap
+from countermark.app.clips.faces import SeenFace, Tracks, overlap
 from countermark.app.clips.rule import clock, judged, pooled, stretches
 from countermark.app.clips.scan import ClipSettings, frame_name
 from countermark.app.scan.run import scan, scan_stream
@@ -178,9 +178,9 @@ def test_what_was_seen_before_the_damage_is_kept(make_clip, tmp_path: Path, monk
 def test_faces_keep_their_number_while_they_move() -> None:
     tracks = Tracks()
     for time in range(6):
-        faces = [((10.0 + 4 * time, 20.0, 40.0, 40.0), 0.9)] if time != 3 else []
+        faces = [SeenFace((10.0 + 4 * time, 20.0, 40.0, 40.0), 0.9)] if time != 3 else []
         if time > 1:
-            faces.append(((200.0, 20.0, 30.0, 30.0), 0.8))
+            faces.append(SeenFace((200.0, 20.0, 30.0, 30.0), 0.8))
         numbers = [face["track"] for face in tracks.add(float(time), faces)]
         assert numbers == ([1] if time != 3 else []) + ([2] if time > 1 else [])
     assert [(t["track"], t["frames"], t["end"]) for t in tracks.summary()] == [(1, 5, 5.0), (2, 4, 5.0)]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from countermark.app.scan.run import scan
+from countermark.app.clips.scan import ClipSettings
+from countermark.app.scan.run import scan, scan_stream
 from countermark.app.sign import sign
 from countermark.app.verify import verify
 from countermark.core.errors import ConfigError, OutputError, ProvenanceError
 from countermark.core.results import VerificationState
 from countermark.core.video.reader import open_clip
 from countermark.core.video.sampling import Sampling
+from countermark.core.weights import WeightsCard
 from countermark.provenance.repository import open_repository
 
 av = pytest.importorskip("av")
@@ -47,6 +51,38 @@ def test_a_clip_is_marked_signed_and_found_again(make_clip, tmp_path: Path, repo
     assert found.state is VerificationState.RECOVERED and found.mark.payload == signed.payload
     assert found.chain[0].label == signed.manifest_id
     assert verify(stripped, repository=repository, recover=False).state is VerificationState.ABSENT
+
+
+class Still:
+    """A detector that finds nothing anywhere."""
+
+    name = "still"
+    card = WeightsCard(name="still", kind="detector", family="test")
+
+    def score(self, images):
+        return np.full(len(images), 0.1)
+
+    def thresholds(self, max_fpr: float = 0.01):
+        return SimpleNamespace(likely=0.8, unsure=0.5, note="")
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["by its mark", "by its looks"])
+def test_a_scan_finds_the_record_of_a_stripped_clip(
+    make_clip, tmp_path: Path, repository, marked: bool
+) -> None:
+    source = make_clip(tmp_path / "a.mp4", count=8)
+    signed = sign(source, tmp_path / "b.mp4", generator="m/1", repository=repository, watermark=marked)
+    stripped = reencoded(tmp_path / "b.mp4", tmp_path / "c.mp4", make_clip)
+
+    def recovered(path: Path, **options) -> list[str]:
+        settings = ClipSettings(sampling=Sampling(3, scenes=0.0), faces=False)
+        (result,) = scan_stream([path], clips=settings, detector=Still(), mark_seconds=0, **options)
+        return [each.detail["manifest"] for each in result.evidence if each.kind == "recovery"]
+
+    assert recovered(stripped, repository=repository) == [signed.manifest_id]
+    if marked:
+        assert not recovered(stripped, repository=repository, recover=False)
+        assert not recovered(tmp_path / "b.mp4", repository=repository), "its own credential holds"
 
 
 def test_without_a_mark_not_a_byte_of_the_streams_changes(make_clip, tmp_path: Path, repository) -> None:

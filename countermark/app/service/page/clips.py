@@ -59,6 +59,7 @@ def scan_bytes(
     frames: list[tuple[float, Pixels]] = []
     settings = ClipSettings(
         stress=True,
+        judge_faces=True,
         keep_frames=SHOWN,
         on_strongest=lambda path, time, pixels: frames.append((time, pixels)),
     )
