@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def sign(
-    source: Path = typer.Argument(..., help="An image, or a folder of images."),
+    source: Path = typer.Argument(..., help="An image or a clip, or a folder of them."),
     destination: Path = typer.Argument(
         ..., help="Where the signed image (or folder) goes; never overwritten."
     ),
@@ -159,9 +159,11 @@ def _tell(note: str, told: list[str]) -> None:
 def _folder(
     source: Path, destination: Path, options: dict[str, Any], watch: bool, workers: int, as_json: bool
 ) -> int:
+    from countermark.app.clips.sign import signable
     from countermark.app.recording import record_again
     from countermark.app.sign import sign as sign_one
-    from countermark.core.images import iter_image_paths
+    from countermark.core.images import EXTENSIONS, iter_image_paths
+    from countermark.core.video.containers import EXTENSIONS as CLIPS
     from countermark.provenance.credentials.folders import sign_folder, watch_folder
     from countermark.provenance.credentials.signing import ends_soon
     from countermark.provenance.identities.store import get_identity
@@ -179,6 +181,9 @@ def _folder(
     how: dict[str, Any] = {"sign": sign_file, "mend": mend if options["record"] else None}
     if options["record"] and options["repository"] is None:
         shared_repository()  # one that cannot be opened is said now, not of every file
+    clips, reason = signable(watermark=options["watermark"], record=options["record"])
+    how["extensions"] = EXTENSIONS | clips
+    left_out = {reason: sum(1 for _ in iter_image_paths([source], extensions=CLIPS))} if reason else {}
     good = True
     with stoppable() as stop:
         if watch:
@@ -186,7 +191,7 @@ def _folder(
                 good = good and not (item.error or item.unrecorded)
                 show_record(asdict(item), as_json=as_json, text=_line(item))
             return PASS if good else ERROR
-        total = sum(1 for _ in iter_image_paths([source]))
+        total = sum(1 for _ in iter_image_paths([source], extensions=how["extensions"]))
         with progress("Signing", total, quiet=as_json) as advance:
             report = sign_folder(
                 source,
@@ -196,6 +201,7 @@ def _folder(
                 stop=stop.event,
                 **how,
             )
+    report.left_out = {why: number for why, number in left_out.items() if number}
     counts = [f"Signed {report.signed}", f"already signed {report.skipped}", f"failed {len(report.failed)}"]
     if report.mended:
         counts.append(f"recorded now {report.mended}")
@@ -203,6 +209,7 @@ def _folder(
         counts.append(f"not recorded {len(report.unrecorded)}")
     lines = [f"{', '.join(counts)}."]
     lines += [f"  {_line(item)}" for item in (*report.failed, *report.unrecorded)]
+    lines += [f"Left out {number} {why}." for why, number in report.left_out.items()]
     if report.unrecorded:
         lines.append("Sign the folder again to make the missing records.")
     if report.stopped:

@@ -24,7 +24,7 @@ from typing import Any, Unpack
 
 from countermark.core.errors import CountermarkError, OutputError
 from countermark.core.files import sha256_file
-from countermark.core.images import iter_image_paths
+from countermark.core.images import EXTENSIONS, iter_image_paths
 from countermark.core.results import Failure, SignedImage
 from countermark.provenance.credentials.options import SIGNING, SignOptions, check_options
 from countermark.provenance.credentials.signing import sign_image
@@ -58,13 +58,15 @@ class BatchItem:
 
 @dataclass
 class BatchReport:
-    """Counts of a run. ``seconds`` is wall time; ``stopped``: not everything was looked at."""
+    """Counts of a run. ``seconds`` is wall time; ``stopped``: not everything was looked at; ``left_out``:
+    files that the caller did not offer, counted by the reason."""
 
     signed: int = 0
     skipped: int = 0
     mended: int = 0
     failed: list[BatchItem] = field(default_factory=list)
     unrecorded: list[BatchItem] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     stopped: bool = False
 
@@ -93,6 +95,7 @@ def sign_folder(
     workers: int = 1,
     on_item: Callable[[BatchItem], None] | None = None,
     stop: threading.Event | None = None,
+    extensions: frozenset[str] = EXTENSIONS,
     **options: Unpack[SignOptions],
 ) -> BatchReport:
     """Signs every image below ``source`` into the same places below ``destination``.
@@ -105,6 +108,7 @@ def sign_folder(
         workers: Threads.
         on_item: Called with every item as it is done, in the caller's thread, for progress.
         stop: Ends the run after the files under way once it is set.
+        extensions: Of the files that are taken; those of images by default.
         options: For ``sign_image``.
 
     Raises:
@@ -119,7 +123,7 @@ def sign_folder(
     report = BatchReport()
     work = _Work(Journal(destination, source), sign or _default(options), mend)
     stop = stop or threading.Event()
-    files = list(_plan(source, destination))
+    files = list(_plan(source, destination, extensions))
     for item in _run(_until(stop, files), work, max(1, workers)):
         report.add(item)
         if on_item is not None:
@@ -137,6 +141,7 @@ def watch_folder(
     mend: Mend | None = None,
     interval: float = 1.0,
     stop: threading.Event | None = None,
+    extensions: frozenset[str] = EXTENSIONS,
     **options: Unpack[SignOptions],
 ) -> Iterator[BatchItem]:
     """Signs images as they appear in a generator's output folder, until ``stop`` is set.
@@ -148,17 +153,22 @@ def watch_folder(
     check_options("watch_folder", options, "identity", "limits", known=SIGNING)
     source, destination = Path(source), Path(destination)
     work = _Work(Journal(destination, source), sign or _default(options), mend)
-    return _watch(source, destination, work, interval, stop or threading.Event())
+    return _watch(source, destination, work, interval, stop or threading.Event(), extensions)
 
 
 def _watch(
-    source: Path, destination: Path, work: _Work, interval: float, stop: threading.Event
+    source: Path,
+    destination: Path,
+    work: _Work,
+    interval: float,
+    stop: threading.Event,
+    extensions: frozenset[str],
 ) -> Iterator[BatchItem]:
     seen: dict[Path, tuple[int, int]] = {}
     settled: dict[Path, tuple[int, int]] = {}
     while not stop.is_set():
         ready = []
-        for path, target in _plan(source, destination):
+        for path, target in _plan(source, destination, extensions):
             mark = _mark(path)
             if mark is None or settled.get(path) == mark:
                 continue
@@ -240,9 +250,9 @@ class _Work:
     mend: Mend | None
 
 
-def _plan(source: Path, destination: Path) -> Iterator[tuple[Path, Path]]:
+def _plan(source: Path, destination: Path, extensions: frozenset[str]) -> Iterator[tuple[Path, Path]]:
     inside = destination.resolve()
-    for path in iter_image_paths([source]):
+    for path in iter_image_paths([source], extensions=extensions):
         if inside != source.resolve() and inside in path.resolve().parents:
             continue
         yield path, destination / path.relative_to(source)
@@ -344,6 +354,7 @@ def as_rows(report: BatchReport) -> dict[str, Any]:
         "mended": report.mended,
         "failed": [asdict(item) for item in report.failed],
         "unrecorded": [asdict(item) for item in report.unrecorded],
+        "left_out": dict(report.left_out),
         "stopped": report.stopped,
         "seconds": round(report.seconds, 3),
     }

@@ -38,3 +38,35 @@ def test_a_clip_of_another_kind_is_counted(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "a.avi").write_bytes(b"RIFF....AVI LIST")
     assert run(["scan", str(tmp_path)]) == 3
     assert "1 videos of other kinds" in capsys.readouterr().err
+
+
+def test_a_folder_of_pictures_and_clips_is_signed(
+    make_clip, drawn_frames, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from countermark.app.clips import sign
+    from countermark.core.images import write_image
+
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "deep").mkdir(parents=True)
+    make_clip(folder / "deep" / "a.mp4", count=6)
+    make_clip(folder / "b.webm", count=4, codec="libvpx", pixels="yuv420p")
+    write_image(folder / "c.png", drawn_frames(1)[0])
+    command = ["sign", str(folder), str(out), "--generator", "maker/1", "--no-record", "--json"]
+    assert run(command) == 2, "WebM has no place for a credential, and that is said"
+    report = json.loads(capsys.readouterr().out)
+    assert report["signed"] == 2 and report["left_out"] == {}
+    (failed,) = report["failed"]
+    assert failed["source"].endswith("b.webm") and failed["error"]["code"] == "credential.format"
+    for name in ("deep/a.mp4", "c.png"):
+        assert run(["verify", str(out / name), "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)["results"]
+        assert row["state"] == "trusted"
+    assert run([*command, "--sidecar"]) == 0
+    assert json.loads(capsys.readouterr().out)["skipped"] == 2, "what was signed is left as it is"
+
+    monkeypatch.setattr(sign, "find_spec", lambda name: None)
+    without = ["sign", str(folder), str(tmp_path / "out2"), "--generator", "maker/1", "--no-record"]
+    assert run(without) == 0
+    text = capsys.readouterr().out
+    assert "Signed 1," in text and "Left out 2 clips: " in text and "countermark[video]" in text
+    assert not (tmp_path / "out2" / "b.webm").exists()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from countermark.app.recording import Recording
 from countermark.core.errors import ConfigError, MissingExtraError, OutputError
 from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, read_bytes
 from countermark.core.results import SignedImage
-from countermark.core.video.containers import HEAD, container_for, sniff_clip
+from countermark.core.video.containers import EXTENSIONS, HEAD, container_for, sniff_clip
 from countermark.core.video.reader import open_clip
 from countermark.core.video.sampling import Sampling
 from countermark.provenance.credentials.contexts import no_place
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
 #: Largest clip that is signed unless limits say otherwise: it is held in memory while it is.
 MAX_BYTES = 2 * 1024**3
 _BMFF = ("mp4", "mov")
+
+
+def signable(*, watermark: bool, record: bool) -> tuple[frozenset[str], str]:
+    """Extensions of the clips that a folder's signing can take, and why it takes none where it cannot.
+
+    Without PyAV nothing can be marked, nor can a record keep a clip's looks; a clip that was asked for with
+    both and got neither would be signed otherwise than it was asked for.
+    """
+    if (watermark or record) and find_spec("av") is None:
+        return frozenset(), "clips: marking and recording them takes pip install 'countermark[video]'"
+    return EXTENSIONS, ""
 
 
 @dataclass(frozen=True)
