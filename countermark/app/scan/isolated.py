@@ -43,6 +43,7 @@ RECYCLED = 1000
 #: A file may also wait, for a disk or a busy machine: wall seconds for each of the processor, and some.
 _PATIENCE, _MORE = 10.0, 60.0
 _START = 120.0
+_FROM_OUTSIDE = frozenset({getattr(signal, "SIGKILL", 9), signal.SIGTERM})
 _BOOT = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from countermark.app.scan.worker import main; main()"
@@ -117,17 +118,23 @@ class Readers:
         """
         process = self._idle.get()
         try:
-            if process is None or process.files >= RECYCLED:
-                if process is not None:
-                    process.end()
-                process = None
-                process = _Process(self._settings)
-            try:
-                return process.ask(path, data, self._patience(), holding, self._limits)
-            except _Ended as ended:
-                code = process.end()
-                process = None
-                raise self._why(path, code, ended.waited) from ended
+            killed = False
+            while True:
+                if process is None or process.files >= RECYCLED:
+                    if process is not None:
+                        process.end()
+                    process = None
+                    process = _Process(self._settings)
+                try:
+                    return process.ask(path, data, self._patience(), holding, self._limits)
+                except _Ended as ended:
+                    code = process.end(at_once=ended.waited)
+                    process = None
+                    # SIGKILL and SIGTERM come from outside (a system short of memory, a person), and need
+                    # not be the file's fault: it is read once more. What a codec does to itself is.
+                    if killed or ended.waited or -code not in _FROM_OUTSIDE:
+                        raise self._why(path, code, ended.waited) from ended
+                    killed = True
         finally:
             self._idle.put(process)
 
@@ -209,12 +216,12 @@ class _Process:
         if not select.select([self._from], [], [], seconds)[0]:
             raise _Ended(waited=True)
 
-    def end(self) -> int:
+    def end(self, *, at_once: bool = False) -> int:
         """Ends the process, and gives its exit code (a signal's number, negative)."""
         with suppress(OSError):
             self._to.close()
         try:
-            code = self._process.wait(2)
+            code = self._process.wait(0 if at_once else 2)
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()

@@ -49,6 +49,11 @@ def obeys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
                 bytearray(8 << 30)
             if data == b"print":
                 os.write(1, b"noise on standard output")
+            if data == b"killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if data == b"killed once" and not os.path.exists(path + ".seen"):
+                open(path + ".seen", "w").close()
+                os.kill(os.getpid(), signal.SIGKILL)
             if data.startswith(b"say"):
                 raise ValueError("unexpected")
             return gather(path, data=data, **options)
@@ -92,6 +97,18 @@ def test_what_hangs_or_dies_is_an_error_and_the_next_file_is_read(good: bytes, o
             assert caught.value.code == code, data
             assert "bad.png" in caught.value.message
         assert readers.gather("a.png", good).image.width == 80
+
+
+@LINUX
+def test_a_reader_that_was_killed_costs_its_file_one_retry(obeys: None, tmp_path: Path) -> None:
+    """The second reader gets as far as the gate; one that is killed again is a row."""
+    path = tmp_path / "a.png"
+    with Readers(1, marks=False) as readers:
+        for data, code in ((b"killed once", "image.unsupported"), (b"killed", "image.reader-died")):
+            with pytest.raises(ImageError) as caught:
+                readers.gather(str(path), data)
+            assert caught.value.code == code
+    assert path.with_name("a.png.seen").exists()
 
 
 @LINUX
