@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,12 @@ class Build:
 
 @dataclass(frozen=True)
 class Run:
-    """One command: processor seconds, peak memory in MB, and what it printed."""
+    """One command: processor seconds, peak memory in MB, what it printed, and seconds on the clock."""
 
     seconds: float
     memory: float
     output: str
+    wall: float = 0.0
 
 
 def run(build: Build, arguments: list[str], threads: int = 1) -> Run:
@@ -53,6 +55,7 @@ def run(build: Build, arguments: list[str], threads: int = 1) -> Run:
         "PYTHONPATH": str(build.folder),
         "COUNTERMARK_HOME": str(build.home),
     }
+    start = time.monotonic()
     with tempfile.TemporaryFile() as stream:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", CODE, *arguments],
@@ -62,12 +65,13 @@ def run(build: Build, arguments: list[str], threads: int = 1) -> Run:
             cwd=build.home,
         )
         _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode not in (0, 1):
             raise SystemExit(f"{build.name}: {' '.join(arguments)} ended with {process.returncode}.")
         stream.seek(0)
         output = stream.read().decode("utf-8", "replace")
-    return Run(usage.ru_utime + usage.ru_stime, _megabytes(usage), output)
+    return Run(usage.ru_utime + usage.ru_stime, _megabytes(usage), output, wall)
 
 
 def _megabytes(usage: resource.struct_rusage) -> float:
@@ -90,10 +94,11 @@ def builds(revision: str, work: Path) -> tuple[Build, Build]:
     return found[0], found[1]
 
 
-def make_pictures(folder: Path, count: int) -> list[Path]:
-    """Makes JPEGs of one megapixel in another process: a command's peak memory counts its parent's."""
+def make_pictures(folder: Path, count: int, pixels: int = 1_000_000) -> list[Path]:
+    """Makes JPEGs of one size in another process: a command's peak memory counts its parent's."""
     folder.mkdir()
-    subprocess.run([sys.executable, __file__, "--make", str(folder), str(count)], check=True)
+    command = [sys.executable, __file__, "--make", str(folder), str(count), "--pixels", str(pixels)]
+    subprocess.run(command, check=True)
     return sorted(folder.glob("*.jpg"))
 
 
@@ -126,12 +131,13 @@ def picture(number: int, pixels: int = 1_000_000) -> Any:
     return np.clip(part[:, :: random.choice([-1, 1])] + grain, 0, 255).astype(np.uint8)
 
 
-def save_pictures(folder: Path, count: int) -> None:
+def save_pictures(folder: Path, count: int, pixels: int) -> None:
     """Writes JPEGs without any metadata."""
     from PIL import Image
 
     for number in range(count):
-        Image.fromarray(picture(number)).save(folder / f"{number:04d}.jpg", quality=80 + number % 16)
+        image = Image.fromarray(picture(number, pixels))
+        image.save(folder / f"{number:04d}.jpg", quality=80 + number % 16)
 
 
 def scores(output: str) -> list[tuple[str, float]]:
@@ -146,9 +152,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--make", nargs=2, metavar=("FOLDER", "COUNT"), help="Only make pictures.")
+    parser.add_argument("--pixels", type=int, default=1_000_000, help="Of those.")
     options = parser.parse_args()
     if options.make:
-        return save_pictures(Path(options.make[0]), int(options.make[1]))
+        return save_pictures(Path(options.make[0]), int(options.make[1]), options.pixels)
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
         both = builds(options.revision, work)
