@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from countermark.app.scan.suppressions import Ignored
 
-from countermark.cli.clips import EVERY, MAX_FRAMES, clip_settings
+from countermark.cli.clips import EVERY, MAX_FRAMES, clip_sampling, clip_settings
 from countermark.cli.logs import tell, warn
 from countermark.cli.output import (
     FORCE,
@@ -81,10 +82,16 @@ def scan(
         2, "--workers", min=1, max=4096, help="Threads that read files, or processes of a cluster."
     ),
     file_seconds: float | None = typer.Option(
-        None, "--file-seconds", min=1, help="Processor seconds a file may take; 60 in scans of 200 files on."
+        None,
+        "--file-seconds",
+        min=1,
+        help="Processor seconds a picture may take (60 in scans of 200 files on), or decoding a clip (900).",
     ),
     file_memory: int | None = typer.Option(
-        None, "--file-memory", min=64, help="Megabytes a file may take; 3072 in scans of 200 files on."
+        None,
+        "--file-memory",
+        min=64,
+        help="Megabytes a picture may take (3072 in scans of 200 files on), or decoding a clip (6144).",
     ),
     cache: Path | None = typer.Option(
         None, "--cache", help="Folder of earlier results, by content and detector; such files are only read."
@@ -102,7 +109,7 @@ def scan(
     as_json: bool = JSON,
 ) -> int:
     """Scan images and clips for synthetic origin. Nothing leaves this machine."""
-    from countermark.app.scan.bulk import bulk_settings, file_bounds, kept_results
+    from countermark.app.scan.bulk import bulk_settings, clip_bounds, file_bounds, kept_results
     from countermark.app.scan.faces import face_search
     from countermark.app.scan.judging import named as named_detector
     from countermark.app.scan.parts import part_search
@@ -135,13 +142,21 @@ def scan(
     with wrong_usage():
         config = scan_config(options)
         folder = rows_folder(config.output, cluster=cluster, resume=resume, retry=retry_failed)
+        sampling = clip_sampling(every, max_frames)
     memory = None if file_memory is None else file_memory << 20
     if folder is not None:
-        bounds = {"file_seconds": file_seconds, "file_memory": memory}
-        given = {name: value for name, value in bounds.items() if value is not None}
+        reports = {"parts": parts == "on", "mask": mask is not None, "faces": faces == "on"}
         with wrong_usage():
             bulk = bulk_settings(
-                config, marks=not no_marks, mark_seconds=mark_seconds, second=second, cache=cache, **given
+                config,
+                marks=not no_marks,
+                mark_seconds=mark_seconds,
+                second=second,
+                cache=cache,
+                sampling=sampling,
+                file_seconds=file_seconds,
+                file_memory=memory,
+                reports={**reports, "format": format != "console"},
             )
         return scan_rows(
             paths or [],
@@ -192,6 +207,7 @@ def scan(
                 second=second or "",
                 parts="off" if search is None else search.mode,
                 faces="off" if judged is None else judged.mode,
+                frames=asdict(sampling),
             )
     results = []
     with stoppable() as stop, progress("Scanning", len(files), quiet=as_json) as advance:
@@ -206,7 +222,12 @@ def scan(
             second=second,
             workers=workers,
             watch=collector,
-            clips=clip_settings(every, max_frames, collector, advance),
+            clips=clip_settings(
+                sampling,
+                clip_bounds(file_seconds=file_seconds, file_memory=memory),
+                collector,
+                advance,
+            ),
             parts=search,
             faces=judged,
             cache=kept,

@@ -44,6 +44,10 @@ def test_what_is_neither_picture_nor_list_prints_no_bytes() -> None:
         ["-o", "parquet="],
         ["-o", "parquet=rows", "--second-opinion", "one-class"],
         ["-o", "parquet=rows", "--baseline", "x.json"],
+        ["-o", "parquet=rows", "--parts", "on"],
+        ["-o", "parquet=rows", "--mask", "masks"],
+        ["-o", "parquet=rows", "--faces", "on"],
+        ["-o", "parquet=rows", "--format", "markdown"],
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(

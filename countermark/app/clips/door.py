@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ class Moving:
 
     path: str
     evidence: tuple[Evidence, ...] | None = None
+    sha256: str | None = None
 
 
 class ClipDoor:
@@ -50,12 +52,13 @@ class ClipDoor:
         image = gathered.image
         if image.frames < 2 or image.format not in ANIMATED:
             return None
-        return Moving(gathered.path, tuple(_declared(gathered.evidence)))
+        return Moving(gathered.path, tuple(_declared(gathered.evidence)), image.sha256)
 
     def scan(self, item: Moving) -> tuple[ScanResult, Pixels | None]:
         """The clip's row, and its strongest frame; an error is a row too."""
         try:
-            return scan_clip(
+            before = _state(item.path)
+            result, strongest = scan_clip(
                 item.path,
                 self._model,
                 self._bounds,
@@ -63,12 +66,30 @@ class ClipDoor:
                 evidence=item.evidence,
                 second_likely=self._likely,
             )
+            # Clips are too large to be read once: a verdict and the digest beside it are of the same bytes
+            # only while nobody writes to the file.
+            if before != _state(item.path) or item.sha256 not in (None, result.sha256):
+                raise ClipError(
+                    f"{item.path} was changed while it was scanned.",
+                    code="clip.changed",
+                    hint="Scan it again when it is complete.",
+                )
+            return result, strongest
         except CountermarkError as error:
             return _failed(item.path, error), None
         except (MemoryError, OSError, ValueError, RuntimeError) as error:
             LOG.debug("%s could not be examined", item.path, exc_info=True)
             reason = f"{item.path} could not be examined ({type(error).__name__})."
             return _failed(item.path, ClipError(reason)), None
+
+
+def _state(path: str) -> tuple[int, ...]:
+    """What changes when a file does; nothing of a file that is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _declared(evidence: Sequence[Evidence]) -> list[Evidence]:

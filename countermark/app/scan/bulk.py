@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
+from countermark.app.clips.scan import ClipSettings
 from countermark.app.rooms import Detector
 from countermark.app.scan.cache import ResultCache, fingerprint
 from countermark.app.scan.gather import MARK_SECONDS
@@ -18,9 +20,13 @@ from countermark.app.scan.run import scan_stream
 from countermark.app.scan.settings import DEFAULT_MAX_FPR, ScanConfig
 from countermark.core.errors import ConfigError
 from countermark.core.results import ScanResult
+from countermark.core.video.sampling import DEFAULT_CLIP_LIMITS, ClipLimits, Sampling
 
 #: Files from which on a scan reads them in processes of their own unless told otherwise.
 MANY = 200
+
+#: Addresses that the process that decodes a clip has before it opens one.
+_CLIP_IDLE = 256 << 20
 
 Results = Generator[tuple[Item, ScanResult], None, None]
 
@@ -32,6 +38,8 @@ class BulkSettings:
     Attributes:
         file_seconds: As there, and so ``file_memory``; files are always read in processes of their own.
         cache: Folder of earlier results on each machine; empty for none.
+        sampling: Which frames of clips are looked at.
+        clip_limits: Bounds of a clip and of its decoding.
     """
 
     max_fpr: float = 0.01
@@ -42,12 +50,16 @@ class BulkSettings:
     file_seconds: float = SECONDS
     file_memory: int = MEMORY
     cache: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+    clip_limits: ClipLimits = DEFAULT_CLIP_LIMITS
 
     def deciding(self, model: Detector | None = None) -> dict[str, Any]:
         """What verdicts follow from, for a digest: the detector by its digests, not by its name."""
         from countermark.detectors import load_detector
 
         options = {name: asdict(self)[name] for name in ("stress", "marks", "mark_seconds")}
+        if self.sampling != Sampling():
+            options["frames"] = asdict(self.sampling)
         return deciding(model or load_detector(self.detector), self.max_fpr, **options)
 
 
@@ -74,6 +86,16 @@ def file_bounds(files: int, *, file_seconds: float | None, file_memory: int | No
     return {"file_seconds": SECONDS, "file_memory": MEMORY}
 
 
+def clip_bounds(*, file_seconds: float | None, file_memory: int | None) -> ClipLimits:
+    """Bounds for decoding a clip: as given for a file, else those that clips have of their own."""
+    found = DEFAULT_CLIP_LIMITS
+    if file_seconds is not None:
+        found = replace(found, cpu_seconds=ceil(file_seconds))
+    if file_memory is not None:
+        found = replace(found, memory_bytes=_CLIP_IDLE + file_memory)
+    return found
+
+
 def bulk_settings(
     config: ScanConfig,
     *,
@@ -81,9 +103,15 @@ def bulk_settings(
     mark_seconds: float,
     second: str | None,
     cache: Path | None,
-    **bounds: Any,
+    sampling: Sampling,
+    file_seconds: float | None = None,
+    file_memory: int | None = None,
+    reports: Mapping[str, bool],
 ) -> BulkSettings:
     """The settings of a scan into rows.
+
+    Args:
+        reports: Options that only reports have, by name: whether they were given.
 
     Raises:
         ConfigError: for what only reports have.
@@ -94,8 +122,13 @@ def bulk_settings(
                 f"--{name} does not go with --output parquet=FOLDER.",
                 hint="Rows hold scores and thresholds: choose among them afterwards.",
             )
-    if second:
-        raise ConfigError("--second-opinion does not go with --output parquet=FOLDER.")
+    for name, given in {"second-opinion": bool(second), **reports}.items():
+        if given:
+            raise ConfigError(
+                f"--{name} does not go with --output parquet=FOLDER.",
+                hint="Scan the files that it is wanted for once more, without rows.",
+            )
+    bounds = {"file_seconds": file_seconds, "file_memory": file_memory}
     return BulkSettings(
         max_fpr=config.max_fpr or DEFAULT_MAX_FPR,
         stress=config.stress,
@@ -103,7 +136,9 @@ def bulk_settings(
         marks=marks,
         mark_seconds=mark_seconds,
         cache="" if cache is None else str(cache.absolute()),
-        **bounds,
+        sampling=sampling,
+        clip_limits=clip_bounds(file_seconds=file_seconds, file_memory=file_memory),
+        **{name: value for name, value in bounds.items() if value is not None},  # type: ignore[arg-type]
     )
 
 
@@ -135,6 +170,7 @@ def scan_here(
         file_seconds=settings.file_seconds,
         file_memory=settings.file_memory,
         cache=cache,
+        clips=ClipSettings(sampling=settings.sampling, limits=settings.clip_limits),
     )
     with closing(results):
         for result in results:

@@ -4,8 +4,8 @@
     cache.get(sha256, "a.jpg")
 
 A file that was scanned before is read and hashed, and nothing else. What depends on more than its bytes is
-not kept: credentials (authorities and certificates change), errors, searches that ran out of time, and
-pictures beside which a credential lies.
+not kept: credentials (authorities and certificates change), what records say, errors, searches that ran out
+of time, and pictures beside which a credential lies.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from countermark.core.version import VERSION
 LOG = logging.getLogger(__name__)
 FILE = "countermark-scan.sqlite3"
 _MAX_ROW = 4 << 20
+#: Kinds of evidence that follow from more than the file: authorities, certificates, records.
+_CHANGES = frozenset({"credential", "recovery"})
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
@@ -109,7 +111,7 @@ class ResultCache:
 
 def _follows_from_bytes(result: ScanResult) -> bool:
     timed = any("stopped_after" in each.detail or "error" in each.detail for each in result.evidence)
-    return result.error is None and not timed and all(each.kind != "credential" for each in result.evidence)
+    return result.error is None and not timed and not any(e.kind in _CHANGES for e in result.evidence)
 
 
 def _has_companion(path: str) -> bool:

@@ -21,7 +21,7 @@ from countermark.app.scan.items import Item
 from countermark.app.scan.shards import read_item
 from countermark.core.decoding import reduction
 from countermark.core.errors import CountermarkError, ImageError
-from countermark.core.files import sha256_bytes
+from countermark.core.files import sha256_bytes, sha256_file
 from countermark.core.headers import header_size
 from countermark.core.images import Limits, sniff_format
 from countermark.core.results import Failure, ScanResult
@@ -71,7 +71,7 @@ class Reader:
             if item.kind == "file":
                 clip = self._door.waiting(path)
                 if clip is not None:
-                    return clip
+                    return self._known(path, lambda: sha256_file(path)) or clip
             return self._picture(place, item, room)
         except CountermarkError as error:
             return failed(path, error)
@@ -80,12 +80,14 @@ class Reader:
             reason = f"{path} could not be examined ({type(error).__name__})."
             return failed(path, ImageError(reason, code="image.unreadable"))
 
+    def _known(self, path: str, digest: Callable[[], str]) -> ScanResult | None:
+        return None if self._cache is None else self._cache.get(digest(), path)
+
     def _picture(self, place: int, item: Item, room: Room) -> Gathered | ScanResult | Moving:
         data = read_item(item, self._limits)
-        if self._cache is not None:
-            known = self._cache.get(sha256_bytes(data), item.path)
-            if known is not None:
-                return known
+        known = self._known(item.path, lambda: sha256_bytes(data))
+        if known is not None:
+            return known
 
         def holding(size: int) -> AbstractContextManager[None]:
             return room.working(place, size)

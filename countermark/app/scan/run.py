@@ -127,7 +127,8 @@ def scan_stream(
         recover: Look up pictures without a credential in the records of what was signed.
         repository: Where to look; None for the user's own.
         file_seconds: Processor time that a picture may take; with this or ``file_memory`` pictures are read
-            in processes of their own, and one that hangs or kills a codec is a row with an error.
+            in processes of their own, and one that hangs or kills a codec is a row with an error. Clips
+            always are; ``clips.limits`` has their bounds.
         file_memory: Bytes that a picture may take beyond what an idle process has.
         cache: Results of earlier scans with the same settings.
         parts: Search pictures for parts that do not fit the rest (``app.scan.parts``); None searches none.
@@ -190,6 +191,8 @@ def scan_stream(
                 if isinstance(item, Moving):
                     result, pixels = door.scan(item)
                     result = replace(result, detector=named(model)) if result.detector else result
+                    if cache is not None:
+                        cache.put(result)
                 else:
                     result = next(judged)
                     pixels = item.image.pixels if isinstance(item, Gathered) else None

@@ -9,22 +9,27 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from countermark.app.scan.bulk import BulkSettings
+from countermark.app.clips.scan import ClipSettings
+from countermark.app.scan.bulk import BulkSettings, clip_bounds
 from countermark.app.scan.cache import FILE, ResultCache, fingerprint
 from countermark.app.scan.dataset import Dataset
 from countermark.app.scan.intake import scan_into
 from countermark.app.scan.items import Item
 from countermark.app.scan.plan import Plan
 from countermark.app.scan.rows import COLUMNS, SCHEMA, result_from_json, result_of, row_of
+from countermark.app.scan.run import scan
 from countermark.core.errors import ConfigError, OutputError
 from countermark.core.images import encode_image
 from countermark.core.results import Evidence, Failure, ScanResult, Strength, Verdict
 from countermark.core.seeds import rng
+from countermark.core.video.sampling import DEFAULT_CLIP_LIMITS, Sampling
 
 pytest.importorskip("pyarrow")
 FAST = BulkSettings(detector="lite", marks=False)
@@ -162,11 +167,11 @@ def test_the_cache_gives_what_was_found_under_another_name(tmp_path: Path) -> No
     assert cache.get("0" * 64, str(tmp_path / "c.jpg")) is None
 
 
-@pytest.mark.parametrize("kind", ["credential", "error", "stopped"])
+@pytest.mark.parametrize("kind", ["credential", "recovery", "error", "stopped"])
 def test_what_does_not_follow_from_bytes_is_not_kept(kind: str, tmp_path: Path) -> None:
     detail = {"stopped_after": 2.0} if kind == "stopped" else {}
     evidence = Evidence(
-        "credential" if kind == "credential" else "mark", "neither", Strength.WEAK, ".", detail
+        kind if kind in ("credential", "recovery") else "mark", "neither", Strength.WEAK, ".", detail
     )
     error = Failure("image.empty", ".") if kind == "error" else None
     cache = ResultCache(tmp_path, fingerprint({}))
@@ -200,6 +205,61 @@ def test_a_second_scan_with_a_cache_decodes_nothing(pictures: Path, tmp_path: Pa
         for n in ("one", "two")
     )
     assert one == two
+
+
+def test_clips_are_cached_and_bounded_like_pictures(
+    make_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from countermark.app.clips import door
+
+    asked = []
+    original = door.scan_clip
+
+    def noted(path: str, model: object, bounds: object, settings: ClipSettings, **rest: object) -> object:
+        asked.append((settings.sampling.count, settings.limits.cpu_seconds, settings.limits.memory_bytes))
+        return original(path, model, bounds, settings, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(door, "scan_clip", noted)
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    make_clip(folder / "a.mp4", count=4)
+    bounds = clip_bounds(file_seconds=7.5, file_memory=3 << 30)
+    settings = replace(
+        FAST, sampling=Sampling(2), clip_limits=bounds, mark_seconds=0, cache=str(tmp_path / "cache")
+    )
+    for name in ("one", "two"):
+        summary = scan_into(plan(folder), tmp_path / name, settings)
+        assert not summary.errors and summary.files == 1
+    assert asked == [(2, 8, (3 << 30) + (256 << 20))]
+    (one,), (two,) = rows_in(tmp_path / "one"), rows_in(tmp_path / "two")
+    assert one == two
+    with pytest.raises(ConfigError):  # other frames are other results
+        scan_into(plan(folder), tmp_path / "one", replace(settings, sampling=Sampling(3)), resume=True)
+    scan_into(plan(folder), tmp_path / "three", replace(settings, sampling=Sampling(3)))
+    assert len(asked) == 2
+
+
+def test_bounds_of_clips_are_their_own_unless_given() -> None:
+    assert clip_bounds(file_seconds=None, file_memory=None) == DEFAULT_CLIP_LIMITS == FAST.clip_limits
+    assert clip_bounds(file_seconds=2, file_memory=None) == replace(DEFAULT_CLIP_LIMITS, cpu_seconds=2)
+
+
+def test_a_clip_that_changes_while_it_is_scanned_has_no_verdict(
+    make_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from countermark.app.clips import door
+
+    path, other = make_clip(tmp_path / "a.mp4", count=3), make_clip(tmp_path / "b.mkv", count=3)
+    original = door.scan_clip
+
+    def swapped(*arguments: object, **rest: object) -> object:
+        found = original(*arguments, **rest)  # type: ignore[arg-type]
+        path.write_bytes(other.read_bytes())
+        return found
+
+    monkeypatch.setattr(door, "scan_clip", swapped)
+    (found,) = scan(path, detector="lite", marks=False, clips=ClipSettings(Sampling(2), faces=False))
+    assert found.verdict is None and found.error is not None and found.error.code == "clip.changed"
 
 
 SCRIPT = """
