@@ -45,6 +45,9 @@ class LoadedGenerator:
     card: WeightsCard
     device: torch.device
 
+    #: Options of ``sample`` that need no condition.
+    takes: ClassVar[frozenset[str]] = frozenset()
+
     @property
     def name(self) -> str:
         return self.card.name

@@ -57,7 +57,8 @@ def generate(
         upscale: 2 or 4: enlarge with the shipped ``superres`` network first.
         options: For the generator: ``style`` (a path or a list), ``mix``, ``style_weight``,
             ``content_weight``, ``steps``, ``keep_colours`` and ``side`` for ``style``; ``style``,
-            ``mix``, ``alpha``, ``keep_colours`` and ``style_side`` for ``style-adain``.
+            ``mix``, ``alpha``, ``keep_colours`` and ``style_side`` for ``style-adain``; ``layout`` (the
+            path of a picture whose colours are painted anew) for latent generators.
         progress: Called with 1 for every image that is written.
 
     Raises:
@@ -72,8 +73,9 @@ def generate(
     out = Path(out)
     if generator.card.family == "superres":
         options["scale"], scale = 2 if scale == 1 else scale, 1
-    if options and not generator.card.preprocessing.get("condition"):
-        raise ConfigError(f"{generator.name} does not take {', '.join(options)}.", code="generator.option")
+    unknown = sorted(set(options) - generator.takes)
+    if unknown and not generator.card.preprocessing.get("condition"):
+        raise ConfigError(f"{generator.name} does not take {', '.join(unknown)}.", code="generator.option")
     sources = _sources(generator, condition, options)
     enlarger = _enlarger(upscale)
     if not sign and scale == 1 and enlarger is None:
@@ -108,7 +110,10 @@ class _Sources:
 
 
 def _sources(generator: LoadedGenerator, condition: str | Path | None, options: dict[str, Any]) -> _Sources:
-    """A stylised or enlarged photograph is edited from it; doodles and styles were given to a model."""
+    """A stylised or enlarged photograph is edited from it; doodles, styles, layouts were given to a model."""
+    layout = options.get("layout")
+    if isinstance(layout, str | Path):
+        return _Sources(((Path(layout), "inputTo"),))
     if not generator.card.preprocessing.get("condition") or condition is None:
         return _Sources()
     composite = bool(getattr(generator, "composite", False))

@@ -23,6 +23,11 @@ def generate(
     condition: str | None = typer.Option(
         None, "--condition", "-c", help="Class name; or a doodle, photograph or small image."
     ),
+    layout: Path | None = typer.Option(
+        None,
+        "--layout",
+        help="For latent generators: a picture whose layout of colours is painted anew.",
+    ),
     scale: int = typer.Option(1, "--scale", min=1, max=16, help="Enlarge; for superres 2 or 4."),
     upscale: int = typer.Option(1, "--upscale", help="2 or 4: enlarge with the superres network."),
     style: list[Path] | None = typer.Option(
@@ -50,6 +55,7 @@ def generate(
     from countermark.app.generate import generate as run
 
     options = {
+        "layout": layout,
         "style": style or None,
         "mix": tuple(mix) if mix else None,
         "style_weight": style_weight,

@@ -9,6 +9,8 @@ augmentation; the same split, so differences are paired.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +24,7 @@ from countermark.core.errors import ConfigError, CorpusError
 from countermark.core.results import Interval
 from countermark.core.seeds import derive, rng
 from countermark.generators.augmentation.filling import check_classes, pick
+from countermark.generators.augmentation.kept import Kept, Split
 from countermark.generators.augmentation.plan import allot
 from countermark.generators.base import LoadedGenerator
 from countermark.generators.data.pictures import Pictures
@@ -122,6 +125,7 @@ def measure(
     *,
     generator: LoadedGenerator | None = None,
     progress: Callable[[int], None] | None = None,
+    kept: Path | None = None,
 ) -> AugmentationReport:
     """Trains and compares; see the module's docstring.
 
@@ -129,6 +133,8 @@ def measure(
         recipe: Of the generators that are trained, one for each seed.
         generator: Use this one for all seeds instead. If it saw the test images in its training, the
             figures are too good; the report says so.
+        kept: A file that receives every split when it is measured; splits that it holds already, of the
+            same images and settings, are not measured again.
 
     Raises:
         ConfigError: shares or seeds that make no comparison.
@@ -138,31 +144,15 @@ def measure(
     if settings.seeds < 2 or not settings.shares or min(settings.shares) <= 0:
         raise ConfigError("A comparison needs two seeds and a share above zero.", code="augment.settings")
     check_classes(pictures)
-    accuracy: dict[tuple[float, bool], list[float]] = {}
-    sizes: list[tuple[int, int]] = []
+    ways = [(share, classical) for share in (0.0, *settings.shares) for classical in (False, True)]
+    splits = Kept(kept, _fingerprint(pictures, recipe, settings, generator), len(ways))
     for number in range(settings.seeds):
-        seed = derive(settings.seed, "augment", number) % 2**31
-        train, test = split(pictures, settings, seed)
-        sizes.append((len(train), len(test)))
-        made = generator or _trained(train, recipe, seed)
-        assert train.labels is not None
-        teacher = train_classifier(
-            train.images, train.labels, len(train.classes), steps=settings.classifier_steps,
-            seed=derive(seed, "teacher"), augment=True, mirror=recipe.data.mirror,
-        )  # fmt: skip
-        pool = _pool(made, train, max(settings.shares), seed, teacher)
-        for share in (0.0, *settings.shares):
-            images, labels = _mixed(train, pool, share)
-            for classical in (False, True):
-                judge = train_classifier(
-                    images, labels, len(pictures.classes), steps=settings.classifier_steps,
-                    seed=seed, augment=classical, mirror=recipe.data.mirror,
-                )  # fmt: skip
-                assert test.labels is not None
-                found = judge.accuracy(test.images, test.labels)
-                accuracy.setdefault((share, classical), []).append(found)
+        if number >= len(splits.done):
+            splits.add(_one_split(number, pictures, recipe, settings, generator, ways))
         if progress is not None:
             progress(1)
+    accuracy = {way: [each.accuracy[at] for each in splits.done] for at, way in enumerate(ways)}
+    sizes = [(each.train, each.test) for each in splits.done]
     rows = tuple(
         _row(share, classical, accuracy, len(settings.shares))
         for classical in (False, True)
@@ -180,6 +170,46 @@ def measure(
         pictures.name, len(pictures.classes), *sizes[0], pictures.images.shape[1], rows, settings,
         generator.name if generator else f"{recipe.name}, trained for each seed", tuple(notes),
     )  # fmt: skip
+
+
+def _one_split(
+    number: int,
+    pictures: Pictures,
+    recipe: Recipe,
+    settings: MeasureSettings,
+    generator: LoadedGenerator | None,
+    ways: list[tuple[float, bool]],
+) -> Split:
+    """Trains on one split, once for each way: share of generated images, and whether augmented."""
+    seed = derive(settings.seed, "augment", number) % 2**31
+    train, test = split(pictures, settings, seed)
+    made = generator or _trained(train, recipe, seed)
+    assert train.labels is not None and test.labels is not None
+    teacher = train_classifier(
+        train.images, train.labels, len(train.classes), steps=settings.classifier_steps,
+        seed=derive(seed, "teacher"), augment=True, mirror=recipe.data.mirror,
+    )  # fmt: skip
+    pool = _pool(made, train, max(settings.shares), seed, teacher)
+    found = []
+    for share, classical in ways:
+        images, labels = _mixed(train, pool, share)
+        judge = train_classifier(
+            images, labels, len(pictures.classes), steps=settings.classifier_steps,
+            seed=seed, augment=classical, mirror=recipe.data.mirror,
+        )  # fmt: skip
+        found.append(judge.accuracy(test.images, test.labels))
+    return Split(len(train), len(test), tuple(found))
+
+
+def _fingerprint(
+    pictures: Pictures, recipe: Recipe, settings: MeasureSettings, generator: LoadedGenerator | None
+) -> str:
+    """Names all that a split's figures follow from."""
+    digest = hashlib.sha256(np.ascontiguousarray(pictures.images).tobytes())
+    digest.update(b"" if pictures.labels is None else np.asarray(pictures.labels, np.int64).tobytes())
+    facts = [recipe.model_dump(mode="json"), asdict(settings), generator.sha256 if generator else ""]
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def split(pictures: Pictures, settings: MeasureSettings, seed: int) -> tuple[Pictures, Pictures]:

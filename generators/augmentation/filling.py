@@ -8,6 +8,7 @@ two are a larger training set whose generated part can be told apart and taken o
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from countermark.core.corpus import METADATA, Corpus, CorpusRow, write_metadata
 from countermark.core.errors import CorpusError, OutputError
-from countermark.core.files import atomic_write, sha256_bytes
+from countermark.core.files import atomic_write, sha256_bytes, sha256_file
 from countermark.core.images import encode_image
 from countermark.generators.base import LoadedGenerator
 from countermark.generators.data.pictures import DataConfig, Pictures, load_pictures
@@ -78,12 +79,16 @@ def fill_classes(
     *,
     seed: int = 0,
     teacher: Classifier | None = None,
+    resume: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> Filled:
     """Writes ``added[class]`` images of each class under ``out`` and returns the corpus.
 
     Args:
         counts: Real images of each class, in the order of the teacher's classes.
         teacher: Classifier of the real images; what it takes for another class is passed over.
+        resume: Files that a call which was stopped has written stay, where they hold the same image.
+        progress: Called after every image that was written.
 
     Raises:
         OutputError: ``output.exists``.
@@ -107,7 +112,10 @@ def fill_classes(
         for number, pixels in zip(seeds, images, strict=True):
             data = encode_image(pixels, "png")
             file_name = f"{folders[name]}/{folder_name(generator.name)}-{number:09d}.png"
-            atomic_write(root / file_name, data)
+            if not (resume and _holds(root / file_name, data)):
+                atomic_write(root / file_name, data)
+            if progress is not None:
+                progress(1)
             extra = {
                 "weights_sha256": generator.sha256,
                 "family": generator.card.family,
@@ -126,6 +134,10 @@ def fill_classes(
                 )
             )
     return Filled(write_metadata(root, rows), counts, added)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.stat().st_size == len(data) and sha256_file(path) == sha256_bytes(data)
 
 
 def pick(

@@ -89,19 +89,24 @@ class Looking(Protocol):
 
 
 @runtime_checkable
-class Anchored(Protocol):
-    """A generator that also has to draw real images again, from codes that an encoder of its own finds."""
+class Guided(Protocol):
+    """A generator that is told something of each real image, and has losses of its own on what it draws.
 
-    def warm_loss(self, real: Tensor, labels: Tensor | None) -> Tensor:
-        """All that is asked for before the critic begins, see ``Recipe.warm_images``."""
-        ...
+    Called ``network(z, labels, guides)``.
+    """
 
-    def codes(self, real: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """``z`` [N, latent], its first rows codes of the first real images, and what the codes cost."""
-        ...
-
-    def likeness_loss(
-        self, drawn: Tensor, real: Tensor, seen: tuple[list[Tensor], list[Tensor]] | None
+    def own_loss(
+        self,
+        drawn: Tensor,
+        real: Tensor,
+        guides: Tensor,
+        seen: tuple[list[Tensor], list[Tensor]] | None,
+        *,
+        warm: bool,
     ) -> Tensor:
-        """How far those rows are from the real images; ``seen``: both as a ``Looking`` critic sees them."""
+        """What is lost beside the critic's judgement, and alone while ``warm`` (``Recipe.warm_images``).
+
+        Args:
+            seen: Real and drawn tensors as a ``Looking`` critic sees them.
+        """
         ...

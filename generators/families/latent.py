@@ -1,11 +1,11 @@
-"""Latent GANs: networks that draw latents of the shipped autoencoder, whose decoder paints the picture.
+"""Latent GANs in two stages: a layout, then latents of the shipped autoencoder, whose decoder paints them.
 
-The generator doubles a 4 x 4 grid up to an eighth of the picture's side in residual blocks whose
-normalisation is steered by z and the class (Chen et al. 2019, Brock et al. 2019); what it draws is
-standardised and rotated, see ``latents.space``. Training runs on such latents alone (``gan.latent``);
-called as every generator is, the network returns pictures.
+One network draws a layout of 16 x 16 colours (``families.layout``), another adds detail to it
+(``families.detail``); what it draws is standardised and rotated, see ``latents.space``. Each stage is
+trained alone, on layouts or latents (``gan.latent``); called as every generator is, the network returns
+pictures. The idea of a small picture first is that of Denton et al. 2015 and Ho et al. 2021.
 
->>> config = LatentConfig(size=64, width=8, max_width=16)
+>>> config = LatentConfig(size=64, width=8, max_width=16, layout_width=8, layout_max_width=16)
 >>> LatentGenerator(config)(torch.zeros(2, 128)).shape
 torch.Size([2, 3, 64, 64])
 """
@@ -25,69 +25,14 @@ from countermark.core.networks import initialise, maybe_spectral
 from countermark.core.weights import WeightsCard
 from countermark.generators.base import LoadedGenerator
 from countermark.generators.families.base import GanFamily
+from countermark.generators.families.detail import Detail
 from countermark.generators.families.layers import ProjectionHead
+from countermark.generators.families.layout import Layout
+from countermark.generators.families.painter import Painter
 from countermark.generators.families.projected import ProjectedCritic
-from countermark.generators.families.upsampling import convolution
 from countermark.generators.latents.autoencoder import CHANNELS, decode, digest
 from countermark.generators.latents.config import LatentConfig
 from countermark.generators.latents.space import LatentSpace
-
-
-class SteeredNorm(nn.BatchNorm2d):
-    """Batch normalisation whose scale and shift are a linear map of a code [N, D]."""
-
-    def __init__(self, features: int, code: int) -> None:
-        super().__init__(features, affine=False)
-        self.scale_shift = nn.Linear(code, 2 * features)
-
-    def forward(self, x: Tensor, code: Tensor) -> Tensor:  # type: ignore[override]
-        gain, shift = (0.3 * self.scale_shift(code)).chunk(2, dim=1)
-        return super().forward(x) * (1 + gain[:, :, None, None]) + shift[:, :, None, None]
-
-
-class DrawBlock(nn.Module):
-    """Residual block of two convolutions that may double the side."""
-
-    def __init__(self, source: int, target: int, code: int, config: LatentConfig, *, up: bool) -> None:
-        super().__init__()
-        self.up = up
-        self.norms = nn.ModuleList(SteeredNorm(width, code) for width in (source, target))
-        self.first = convolution(source, target, 3, config.padding)
-        self.second = convolution(target, target, 3, config.padding)
-        self.skip = nn.Conv2d(source, target, 1) if source != target else nn.Identity()
-
-    def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        h = F.relu(self.norms[0](x, code))
-        if self.up:
-            h, x = F.interpolate(h, scale_factor=2.0), F.interpolate(x, scale_factor=2.0)
-        h = self.second(F.relu(self.norms[1](self.first(h), code)))
-        return self.skip(x) + h
-
-
-class Drawing(nn.Module):
-    """z [N, latent] (and labels [N]) to standardised latents [N, 32, side, side]: what is trained."""
-
-    def __init__(self, config: LatentConfig) -> None:
-        super().__init__()
-        widths = [min(config.width * 2**level, config.max_width) for level in range(config.levels, -1, -1)]
-        code = config.latent + (config.code if config.classes else 0)
-        self.embedding = nn.Embedding(config.classes, config.code) if config.classes else None
-        self.start = nn.Linear(code, widths[0] * 16)
-        blocks = [DrawBlock(a, b, code, config, up=True) for a, b in itertools.pairwise(widths)]
-        blocks += [DrawBlock(widths[-1], widths[-1], code, config, up=False) for _ in range(config.depth)]
-        self.blocks = nn.ModuleList(blocks)
-        self.norm = SteeredNorm(widths[-1], code)
-        self.out = convolution(widths[-1], CHANNELS, 3, config.padding)
-        initialise(self)
-
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        code = z
-        if self.embedding is not None and labels is not None:
-            code = torch.cat([z, self.embedding(labels)], dim=1)
-        x = self.start(code).unflatten(1, (-1, 4, 4))
-        for block in self.blocks:
-            x = block(x, code)
-        return self.out(F.relu(self.norm(x, code)))
 
 
 class LatentGenerator(nn.Module):
@@ -96,11 +41,16 @@ class LatentGenerator(nn.Module):
     def __init__(self, config: LatentConfig) -> None:
         super().__init__()
         self.config, self.padding = config, config.padding
-        self.drawing = Drawing(config)
+        self.layout = Layout(config)
+        self.detail = Detail(config)
         self.space = LatentSpace()
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return decode(self.space.back(self.drawing(z, labels)), self.padding)
+        return self.paint(z, self.layout(z, labels), labels)
+
+    def paint(self, z: Tensor, layouts: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Pictures of layouts float [N, 3, cells, cells] in [-1, 1]; z decides how each is painted."""
+        return decode(self.space.back(self.detail(z, layouts, labels)), self.padding)
 
 
 class CriticBlock(nn.Module):
@@ -169,9 +119,9 @@ def bound_to_decoder(
 
 FAMILY = GanFamily(
     name="latent",
-    summary="Draws latents of a small autoencoder, whose decoder paints the picture.",
+    summary="Draws a layout, then latents of a small autoencoder, whose decoder paints the picture.",
     config=LatentConfig,
     build_generator=LatentGenerator,
     build_critic=build_critic,
-    wrap=bound_to_decoder(LoadedGenerator),
+    wrap=bound_to_decoder(Painter),
 )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from countermark.core.errors import MissingExtraError, OutputError, TrainingError
 from countermark.core.images import write_image
 from countermark.core.seeds import torch_rng
-from countermark.generators.families.base import Anchored, Looking, SelfSupervised
+from countermark.generators.families.base import Guided, Looking, SelfSupervised
 from countermark.generators.gan.diffaugment import augment, roll
 from countermark.generators.gan.looking import Remembered
 from countermark.generators.gan.losses import LOSSES
@@ -68,6 +68,25 @@ class RealSet(Protocol):
     def painted(self, tensors: Tensor) -> np.ndarray:
         """uint8 RGB [B, H, W, 3] of such tensors, real or generated."""
         ...
+
+
+@runtime_checkable
+class GuidingSet(RealSet, Protocol):
+    """A ``RealSet`` that tells a ``families.base.Guided`` generator something of each item."""
+
+    def guides(self, index: Tensor, mirrored: Tensor | None) -> Tensor:
+        """Float [B, ...] of the items ``index`` [B], mirrored as their tensors are."""
+        ...
+
+
+class _Drawn(NamedTuple):
+    """Real tensors of one step of the critic, their labels, z, numbers that name the tensors, guides."""
+
+    real: Tensor
+    classes: Tensor | None
+    z: Tensor
+    keys: list[int]
+    guides: Tensor | None
 
 
 @dataclass
@@ -161,6 +180,8 @@ class _Run:
         self.loss = LOSSES.get(recipe.loss)
         self.labels = None if real.labels is None else torch.from_numpy(real.labels)
         self.remembered = Remembered(self.critic) if isinstance(self.critic, Looking) else None
+        guided = isinstance(self.generator, Guided) and isinstance(real, GuidingSet)
+        self.guiding = real if guided and isinstance(real, GuidingSet) else None
         #: Real images that the critics of all processes see in one step.
         self.shown = settings.batch * fabric.world_size * settings.critic_steps
 
@@ -168,44 +189,36 @@ class _Run:
         """The critic's steps and then one of the generator; losses are the mean over processes."""
         turns = self.recipe.optimiser.critic_steps
         self._set_rates(share)
-        if at.images < self.recipe.warm_images and isinstance(self.generator, Anchored):
-            return self._warm_step(at)
+        warm = isinstance(self.generator, Guided) and at.images < self.recipe.warm_images
+        value_d: Tensor | None = None
         for turn in range(turns):
-            real, classes, z, keys = self._draw(at.step, turn)
+            drawn = self._draw(at.step, turn)
             with self.fabric.autocast():
-                cost = None
-                if isinstance(self.generator, Anchored):
-                    z, cost = self.generator.codes(real, z)
-                fake = self.generator(z, classes)
-                looked = self._look(real, fake, keys)
+                fake = self._drawing(self.generator, drawn.z, drawn.classes, drawn.guides)
+                looked = self._look(drawn.real, fake, drawn.keys)
+            if warm:
+                break
             if looked is None:
-                value_d = self._critic_loss(real, fake, classes, at.step * turns + turn)
+                value_d = self._critic_loss(drawn.real, fake, drawn.classes, at.step * turns + turn)
             else:
-                value_d = self._looking_loss(*looked, classes)
+                value_d = self._looking_loss(*looked, drawn.classes)
             _step(self.fabric, self.opt_d, self.critic, value_d)
         self.critic.requires_grad_(False)
-        value_g = self._generator_loss(real, fake, classes, looked)
-        if isinstance(self.generator, Anchored) and cost is not None:
-            value_g = self.recipe.adversarial * value_g + cost
-            value_g = value_g + self.generator.likeness_loss(fake, real, looked)
+        value_g = torch.zeros(()) if warm else self._generator_loss(drawn.real, fake, drawn.classes, looked)
+        if isinstance(self.generator, Guided) and drawn.guides is not None:
+            own = self.generator.own_loss(fake, drawn.real, drawn.guides, looked, warm=warm)
+            value_g = self.recipe.adversarial * value_g + own
         _step(self.fabric, self.opt_g, self.generator, value_g)
         self.critic.requires_grad_(True)
         self.average.update(self.generator, self.shown, at.images + self.shown)
-        critic, generator = _together(self.fabric, value_d, value_g)
-        return {"critic": critic, "generator": generator}
+        critic, generator = _together(self.fabric, value_g if value_d is None else value_d, value_g)
+        return {"generator": generator} if warm else {"critic": critic, "generator": generator}
 
-    def _warm_step(self, at: Progress) -> Losses:
-        """One step of an anchored generator without its critic."""
-        assert isinstance(self.generator, Anchored)
-        for group in self.opt_g.param_groups:
-            group["lr"] = self.recipe.warm_rate
-        real, classes, _, _ = self._draw(at.step, 0)
-        with self.fabric.autocast():
-            value = self.generator.warm_loss(real, classes)
-        _step(self.fabric, self.opt_g, self.generator, value)
-        self.average.update(self.generator, self.shown, at.images + self.shown)
-        (anchor,) = _together(self.fabric, value)
-        return {"anchor": anchor}
+    def _drawing(
+        self, network: nn.Module, z: Tensor, classes: Tensor | None, guides: Tensor | None
+    ) -> Tensor:
+        drawn: Tensor = network(z, classes) if guides is None else network(z, classes, guides)
+        return drawn
 
     def after(self, at: Progress, share: float, losses: Losses) -> bool:
         """A sample grid, if one is due."""
@@ -215,8 +228,7 @@ class _Run:
             self._preview(at)
         return False
 
-    def _draw(self, step: int, part: int) -> tuple[Tensor, Tensor | None, Tensor, list[int]]:
-        """Real tensors, their labels and z for one step of the critic, and numbers that name the tensors."""
+    def _draw(self, step: int, part: int) -> _Drawn:
         source = torch_rng(self.seed, "batch", step, part, self.fabric.global_rank)
         batch, device = self.recipe.optimiser.batch, self.fabric.device
         index = torch.randint(len(self.real), (batch,), generator=source)
@@ -225,7 +237,11 @@ class _Run:
         chosen = None if self.labels is None else self.labels[index].to(device)
         views = torch.zeros_like(index) if mirrored is None else mirrored.long()
         keys: list[int] = (2 * index + views).tolist()
-        return real, chosen, torch.randn(batch, self.latent, generator=source).to(device), keys
+        z = torch.randn(batch, self.latent, generator=source).to(device)
+        guides = None
+        if self.guiding is not None:
+            guides = self.guiding.guides(index, mirrored).to(device)
+        return _Drawn(real, chosen, z, keys, guides)
 
     def _seen(self, images: Tensor, *, real: bool = False) -> Tensor:
         """Images as the critic sees them."""
@@ -296,11 +312,15 @@ class _Run:
 
     def _preview(self, at: Progress) -> None:
         z = torch.randn(PREVIEW, self.latent, generator=torch_rng(0, "preview")).to(self.fabric.device)
-        labels = None
+        labels, guides = None, None
         if self.real.classes:
             labels = torch.arange(PREVIEW, device=self.fabric.device) % len(self.real.classes)
+        if self.guiding is not None:
+            index = torch.linspace(0, len(self.real) - 1, PREVIEW).round().long()
+            guides = self.guiding.guides(index, None).to(self.fabric.device)
+            labels = None if self.labels is None else self.labels[index].to(self.fabric.device)
         with torch.no_grad():
-            pixels = self.real.painted(self.average.network(z, labels))
+            pixels = self.real.painted(self._drawing(self.average.network, z, labels, guides))
         try:
             write_image(self.out / f"samples-{at.images:09d}.png", sheet(pixels), overwrite=True)
         except OutputError as error:

@@ -20,7 +20,7 @@ from countermark.generators.data.selflabels import label_pictures
 from countermark.generators.families import FAMILIES
 from countermark.generators.families.latent import LatentGenerator
 from countermark.generators.gan.fitting import Fitted, fit, make_fabric
-from countermark.generators.gan.latent import prepare, take
+from countermark.generators.gan.latent import fit_stages, take
 from countermark.generators.gan.losses import LOSSES
 from countermark.generators.latents.autoencoder import digest
 from countermark.generators.library import save_generator
@@ -139,13 +139,13 @@ def trained_networks(
         fitted = fit(generator, critic, pictures, recipe, folder, latent=latent, seed=seed, **options)
         finish(fitted.average, pictures, latent, seed)
         return fitted, fitted.average
-    shown = bool(options.get("progress", True))
-    network, real = prepare(
-        generator, critic, pictures, folder / "latents", recipe, seed=seed, progress=shown
-    )
-    fitted = fit(network, critic, real, recipe, folder, latent=latent, seed=seed, **options)
-    finish(fitted.average, pictures, latent, seed)
-    return fitted, take(generator, fitted.average)
+    detail, layouts = fit_stages(generator, critic, pictures, recipe, folder, seed=seed, **options)
+    finish(layouts.average, pictures, latent, seed)
+    whole = take(generator, detail.average, layouts.average)
+    seconds = detail.progress.seconds + layouts.progress.seconds
+    steps = detail.progress.step + layouts.progress.step
+    progress = Progress(steps, detail.progress.images, seconds)
+    return Fitted(detail.average, detail.generator, detail.critic, progress), whole
 
 
 def finish(network: nn.Module, pictures: Pictures, latent: int, seed: int, count: int = 2048) -> None:

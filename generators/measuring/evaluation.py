@@ -10,6 +10,7 @@ images are those that it was not trained on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ from countermark.generators.measuring.quality import frechet, half_sampled, kid,
 from countermark.generators.recipes.schema import parse_recipe
 
 MINIMUM_HELDOUT = 50
+#: Images between two reports of how far it is.
+PART = 128
+#: Told what is done, how many images of it are, and of how many.
+Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ def evaluate_generator(
     options: DataConfig | None = None,
     gallery: Path | str | None = None,
     max_train: int = 3000,
+    report: Tell | None = None,
 ) -> GeneratorReport:
     """Measures a generator against the images in ``data``.
 
@@ -95,10 +101,12 @@ def evaluate_generator(
         options: How images become pictures; by default what the card's recipe says.
         gallery: Where to write the picture of the closest pairs (it shows training images).
         max_train: Most training images that copies are looked for among.
+        report: Told what is done, how many images of it are, and of how many.
 
     Raises:
         CorpusError, UnknownNameError, MissingExtraError, OutputError.
     """
+    tell = report or _silent
     loaded = load_generator(generator) if isinstance(generator, str | Path) else generator
     pictures = load_pictures(
         data,
@@ -107,7 +115,11 @@ def evaluate_generator(
         options=options or card_options(loaded.card),
         seed=int(loaded.card.trained.get("seed", 0)),
     )
-    images = loaded.sample(count, seed=seed)
+    parts = []
+    for start in range(0, count, PART):
+        parts.append(loaded.sample(min(PART, count - start), seed=seed + start))
+        tell("Generating", min(start + PART, count), count)
+    images = np.concatenate(parts)
     return evaluate_images(
         images,
         pictures,
@@ -117,6 +129,7 @@ def evaluate_generator(
         seed=seed,
         gallery=gallery,
         max_train=max_train,
+        report=report,
     )
 
 
@@ -130,6 +143,7 @@ def evaluate_images(
     seed: int = 0,
     gallery: Path | str | None = None,
     max_train: int = 3000,
+    report: Tell | None = None,
 ) -> GeneratorReport:
     """Measures uint8 [N, H, W, 3] images, wherever they are from, against ``pictures``.
 
@@ -140,13 +154,15 @@ def evaluate_images(
     train = pictures.images[np.sort(rng.permutation(len(pictures))[:max_train])]
     heldout = pictures.heldout[rng.permutation(len(pictures.heldout))[: max(len(images), MINIMUM_HELDOUT)]]
     enough = len(heldout) >= MINIMUM_HELDOUT
-    features, features_train = extract(images), extract(train)
-    features_held = extract(heldout) if enough else None
+    total = len(images) + len(train) * (2 if enough else 1) + len(heldout) * enough
+    told = _Told(extract, total, report or _silent)
+    features, features_train = told(images), told(train)
+    features_held = told(heldout) if enough else None
     real = features_held if features_held is not None else features_train[: len(images)]
     shown = neighbourhood(real, features)
     copied = None
     if features_held is not None:
-        mirrored = extract(np.ascontiguousarray(train[:, :, ::-1]))
+        mirrored = told(np.ascontiguousarray(train[:, :, ::-1]))
         copied = copying(features_train, features_held, features, mirrored=mirrored, seed=seed)
     pairs = pairs_sheet(images, train, copied) if copied is not None else None
     if gallery is not None and pairs is not None:
@@ -173,6 +189,25 @@ def evaluate_images(
         frechet_interval=distance,
         pairs=pairs,
     )
+
+
+class _Told:
+    """An extractor that tells how many images it has seen."""
+
+    def __init__(self, extract: Extractor, total: int, tell: Tell) -> None:
+        self._extract, self._total, self._tell, self._done = extract, total, tell, 0
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(images), PART):
+            parts.append(self._extract(images[start : start + PART]))
+            self._done += len(parts[-1])
+            self._tell("Features", self._done, self._total)
+        return np.concatenate(parts)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Tells nobody."""
 
 
 def _share(name: str, real: np.ndarray, fake: np.ndarray, seed: int) -> Interval:

@@ -50,6 +50,23 @@ class RegulariserConfig(_Part):
     interval: int = Field(default=1, ge=1, le=64)
 
 
+class LayoutStage(_Part):
+    """How the first stage of the family ``latent`` is trained, which draws layouts.
+
+    Attributes:
+        per_picture: Layouts shown to its critic for each picture that the second stage is shown.
+        share: Of the minutes, where they are the budget.
+    """
+
+    per_picture: float = Field(default=12.0, gt=0, le=1000)
+    share: float = Field(default=0.6, gt=0, lt=1)
+    optimiser: OptimiserConfig = OptimiserConfig(
+        generator_rate=4e-4, critic_rate=4e-4, batch=64, decay_after=0.7
+    )
+    augment: tuple[Augmentation, ...] = ("colour", "translation", "cutout")
+    ema_images: float = Field(default=15_000, gt=0)
+
+
 class Recipe(_Part):
     """Everything that decides what is trained, and how.
 
@@ -62,9 +79,10 @@ class Recipe(_Part):
         ema_images: Half-life of the weight average, in images; ``ema_ramp`` as in ``Ema``.
         precision: ``bf16`` (autocast) or ``fp32``.
         images: Budget in images shown to the critic; training also ends after ``minutes``.
-        warm_images: So many images are first shown to a generator that has a loss of its own on real ones
-            (``families.base.Anchored``), before the critic begins, at the learning rate ``warm_rate``.
+        warm_images: So many images are first shown to a generator that has losses of its own on real ones
+            (``families.base.Guided``), before the critic begins.
         adversarial: Weight of the critic's judgement of such a generator, beside its own losses.
+        layouts: Of the first stage of the family ``latent``; all else is of its second.
         checkpoint_minutes: A kill loses at most this much.
     """
 
@@ -84,8 +102,8 @@ class Recipe(_Part):
     images: int = Field(default=200_000, ge=1)
     minutes: float | None = Field(default=None, gt=0)
     warm_images: int = Field(default=0, ge=0)
-    warm_rate: float = Field(default=1e-3, gt=0, le=1)
     adversarial: float = Field(default=1.0, gt=0)
+    layouts: LayoutStage = LayoutStage()
     checkpoint_minutes: float = Field(default=2.0, gt=0)
     preview_images: int = Field(default=20_000, ge=1)
 

@@ -7,6 +7,7 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def evaluate_sketch(
     count: int = 1000,
     extractor: str | Extractor = "auto",
     seed: int = 0,
+    report: Callable[[str, int, int], None] | None = None,
 ) -> SketchReport:
     """Measures doodle to image on what its training held out of ``data``.
 
@@ -80,6 +82,7 @@ def evaluate_sketch(
         data: The folder or archive that it was trained on.
         count: Most photographs used.
         extractor: Of the features in which closeness and variety are measured.
+        report: Told what is done, how many parts of it are, and of how many.
 
     Raises:
         CorpusError: ``corpus.too-small``: fewer than 8 photographs are held out.
@@ -108,7 +111,11 @@ def evaluate_sketch(
     )
     extract = load_extractor(extractor) if isinstance(extractor, str) else extractor
     train = pictures.images[draw.permutation(len(pictures))[: len(real)]]
-    found = {"real": extract(real), "one": extract(one), "two": extract(two), "train": extract(train)}
+    found = {}
+    for name, images in {"real": real, "one": one, "two": two, "train": train}.items():
+        found[name] = extract(images)
+        if report is not None:
+            report("Features", len(found), 4)
     shown = np.linspace(0, len(real) - 1, 8).astype(int)
     ink = np.repeat(255 * (1 - conditions[shown, :, :, :1]), 3, axis=3).astype(np.uint8)
     return SketchReport(

@@ -1,10 +1,13 @@
-"""What a training run shows, and how it is stopped: a progress bar, and signals heard between steps."""
+"""What a training run shows, and how it is stopped: a bar or plain lines, and signals heard between steps."""
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -12,14 +15,25 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from countermark.core.notices import NOTICE, PLAIN_SECONDS
 from countermark.generators.training.checkpoints import Progress
+
+LOG = logging.getLogger(__name__)
 
 
 class TrainingBar:
-    """A rich progress bar over a share of the budget in [0, 1]; silent when not ``enabled``."""
+    """How much of a budget is spent, as a share in [0, 1]: a bar on a terminal, else lines in the log.
 
-    def __init__(self, title: str, *, enabled: bool = True) -> None:
-        self.enabled = enabled
+    Silent when not ``enabled``, and where not even warnings are wanted.
+    """
+
+    def __init__(
+        self, title: str, *, enabled: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.enabled = enabled and LOG.isEnabledFor(logging.WARNING)
+        self._title, self._clock = title, clock
+        self._terminal = sys.stderr.isatty()
+        self._last = clock()
         self._bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -28,7 +42,7 @@ class TrainingBar:
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
             console=Console(stderr=True),
-            disable=not enabled,
+            disable=not (self.enabled and self._terminal),
         )
         self._task: TaskID = self._bar.add_task(title, total=1.0, note="")
 
@@ -47,6 +61,11 @@ class TrainingBar:
         minutes, seconds = divmod(int(at.seconds * max(1 - share, 0) / max(share, 1e-9)), 60)
         values = "  ".join(f"{name} {value:.2f}" for name, value in losses.items())
         note = f"{rate:.0f} img/s  {minutes}:{seconds:02d} left  {values}"
+        if not self._terminal:
+            if self.enabled and self._clock() - self._last >= PLAIN_SECONDS:
+                self._last = self._clock()
+                LOG.log(NOTICE, "%s: %.0f %%, %s", self._title, 100 * min(share, 1.0), " ".join(note.split()))
+            return
         self._bar.update(self._task, completed=min(share, 1.0), note=note)
 
 

@@ -1,4 +1,4 @@
-"""The latent family: shapes, steering, both critics, and the decoder that a generator is bound to."""
+"""The latent family: shapes, steering, its critics, and the decoder that a generator is bound to."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from countermark.core.weights import WeightsCard
 from countermark.generators.base import to_pixels
 from countermark.generators.data.textures import seam_rank
 from countermark.generators.families import FAMILIES
+from countermark.generators.families.guided import GuidedDetail, Reading
+from countermark.generators.families.layout import LayoutCritic
 from countermark.generators.families.projected import ProjectedCritic
 from countermark.generators.latents.autoencoder import CHANNELS, digest
 
-SMALL = {"latent": 8, "width": 8, "max_width": 16, "critic_width": 8, "critic_max_width": 16}
+SMALL = {
+    "latent": 8, "width": 8, "max_width": 16, "layout_width": 8, "layout_max_width": 16,
+    "layout_critic_width": 4, "critic_width": 8, "critic_max_width": 16,
+}  # fmt: skip
 FAMILY = FAMILIES.get("latent")
 
 
@@ -25,27 +30,75 @@ def _made(**changes):
 
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_drawings_and_logits_have_the_stated_shapes(size):
-    _, generator, critic = _made(size=size)
-    drawn = generator.drawing(torch.randn(4, 8))
+    config, generator, critic = _made(size=size)
+    z = torch.randn(4, 8)
+    layouts = generator.layout(z)
+    cells = min(size // 8, 16)
+    assert layouts.shape == (4, 3, cells, cells)
+    drawn = generator.detail(z, layouts)
     assert drawn.shape == (4, CHANNELS, size // 8, size // 8)
-    logits = critic(drawn)
-    assert logits.shape == (4,)
-    logits.sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in generator.drawing.parameters())
+    logits, judged = critic(drawn), LayoutCritic(config)(layouts)
+    assert logits.shape == judged.shape == (4,)
+    (logits.sum() + judged.sum()).backward()
+    trained = [*generator.detail.parameters(), *generator.layout.parameters()]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
     with torch.no_grad():
         painted = generator.eval()(torch.randn(1, 8))
     assert painted.shape == (1, 3, size, size)
     assert float(painted.abs().max()) <= 1
 
 
-def test_class_and_z_both_change_the_drawing():
+def test_class_and_z_both_change_layout_and_detail():
     _, generator, critic = _made(classes=3)
     z = torch.randn(6, 8)
     zeros, ones = torch.zeros(6, dtype=torch.long), torch.ones(6, dtype=torch.long)
-    drawn = generator.drawing(z, zeros)
-    assert not torch.allclose(drawn, generator.drawing(z, ones))
+    layouts = generator.layout(z, zeros)
+    assert not torch.allclose(layouts, generator.layout(z, ones))
+    same = torch.zeros(6, 3, 8, 8)
+    drawn = generator.detail(z, same, zeros)
+    assert not torch.allclose(drawn, generator.detail(z, same, ones))
+    assert float(layouts.detach().std(dim=0).mean()) > 1e-3
     assert float(drawn.detach().std(dim=0).mean()) > 1e-3
     assert not torch.allclose(critic(drawn, zeros), critic(drawn, ones))
+
+
+def test_the_noise_of_a_picture_is_made_from_its_z_alone():
+    _, generator, _ = _made()
+    z = torch.randn(2, 8)
+    maps = generator.detail.noise(z)
+    assert maps.shape == (2, 8, 8, 8)
+    assert torch.equal(maps, _made()[1].detail.noise(z))
+    assert not any(name.startswith("detail.noise") for name in generator.state_dict())
+
+
+def test_colours_are_read_from_latents():
+    reading = Reading().measure(latents := torch.randn(40, CHANNELS, 8, 8), latents[:, 3:6] * 0.5 + 0.1)
+    assert torch.allclose(reading(latents), latents[:, 3:6] * 0.5 + 0.1, atol=0.01)
+    few = Reading().measure(latents[:1], latents[:1, 3:6])
+    assert bool(few.weight.isfinite().all())
+
+
+def test_own_losses_fall_as_a_drawing_nears_its_picture():
+    config, _, critic = _made(eyes="projected")
+    real = torch.randn(2, CHANNELS, 8, 8)
+    reading = Reading().measure(real, real[:, :3].clamp(-1, 1))
+    guided = GuidedDetail(config, reading)
+    guides = reading(real)
+    seen = critic.look(real)
+    other = real + 0.5 * torch.randn_like(real)
+    for warm in (False, True):
+        near = guided.own_loss(real, real, guides, (seen, seen), warm=warm)
+        far = guided.own_loss(other, real, guides, (seen, critic.look(other)), warm=warm)
+        assert float(near) == pytest.approx(0, abs=1e-4)
+        assert float(far) > 0.05
+
+
+def test_layouts_are_blurred_with_noise_in_training_only():
+    config, _, _ = _made()
+    guided = GuidedDetail(config, Reading())
+    z, guides = torch.randn(2, 8), torch.zeros(2, 3, 8, 8)
+    assert not torch.allclose(guided.train()(z, None, guides), guided(z, None, guides))
+    assert torch.equal(guided.eval()(z, None, guides), guided(z, None, guides))
 
 
 @pytest.mark.parametrize("side", [64, 128, 256])
@@ -53,7 +106,8 @@ def test_the_projected_critic_trains_its_heads_only(side):
     _, generator, critic = _made(size=side, eyes="projected", classes=2)
     assert isinstance(critic, ProjectedCritic)
     labels = torch.zeros(2, dtype=torch.long)
-    drawn = generator.drawing(torch.randn(2, 8), labels)
+    z = torch.randn(2, 8)
+    drawn = generator.detail(z, generator.layout(z, labels), labels)
     logits = critic(drawn, labels)
     assert logits.shape[0] == 2
     assert not torch.allclose(logits, critic(drawn, labels + 1))
@@ -61,7 +115,7 @@ def test_the_projected_critic_trains_its_heads_only(side):
     trained = {name for name, p in critic.named_parameters() if p.grad is not None}
     assert trained
     assert all(name.startswith(("heads.", "grain.")) for name in trained)
-    assert all(bool(p.grad.isfinite().all()) for p in generator.drawing.parameters())
+    assert all(bool(p.grad.isfinite().all()) for p in generator.detail.parameters())
 
 
 def test_the_projected_critic_sees_latents_as_the_autoencoder_makes_them():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from countermark.core.errors import ConfigError, CorpusError, TrainingError, WeightsError
+from countermark.core.errors import ConfigError, CorpusError, OutputError, TrainingError, WeightsError
 from countermark.core.files import sha256_file
 from countermark.core.images import write_image
 from countermark.core.weights import read_card
@@ -20,15 +20,18 @@ from countermark.generators.library import load_generator
 from countermark.generators.training.checkpoints import FILE
 
 NETWORK = {
-    "size": 64, "latent": 8, "width": 8, "max_width": 16, "critic_width": 8, "critic_max_width": 16,
-    "code": 4, "eyes": "plain",
+    "size": 64, "latent": 8, "width": 8, "max_width": 16, "layout_width": 8, "layout_max_width": 16,
+    "layout_critic_width": 4, "critic_width": 8, "critic_max_width": 16, "code": 4, "eyes": "plain",
 }  # fmt: skip
 
 
 @pytest.fixture
 def recipe(tiny_recipe):
     def make(**changes):
-        values = {"family": "latent", "network": NETWORK, "images": 32, "data": {"classes": True}}
+        values = {
+            "family": "latent", "network": NETWORK, "images": 32, "data": {"classes": True},
+            "layouts": {"per_picture": 2, "optimiser": {"batch": 8, "decay_after": 1}},
+        }  # fmt: skip
         return tiny_recipe(**{**values, **changes})
 
     return make
@@ -113,15 +116,56 @@ def test_tiles_tile(tmp_path, recipe):
 
 def test_a_warm_start_trains_the_generator_alone(photos, tmp_path, recipe):
     chosen = recipe(warm_images=16, images=16, network={**NETWORK, "eyes": "projected"})
-    begun = train_generator(
-        photos, tmp_path / "none", recipe=chosen.model_copy(update={"images": 8}), progress=False
-    )
+    train_generator(photos, tmp_path / "none", recipe=chosen.model_copy(update={"images": 8}), progress=False)
     train_generator(photos, tmp_path / "warm", recipe=chosen, progress=False)
-    first, last = (load_file(tmp_path / name / FILE) for name in ("none", "warm"))
+    first, last = (load_file(tmp_path / name / latent.DETAIL / FILE) for name in ("none", "warm"))
     changed = {name.partition("/")[0] for name in last if not torch.equal(first[name], last[name])}
-    assert begun.is_file()
     assert "generator" in changed
     assert "critic" not in changed
+
+
+def test_a_run_stopped_in_its_second_stage_goes_on_there(photos, tmp_path, recipe, monkeypatch):
+    chosen = recipe(optimiser={"batch": 8, "decay_after": 1})
+    whole = train_generator(photos, tmp_path / "whole", recipe=chosen, progress=False)
+    parts = tmp_path / "parts"
+    monkeypatch.setattr(latent, "LayoutCritic", _killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_generator(photos, parts, recipe=chosen, progress=False)
+    monkeypatch.undo()
+    assert (parts / latent.DETAIL / FILE).is_file()
+    assert not (parts / latent.LAYOUTS / FILE).exists()
+    with pytest.raises(OutputError, match="already holds a training run"):
+        train_generator(photos, parts, recipe=chosen, progress=False)
+    resumed = train_generator(photos, parts, recipe=chosen, resume=True, progress=False)
+    assert sha256_file(whole) == sha256_file(resumed)
+
+
+def _killed(config):
+    raise KeyboardInterrupt
+
+
+def test_minutes_are_shared_between_the_stages(recipe):
+    chosen = recipe(minutes=10.0)
+    first, second = (latent.stage_recipe(chosen, first=each) for each in (True, False))
+    assert first.minutes == pytest.approx(6)
+    assert second.minutes == pytest.approx(4)
+    assert first.images == 2 * second.images
+    assert (first.warm_images, first.loss) == (0, "hinge")
+
+
+def test_layouts_are_mean_colours_mirrored_with_their_pictures():
+    images = np.zeros((1, 64, 64, 3), np.uint8)
+    images[0, :8, :8] = 255
+    cells = latent.shrunk(images, 8)
+    assert cells.shape == (1, 3, 8, 8)
+    assert cells[0, :, 0, 0].tolist() == [1, 1, 1]
+    assert float(cells.sum()) == pytest.approx(-3 * 63 + 3)
+    layouts = latent.Layouts("x", cells, None, (), 64)
+    index = torch.tensor([0, 0])
+    both = layouts.tensors(index, torch.tensor([False, True]))
+    assert float(both[1, 0, 0, 7]) == 1
+    assert float(both[0, 0, 0, 7]) == -1
+    assert layouts.painted(both).shape == (2, 64, 64, 3)
 
 
 def test_what_a_frozen_part_saw_changes_no_step(photos, tmp_path, recipe, monkeypatch):
