@@ -1,8 +1,8 @@
 """Demo: the whole loop on this machine, without a network.
 
-Generate with a shipped GAN → watermark and sign → launder copies → scan them beside photographs, and beside
-generated pictures that nothing declares → verify → audit against a sample policy → ``report.html`` and
-``demo.json``.
+Generate with a shipped GAN → watermark and sign → launder copies → scan them beside photographs, beside
+photographs of which a part was made anew, and beside generated pictures that nothing declares → verify →
+audit against a sample policy → ``report.html`` and ``demo.json``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from countermark.app.clips.scan import ClipSettings
 from countermark.app.laundering import launder
+from countermark.app.scan.parts import PartSearch
 from countermark.core.corpus import Corpus, CorpusRow, write_metadata
 from countermark.core.errors import CountermarkError, OutputError
 from countermark.core.files import atomic_write, sha256_file
@@ -29,7 +30,7 @@ from countermark.core.video.writer import ClipWriter
 
 LOG = logging.getLogger(__name__)
 
-STEPS = ("generate", "sign", "launder", "clip", "photographs", "scan", "verify", "audit", "report")
+STEPS = ("generate", "sign", "launder", "clip", "photographs", "edit", "scan", "verify", "audit", "report")
 MADE = 8
 #: Pictures, by generator and first seed, that are scanned without credential, mark, metadata and record: the
 #: detector stands alone with them. It is sure of some, and unsure of others.
@@ -39,7 +40,9 @@ MAX_PHOTOS = 12
 MAX_HEATMAPS = 6
 TARGET_SIDE = 512
 #: What is scanned, below the demo's folder.
-FOLDERS = ("photographs", "signed", "laundered", "unmarked", "clips")
+FOLDERS = ("photographs", "signed", "laundered", "unmarked", "clips", "edited")
+#: Parts of the photographs that are made anew, each x, y, width and height in pixels.
+REMOVED, REDRAWN = (230, 120, 180, 180), (226, 123, 184, 182)
 #: Frames of each clip that are looked at.
 CLIP_FRAMES = 4
 
@@ -105,12 +108,19 @@ def run_demo(
         step_done("clip")
         real = _photographs(root / "photographs", photos)
         step_done("photographs")
+        _edited(root / "edited", root / "photographs")
+        step_done("edit")
         detector = load_detector()
-        collector = Collector(detector, max_heatmaps=MAX_HEATMAPS)
-        folders = [root / name for name in FOLDERS]
+        parts = PartSearch("on", root / "masks")
+        collector = Collector(detector, max_heatmaps=MAX_HEATMAPS, part_of=parts.take)
+        folders = [root / name for name in FOLDERS if name != "edited"]
         shown = ClipSettings(Sampling(CLIP_FRAMES, scenes=0.0), faces=False, on_strongest=collector.frame)
         results = list(
             scan_stream(folders, detector=detector, watch=collector, repository=repository, clips=shown)
+        )
+        # The search costs as much as the rest of a scan: here it is asked where something is to be found.
+        results += scan_stream(
+            [root / "edited"], detector=detector, watch=collector, repository=repository, parts=parts
         )
         step_done("scan")
         checked = [verify(path, repository=repository) for path in [*signed, *copies, *clips]]
@@ -217,6 +227,18 @@ def _photographs(folder: Path, own: Path | str | None) -> list[tuple[Path, str]]
     return found
 
 
+def _edited(folder: Path, photographs: Path) -> None:
+    """A photograph from which a thing was taken, and one of which a part was drawn anew; both as PNG."""
+    from countermark.app.painting import filled, redrawn
+
+    for name, source, paint, box in (
+        ("removed", "china", filled, REMOVED),
+        ("redrawn", "flower", redrawn, REDRAWN),
+    ):
+        picture, _ = paint(read_image(photographs / f"{source}.jpg").pixels, box)
+        atomic_write(folder / f"{name}.png", encode_image(picture, "png"))
+
+
 def _corpus(folder: Path, made: Corpus, real: list[tuple[Path, str]]) -> Corpus:
     """Generated images (unmarked) and photographs side by side, labelled, for the audit."""
     rows = []
@@ -264,6 +286,14 @@ def _report(
     return record
 
 
+def _parts_found(record: dict[str, Any]) -> int:
+    """Pictures of the scan in which a part stands out."""
+    return sum(
+        any(each["kind"] == "region" and each["detail"].get("found") for each in row["evidence"])
+        for row in record["scan"]["results"]
+    )
+
+
 def _text(root: Path, record: dict[str, Any], checked: list[Verification]) -> str:
     lines = [f"Countermark demo in {root} ({record['seconds']:.0f} s, nothing left this machine)", ""]
     for folder in FOLDERS:
@@ -276,6 +306,8 @@ def _text(root: Path, record: dict[str, Any], checked: list[Verification]) -> st
         if not said:
             continue
         alone = "  (generated, nothing declares it)" if folder == "unmarked" else ""
+        if folder == "edited":
+            alone = f"  ({_parts_found(record)} with a part that does not fit the rest; see masks/)"
         lines.append(f"  scan    {folder:12} {said}{alone}")
     for result in checked[MADE - 1 :]:
         lines.append(f"  verify  {Path(result.path).name:40} {result.state}")

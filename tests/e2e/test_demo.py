@@ -38,6 +38,16 @@ def test_the_whole_loop(tmp_path, monkeypatch) -> None:
         verdicts["clips"] == "declared-synthetic"
         and sum(bool(r["clip"]) for r in record["scan"]["results"]) == 2
     )
+    parts = {}
+    for row in record["scan"]["results"]:
+        found = next((e["detail"] for e in row["evidence"] if e["kind"] == "region"), None)
+        parts |= {row["path"].rsplit("/", 1)[-1]: found} if found else {}
+    assert set(parts) == {"removed.png", "redrawn.png"}, "where something was changed it is looked for"
+    assert parts["removed.png"]["found"]
+    x, y, width, height = parts["removed.png"]["parts"][0]["box"]
+    assert abs(x + width / 2 - 320) < 40 and abs(y + height / 2 - 210) < 40, "at its place"
+    masks = sorted(path.name.split(".png-")[0] for path in (tmp_path / "demo" / "masks").iterdir())
+    assert masks == ["redrawn", "removed"]
     states = {row["path"].rsplit("-", 1)[-1]: row["state"] for row in record["verify"]["results"]}
     clips = {row["path"].rsplit("/", 1)[-1]: row["state"] for row in record["verify"]["results"]}
     assert (clips["signed.mp4"], clips["copied.mp4"]) == ("trusted", "recovered")
@@ -45,6 +55,7 @@ def test_the_whole_loop(tmp_path, monkeypatch) -> None:
     assert {check["id"] for check in record["audit"]["checks"]} >= {"detector.auroc", "pipeline.signed"}
     page = (tmp_path / "demo" / "report.html").read_text()
     assert "data:image/jpeg;base64," in page and "<script" not in page
+    assert "Part that does not fit" in page
     for name in ("verification.html", "audit.html"):  # pictures of the files, and of the worst
         assert "data:image/jpeg;base64," in (tmp_path / "demo" / name).read_text(), name
     with pytest.raises(OutputError):
