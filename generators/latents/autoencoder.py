@@ -95,11 +95,26 @@ def encode(pictures: Tensor, padding: Padding = "zeros") -> Tensor:
 def decode(latents: Tensor, padding: Padding = "zeros") -> Tensor:
     """Pictures float [N, 3, 8 h, 8 w] in [-1, 1] of latents [N, 32, h, w]; gradients pass through.
 
+    Without gradients, and on processors that compute in bfloat16, it does so: twice as fast, and .4 grey
+    levels away from float32 in the mean (7 at most, of random latents).
+
     Args:
         padding: ``circular`` paints pictures that tile from latents that do.
     """
-    painted = _half("decoder", padding, latents.device)(latents)
-    return painted.clamp(0, 1) * 2 - 1
+    half = _half("decoder", padding, latents.device)
+    coarse = latents.device.type == "cpu" and not torch.is_grad_enabled() and computes_bfloat16()
+    with torch.autocast(latents.device.type, torch.bfloat16, enabled=coarse):
+        painted = half(latents)
+    return painted.float().clamp(0, 1) * 2 - 1
+
+
+@functools.cache
+def computes_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 natively; others are slower in it."""
+    asked = (
+        getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+    return any(ask() for ask in asked if ask is not None)
 
 
 def digest(half: str = "decoder") -> str:

@@ -73,3 +73,17 @@ def test_a_changed_decoder_is_refused(tmp_path, monkeypatch):
         assert caught.value.code == "weights.checksum"
     finally:
         autoencoder._load.cache_clear()
+
+
+def test_painting_in_bfloat16_is_near_painting_in_float32(monkeypatch):
+    latents = autoencoder.encode(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+    painted = {}
+    for coarse in (True, False):
+        monkeypatch.setattr(autoencoder, "computes_bfloat16", lambda coarse=coarse: coarse)
+        with torch.no_grad():
+            painted[coarse] = autoencoder.decode(latents)
+    assert painted[True].dtype == torch.float32
+    assert float((painted[True] - painted[False]).abs().mean()) * 127.5 < 2
+    monkeypatch.setattr(autoencoder, "computes_bfloat16", lambda: True)
+    again = autoencoder.decode(latents)  # gradients are asked for: float32
+    assert torch.allclose(again, painted[False], atol=1e-4)
