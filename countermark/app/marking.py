@@ -1,8 +1,9 @@
 """Marking: embeds an identifier into an encoded image and encodes it again, as gently as it can.
 
 Alpha, colour profile and metadata are kept as far as the container can hold them; the EXIF orientation is
-applied to the pixels. What a mark would cost more than that (all frames but one, all bits above eight, ink
-colours) is not paid unasked: such a picture stays as it is, unmarked, and a note says so.
+applied to the pixels. An animation is marked in every frame (``animations``). What a mark would cost more
+than that (pages, all bits above eight, ink colours) is not paid unasked: such a picture stays as it is,
+unmarked, and a note says so.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from countermark.app.animations import mark_animation, moves
 from countermark.core.errors import CountermarkError, ImageError, OutputError
 from countermark.core.images import LoadedImage, Pixels
 from countermark.provenance.metadata.carrying import carry
@@ -65,12 +67,14 @@ def mark(
     from countermark.provenance import watermark
 
     payload = payload or secrets.token_bytes(8)
-    lost = losses(image)
+    lost = losses(image, format)
     if lost and not allow_loss:
         sentence = f"Not marked: of this picture, {' and '.join(lost)} would be lost."
         if strict:
             raise ImageError(sentence, code="mark.loss")
         return Marked(_unmarked(image, format), image.pixels, None, None, (sentence,))
+    if moves(image, format):
+        return _moving(image, format, payload, strict, allow_loss, packet)
     try:
         pixels = watermark.embed(image.pixels, payload)
     except CountermarkError as error:
@@ -82,10 +86,23 @@ def mark(
     return Marked(data, pixels, payload, _psnr(image.pixels, pixels), notes)
 
 
-def losses(image: LoadedImage) -> list[str]:
-    """What encoding a picture again costs, besides the little that its codec takes."""
+def _moving(
+    image: LoadedImage, format: str, payload: bytes, strict: bool, allow_loss: bool, packet: str | None
+) -> Marked:
+    """An animation, marked in every frame."""
+    lossless = not (image.format == "webp" and _lossy_webp(image.data))
+    made = mark_animation(image, format, payload, allow_loss=allow_loss, packet=packet, lossless=lossless)
+    if made.data is not None:
+        return Marked(made.data, made.pixels, payload, made.psnr, tuple(made.notes))
+    if strict:
+        raise ImageError(made.notes[0], code="mark.loss")
+    return Marked(_unmarked(image, format), image.pixels, None, None, tuple(made.notes))
+
+
+def losses(image: LoadedImage, format: str | None = None) -> list[str]:
+    """What encoding a picture again (as ``format``) costs, besides the little that its codec takes."""
     found = []
-    if image.frames > 1:
+    if image.frames > 1 and not (format and moves(image, format)):
         found.append(f"all but the first of {image.frames} frames")
     if image.bits > 8:
         found.append(f"all but 8 of {image.bits} bits a channel")
@@ -148,11 +165,14 @@ def _psnr(one: Pixels, other: Pixels) -> float:
 
 
 def _lossy_webp(data: bytes) -> bool:
-    """Whether the file is WebP with a VP8 picture (a still one), by its chunks."""
+    """Whether the file is WebP with a VP8 picture, or one whose first frame is one, by its chunks."""
     position = 12 if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else len(data)
     while position + 8 <= len(data):
         if data[position : position + 4] in (b"VP8 ", b"VP8L"):
             return data[position : position + 4] == b"VP8 "
+        if data[position : position + 4] == b"ANMF":  # a frame: its own chunks follow 16 bytes on
+            position += 24
+            continue
         size = int.from_bytes(data[position + 4 : position + 8], "little")
         position += 8 + size + size % 2
     return False

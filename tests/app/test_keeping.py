@@ -140,7 +140,7 @@ def animated(format: str) -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("format", ["WEBP", "PNG", "AVIF", "TIFF", "MPO", "GIF"])
+@pytest.mark.parametrize("format", ["TIFF", "MPO", "GIF"])
 def test_all_frames_stay(format: str, tmp_path: Path) -> None:
     ending = {"PNG": ".png", "TIFF": ".tif", "MPO": ".jpg"}.get(format, f".{format.lower()}")
     source, target = tmp_path / f"a{ending}", tmp_path / f"b{ending}"
@@ -173,8 +173,8 @@ def test_more_than_eight_bits_stay(tmp_path: Path) -> None:
 
 
 def test_a_loss_is_taken_only_when_it_is_allowed(tmp_path: Path) -> None:
-    source = tmp_path / "a.webp"
-    source.write_bytes(animated("WEBP"))
+    source = tmp_path / "a.tif"
+    source.write_bytes(animated("TIFF"))
     with pytest.raises(OutputError) as caught:
         cm.sign(source, tmp_path / "b.png")
     assert caught.value.code == "output.loss" and not (tmp_path / "b.png").exists()

@@ -64,6 +64,8 @@ def _walk(image: Any, count: int, sampling: Sampling, emit: Emit) -> None:
             decoded += 1
             after = shown + (every or 0.0)
             layer = image.convert("RGBA" if _transparent(image) else "RGB")
+            if layer.mode == "RGBA" and layer.getchannel("A").getextrema()[0] == 255:
+                layer = layer.convert("RGB")  # it could be transparent, and is not
             depth = len(layer.getbands())
             if depth == 4:
                 notes.append("alpha laid over white")
