@@ -4,7 +4,8 @@
 >>> done.report.helped, done.sentence                         # doctest: +SKIP
 
 ``out`` receives ``CLASS/*.png`` with ``metadata.csv``, the generator (``model/``) if one was trained,
-``augmentation.json`` and ``augmentation.md``.
+``augmentation.json`` and ``augmentation.md``; until it is done also ``comparison.json``, by which a call
+that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def augment(
     seed: int = 0,
     minutes: float | None = None,
     resume: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Augmented:
     """Makes class-conditional images for the small classes of ``data``.
 
@@ -92,8 +93,9 @@ def augment(
         per_class: Use so many images of each class only; the others test.
         classifier_steps: Of every classifier, those that compare and the one that sorts.
         minutes: The longest that each generator is trained.
-        resume: Go on with the generator of a call that was stopped: its checkpoint lies in ``out``. The
-            comparison is made anew.
+        resume: Go on with a call that was stopped: splits that it compared, the training of its generator
+            and pictures that it wrote are kept.
+        progress: Told what is done, how many of it are, and of how many.
 
     Raises:
         CorpusError, ConfigError, OutputError, TrainingError, UnknownNameError.
@@ -105,9 +107,16 @@ def augment(
     from countermark.generators.measuring.classifier import train_classifier
 
     root = Path(out)
+    kept = root / "comparison.json"
     if (root / METADATA).exists() or (root / "augmentation.json").exists():
         raise OutputError(
             f"{root} already holds an augmentation.", code="output.exists", hint="Choose another folder."
+        )
+    if kept.exists() and not resume:
+        raise OutputError(
+            f"{root} holds an augmentation that was stopped.",
+            code="output.exists",
+            hint="Go on with --resume, or choose another folder.",
         )
     if add is not None and not 0 < add <= 100:
         raise ConfigError(f"The share {add:g} is not above 0 and at most 100.", code="augment.settings")
@@ -121,7 +130,9 @@ def augment(
     )
     report = None
     if measured:
-        report = measure(pictures, chosen, settings, generator=generator, progress=progress)
+        root.mkdir(parents=True, exist_ok=True)
+        compared = _counted(progress, "Comparing", seeds)
+        report = measure(pictures, chosen, settings, generator=generator, progress=compared, kept=kept)
     if per_class is not None:
         pictures, _ = split(pictures, settings, seed)
     assert pictures.labels is not None
@@ -143,11 +154,31 @@ def augment(
             augment=True,
             mirror=chosen.data.mirror,
         )
-        fill_classes(generator, counts, added, root, seed=seed, teacher=teacher)
+        written = _counted(progress, "Writing", sum(extra))
+        fill_classes(
+            generator, counts, added, root, seed=seed, teacher=teacher, resume=resume, progress=written
+        )
     done = Augmented(str(root), counts, added, report)
     atomic_write(root / "augmentation.json", json.dumps(done.as_dict(), indent=2, ensure_ascii=False) + "\n")
-    atomic_write(root / "augmentation.md", as_markdown(done))
+    atomic_write(root / "augmentation.md", as_markdown(done), overwrite=resume)
+    kept.unlink(missing_ok=True)
     return done
+
+
+def _counted(
+    progress: Callable[[str, int, int], None] | None, what: str, total: int
+) -> Callable[[int], None] | None:
+    """Counts steps of one part of the work."""
+    if progress is None:
+        return None
+    tell, done = progress, 0
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        tell(what, done, total)
+
+    return step
 
 
 def _trained(pictures: Any, folder: Path, recipe: Recipe, seed: int, resume: bool, progress: bool) -> Path:

@@ -37,7 +37,7 @@ def augment(
     per_class: int | None = typer.Option(None, "--per-class", min=2, help="Use so few of each class."),
     minutes: float | None = typer.Option(None, "--minutes", help="Longest training of each generator."),
     resume: bool = typer.Option(
-        False, "--resume", help="Go on with the generator of a call that was stopped."
+        False, "--resume", help="Go on with a call that was stopped, in the same folder."
     ),
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     as_json: bool = JSON,
@@ -63,7 +63,7 @@ def augment(
             seed=seed,
             minutes=minutes,
             resume=resume,
-            progress=advance,
+            progress=None if as_json else advance.stage,
         )
     show_record(done.as_dict(), as_json=as_json, text=as_markdown(done).rstrip())
     return PASS

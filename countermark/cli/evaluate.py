@@ -184,9 +184,10 @@ def generator(
     from countermark.app.evaluate.generator import evaluate_generator
 
     check_outputs("evaluation", format, as_json, output, force=force)
-    document, images = evaluate_generator(
-        name, data, count=count, extractor=extractor, seed=seed, gallery=gallery
-    )
+    with progress("Generating", count, quiet=as_json) as advance:
+        document, images = evaluate_generator(
+            name, data, count=count, extractor=extractor, seed=seed, gallery=gallery, report=advance.stage
+        )
     show(document, format=format, as_json=as_json)
     write_all(document, output, images, force=force)
     return PASS

@@ -10,11 +10,10 @@ from __future__ import annotations
 import logging
 import sys
 
+from countermark.core.notices import NOTICE
 from countermark.reports.text import visible
 
 LOGGER = "countermark"
-#: Between information and a warning: what a command tells without being asked.
-NOTICE = 25
 _PREFIXES = {logging.WARNING: "Warning: ", logging.ERROR: "Error: ", logging.CRITICAL: "Error: "}
 _HINT = "  "
 

@@ -14,9 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from countermark.cli.logs import is_quiet, tell
-
-#: Seconds before the first plain line, and between two of them.
-PLAIN_SECONDS = 15.0
+from countermark.core.notices import PLAIN_SECONDS
 
 
 class Steps:
@@ -88,9 +86,12 @@ def _bar(title: str, total: int | None) -> Iterator[Steps]:
         task = bar.add_task(title, total=total)
 
         def show(title: str, done: int, total: int | None) -> None:
+            bar.start()
             if bar.tasks[0].description != title:
                 bar.reset(task, description=title, total=total, completed=done)
             bar.update(task, completed=done, total=total)
+            if total and done >= total:
+                bar.stop()  # what comes next may show a bar of its own
 
         yield Steps(show, title, total)
 

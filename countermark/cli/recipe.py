@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from countermark.cli.output import JSON, NOTHING, PASS, show_record
+from countermark.cli.output import JSON, NOTHING, PASS, progress, show_record
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,7 +30,11 @@ def recipe(
     """Make a detector by a recipe; exit code 3 if the minutes ran out before it was done."""
     from countermark.detectors.recipes.run import train_recipe
 
-    path = train_recipe(name, corpora, out, work=work, autoencoder=autoencoder, minutes=minutes, apart=apart)
+    with progress("Drawing", None, quiet=as_json) as advance:
+        path = train_recipe(
+            name, corpora, out, work=work, autoencoder=autoencoder, minutes=minutes, apart=apart,
+            report=advance.stage,
+        )  # fmt: skip
     text = f"Wrote {path} and its card." if path else "Not done yet: call again with the same folders."
     show_record({"weights": str(path) if path else None}, as_json=as_json, text=text)
     return PASS if path else NOTHING
@@ -54,7 +58,8 @@ def corpus(
 
     rows = read_list(listed or LIST)
     never = read_excluded(excluded) if excluded else frozenset()
-    found = lay_out(rows, mirrors, out, excluded=never)
+    with progress("Laying out", len(rows), quiet=as_json) as advance:
+        found = lay_out(rows, mirrors, out, excluded=never, report=advance.reach)
     record = {
         "laid_out": len(found.corpus),
         "sources": found.laid,

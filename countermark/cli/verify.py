@@ -21,6 +21,7 @@ from countermark.cli.output import (
     PASS,
     check_outputs,
     explain,
+    progress,
     say,
     show,
     show_record,
@@ -82,8 +83,12 @@ def verify(
         return _rubric(files, as_json)
     found = []
     unreadable: dict[str, Failure] = {}
-    with opened(repository) if repository else nullcontext() as place:
+    with (
+        opened(repository) if repository else nullcontext() as place,
+        progress("Verifying", len(files), quiet=as_json) as advance,
+    ):
         for path in files:
+            advance(0)
             try:
                 found.append(
                     verify_one(path, trust=trust or None, recover=recover, repository=place, digest=True)
@@ -93,6 +98,7 @@ def verify(
                     raise
                 explain(error)
                 unreadable[str(path)] = Failure(error.code, error.message, error.hint)
+            advance(1)
     settings = {
         "recover": recover,
         "trust": [str(t) for t in trust],

@@ -21,7 +21,7 @@ import io
 import re
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,6 +137,7 @@ def lay_out(
     out: Path | str,
     *,
     excluded: frozenset[tuple[str, str]] = frozenset(),
+    report: Callable[[int, int], None] | None = None,
 ) -> LaidOut:
     """Lays pictures out as a labelled corpus; what is there already stays, so a call can be repeated.
 
@@ -145,6 +146,7 @@ def lay_out(
         mirrors: A folder of bare clones, each in ``owner+name`` or below it.
         out: The corpus; ``metadata.csv`` is written anew.
         excluded: From ``read_excluded``: rows that are refused.
+        report: Told how many pictures are done, and of how many.
 
     Left out are pictures that cannot be decoded and those that look like one before them.
     """
@@ -158,8 +160,11 @@ def lay_out(
     seen = np.zeros((0, 4), np.uint64)
     missing: Counter[str] = Counter()
     kept: list[CorpusRow] = []
-    duplicates = damaged = 0
+    duplicates = damaged = done = 0
     for repo, wanted in sorted(by_repo.items()):
+        if report is not None:
+            report(done, len(rows) - refused)
+        done += len(wanted)
         git = _git_dir(Path(mirrors), repo)
         if git is None:
             missing[repo] += len(wanted)

@@ -16,7 +16,7 @@ import numpy as np
 
 from countermark.core.corpus import Corpus, read_corpus
 from countermark.detectors.recipes.draws import Draws, Item, Plan, plan_items
-from countermark.detectors.recipes.store import FeatureStore, ViewStore
+from countermark.detectors.recipes.store import FeatureStore, Report, ViewStore
 from countermark.detectors.recipes.twins import Reconstruct
 
 
@@ -43,16 +43,17 @@ def draw_and_extract(
     reconstruct: Reconstruct,
     minutes: float = 1e9,
     kinds: Sequence[int] = (0, 1, 2),
+    report: Report | None = None,
 ) -> bool:
     """Draws and computes what is missing; True when nothing is left. ``minutes`` bound each of both.
 
-    ``kinds`` of view are those that ``compute`` is asked for.
+    ``kinds`` of view are those that ``compute`` is asked for; ``report`` is told how far it is.
     """
     for plan in plans:
         views = store_of(work, plan)
-        if not views.draw(plan, reconstruct, minutes):
+        if not views.draw(plan, reconstruct, minutes, report=report):
             return False
-        if not views.features(name, shape).extract(compute, minutes, kinds=kinds):
+        if not views.features(name, shape).extract(compute, minutes, kinds=kinds, report=report):
             return False
     return True
 

@@ -34,6 +34,7 @@ from countermark.detectors.recipes.folds import nested_scores, picked
 from countermark.detectors.recipes.gathering import draw_and_extract, gathered, plans_of
 from countermark.detectors.recipes.rows import Rows, describe, final_calibration, item_weights
 from countermark.detectors.recipes.schema import RECIPES, HeadPart, Recipe, read_recipe
+from countermark.detectors.recipes.store import Report
 from countermark.detectors.recipes.twins import load_autoencoder, simulate_upsampler
 from countermark.detectors.scoring.heads import Head
 from countermark.detectors.scoring.thresholds import WORKING_POINTS
@@ -51,6 +52,7 @@ def train_recipe(
     minutes: float = 1e9,
     network: FrozenNetwork | None = None,
     apart: Path | str | None = None,
+    report: Report | None = None,
 ) -> Path | None:
     """Makes a detector from labelled folders.
 
@@ -64,6 +66,7 @@ def train_recipe(
         minutes: Stop drawing and extracting after so many minutes.
         network: Instead of the network that the recipe names.
         apart: A labelled folder whose sources are left out, so that the detector can be compared on it.
+        report: Told what is done, how many of it are, and of how many.
 
     Returns:
         The path of the weights, or None if the minutes ran out first: call again.
@@ -77,12 +80,12 @@ def train_recipe(
     reconstruct = load_autoencoder(autoencoder) if autoencoder else simulate_upsampler
     shape = network.feature_shape
     compute, kinds = network.view_features, network.view_kinds
-    if not draw_and_extract(plans, work, recipe.name, shape, compute, reconstruct, minutes, kinds):
+    if not draw_and_extract(plans, work, recipe.name, shape, compute, reconstruct, minutes, kinds, report):
         return None
     left_out = read_corpus(apart) if apart else None
     items, features = gathered(plans, work, recipe.name, shape, left_out)
     described = describe(plans, {row.source or "unnamed" for row in left_out.rows} if left_out else ())
-    return fit_recipe(recipe, network, features, items, out, training_data=described)
+    return fit_recipe(recipe, network, features, items, out, report=report, training_data=described)
 
 
 def _fitted_head(
@@ -116,6 +119,7 @@ def fit_recipe(
     out: Path | str,
     *,
     targets: np.ndarray | None = None,
+    report: Report | None = None,
     **card: Any,
 ) -> Path:
     """Measures by nested folds, fits the head on everything, calibrates and saves.
@@ -124,6 +128,7 @@ def fit_recipe(
         features: float16 [N, 3 kinds, ...].
         items: What each row of ``features`` is.
         targets: What the head is fitted to, float [N] in [0, 1]; the labels if None.
+        report: Told what is done, how many of it are, and of how many.
         card: Further fields of the card, such as ``training_data``.
     """
     rows = Rows(items)
@@ -144,20 +149,23 @@ def fit_recipe(
 
     usable = ~np.char.startswith(draws, "pair")
     part = recipe.calibration
-    dealings = [
-        nested_scores(
-            fit_and_score,
-            labels,
-            groups,
-            rows.strata,
-            rows.folds(part.folds, seed),
-            kinds=rows.kinds,
-            calibrator=part.kind,
-            max_fpr=part.max_fpr,
-            calibrate_on=usable,
+    dealings = []
+    for seed in range(part.dealings):
+        if report is not None:
+            report("Measuring", seed, part.dealings)
+        dealings.append(
+            nested_scores(
+                fit_and_score,
+                labels,
+                groups,
+                rows.strata,
+                rows.folds(part.folds, seed),
+                kinds=rows.kinds,
+                calibrator=part.kind,
+                max_fpr=part.max_fpr,
+                calibrate_on=usable,
+            )
         )
-        for seed in range(part.dealings)
-    ]
     slices = rows.slices(recipe.slices)
     figures = mean_figures(
         [held_out_figures(labels, groups, sources, draws, found, slices) for found in dealings]

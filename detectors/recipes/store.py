@@ -26,6 +26,8 @@ ALL_KINDS = ViewPlan(whole=1, middle=1, native=1)
 
 #: uint8 views [n, 224, 224, 3] to features [n, ...].
 Compute = Callable[[np.ndarray], np.ndarray]
+#: Told what is done, how many of it are, and of how many.
+Report = Callable[[str, int, int], None]
 
 
 class ViewStore:
@@ -42,11 +44,21 @@ class ViewStore:
         self.views = _open(self.folder / "views.npy", np.uint8, (items, 3, SIDE, SIDE, 3))
 
     def draw(
-        self, plan: Plan, reconstruct: Reconstruct, minutes: float = 1e9, wanted: np.ndarray | None = None
+        self,
+        plan: Plan,
+        reconstruct: Reconstruct,
+        minutes: float = 1e9,
+        wanted: np.ndarray | None = None,
+        report: Report | None = None,
     ) -> bool:
-        """Draws the ``wanted`` (or all) items that are missing; True when none is left."""
+        """Draws the ``wanted`` (or all) items that are missing; True when none is left.
+
+        ``report`` is told what is done, how many of it are, and of how many.
+        """
         stop = time.monotonic() + 60 * minutes
         for row, places in enumerate(plan.places()):
+            if report is not None:
+                report("Drawing", int((self.state[:] != PENDING).sum()), len(self.state))
             positions = [p for p in places if self.state[p] == PENDING and (wanted is None or wanted[p])]
             if not positions:
                 continue
@@ -78,9 +90,17 @@ class FeatureStore:
         self.values = _open(views.folder / f"{name}.features.npy", np.float16, (items, 3, *shape))
 
     def extract(
-        self, compute: Compute, minutes: float = 1e9, batch: int = 6, kinds: Sequence[int] = (0, 1, 2)
+        self,
+        compute: Compute,
+        minutes: float = 1e9,
+        batch: int = 6,
+        kinds: Sequence[int] = (0, 1, 2),
+        report: Report | None = None,
     ) -> bool:
-        """Computes what is missing of the views that are drawn, of ``kinds`` only; True when none is left."""
+        """Computes what is missing of the views that are drawn, of ``kinds`` only; True when none is left.
+
+        ``report`` is told what is done, how many of it are, and of how many.
+        """
         stop = time.monotonic() + 60 * minutes
         wanted = np.array(kinds, int)
         waiting = np.flatnonzero((self.store.state[:] == DRAWN) & (self.done[:] == 0))
@@ -91,6 +111,8 @@ class FeatureStore:
             found = view_features(compute, self.store.views[chosen][:, wanted])
             self.values[np.ix_(chosen, wanted)] = found
             self.done[chosen] = 1
+            if report is not None:
+                report("Computing", min(start + batch, len(waiting)), len(waiting))
         return True
 
 

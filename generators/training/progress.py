@@ -61,11 +61,9 @@ class TrainingBar:
         minutes, seconds = divmod(int(at.seconds * max(1 - share, 0) / max(share, 1e-9)), 60)
         values = "  ".join(f"{name} {value:.2f}" for name, value in losses.items())
         note = f"{rate:.0f} img/s  {minutes}:{seconds:02d} left  {values}"
-        if not self._terminal:
-            if self.enabled and self._clock() - self._last >= PLAIN_SECONDS:
-                self._last = self._clock()
-                LOG.log(NOTICE, "%s: %.0f %%, %s", self._title, 100 * min(share, 1.0), " ".join(note.split()))
-            return
+        if self.enabled and not self._terminal and self._clock() - self._last >= PLAIN_SECONDS:
+            self._last = self._clock()
+            LOG.log(NOTICE, "%s: %.0f %%, %s", self._title, 100 * min(share, 1.0), " ".join(note.split()))
         self._bar.update(self._task, completed=min(share, 1.0), note=note)
 
 

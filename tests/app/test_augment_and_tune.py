@@ -84,6 +84,61 @@ def test_augment_goes_on_where_it_was_stopped(folder, tmp_path):
     assert weights.read_bytes() == before and read_corpus(out)
 
 
+class Stopped(Exception):
+    """As if the machine went off."""
+
+
+def test_augment_stopped_while_it_compares_and_while_it_writes_goes_on(folder, tmp_path, monkeypatch):
+    from countermark.generators.augmentation import benefit, filling
+
+    options = {"size": 16, "images": 32, "seeds": 3, "shares": (1.0,), "classifier_steps": 5}
+    whole = augment(folder, tmp_path / "whole", **options)
+    out = tmp_path / "out"
+    measured: list[int] = []
+    one_split = benefit._one_split
+
+    def counted(number, *rest):
+        if len(measured) == 2:
+            raise Stopped
+        measured.append(number)
+        return one_split(number, *rest)
+
+    monkeypatch.setattr(benefit, "_one_split", counted)
+    with pytest.raises(Stopped):
+        augment(folder, out, **options)
+    with pytest.raises(OutputError, match="stopped") as caught:
+        augment(folder, out, **options)
+    assert "--resume" in caught.value.hint
+    monkeypatch.setattr(
+        benefit, "_one_split", lambda number, *rest: (measured.append(number), one_split(number, *rest))[1]
+    )
+    written: list[str] = []
+    write = filling.atomic_write
+
+    def full(path, data, **more):
+        if len(written) == 5:
+            raise Stopped
+        written.append(str(path))
+        return write(path, data, **more)
+
+    monkeypatch.setattr(filling, "atomic_write", full)
+    with pytest.raises(Stopped):
+        augment(folder, out, **options, resume=True)
+    assert measured == [0, 1, 2], "no split is measured twice"
+    monkeypatch.setattr(
+        filling,
+        "atomic_write",
+        lambda path, data, **more: (written.append(str(path)), write(path, data, **more))[1],
+    )
+    done = augment(folder, out, **options, resume=True)
+    assert measured == [0, 1, 2] and len(written) == len(set(written)) == 8, "no picture is written twice"
+    assert done.report == whole.report
+    assert [p.read_bytes() for p in read_corpus(out).paths] == [
+        p.read_bytes() for p in read_corpus(tmp_path / "whole").paths
+    ]
+    assert not (out / "comparison.json").exists()
+
+
 def test_augment_with_a_given_model_warns_about_its_training(digits, tmp_path):
     done = augment(
         digits,

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ def evaluate_generator(
     extractor: str = "auto",
     seed: int = 1_000_000,
     gallery: Path | None = None,
+    report: Callable[[str, int, int], None] | None = None,
 ) -> Measured:
     """A generator against the images that it was trained on: quality and copying; of one that draws
     doodles, how well lines are kept, quality and variety.
@@ -45,6 +47,7 @@ def evaluate_generator(
         count: Images to generate, from ``seed`` on.
         extractor: Makes the features of every figure; see ``countermark.core.features``.
         gallery: Where to write the picture of the closest pairs.
+        report: Told what is done, how many of it are, and of how many.
 
     Returns:
         The document, and the picture that its HTML form shows: generated images beside the training
@@ -61,13 +64,15 @@ def evaluate_generator(
     loaded = load_generator(name)
     LOG.info("Measuring %s with %d images in %s features", loaded.name, count, extractor)
     if isinstance(loaded, SketchToImage):
-        return _sketch(loaded, data, count=count, extractor=extractor, seed=seed, gallery=gallery)
+        return _sketch(
+            loaded, data, count=count, extractor=extractor, seed=seed, gallery=gallery, report=report
+        )
     if isinstance(loaded, ConditionalGenerator):
         raise ConfigError(
             f"{loaded.name} starts from an image; there is no evaluation of its kind.",
             code="generator.no-evaluation",
         )
-    return _samples(loaded, data, count=count, extractor=extractor, seed=seed, gallery=gallery)
+    return _samples(loaded, data, count=count, extractor=extractor, seed=seed, gallery=gallery, report=report)
 
 
 def _samples(loaded: LoadedGenerator, data: str, *, gallery: Path | None, **options: Any) -> Measured:

@@ -12,7 +12,9 @@ import torch
 
 from countermark.core.errors import ConfigError, OutputError, TrainingError, WeightsError
 from countermark.core.files import sha256_file
+from countermark.core.notices import NOTICE, PLAIN_SECONDS
 from countermark.generators.training.checkpoints import FILE, Progress
+from countermark.generators.training.progress import TrainingBar
 from countermark.generators.training.steps import After, Losses, Step, StepLoop, set_rates
 
 
@@ -173,3 +175,18 @@ def test_rates_are_full_and_fall_at_the_end() -> None:
         set_rates([(optimiser, 2.0)], share, last=0.5)
         rates.append(optimiser.param_groups[0]["lr"])
     assert rates == pytest.approx([2.0, 2.0, 0.84, 0.04])
+
+
+def test_lines_come_from_time_to_time_where_no_terminal_looks_on(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    at, begun = Progress(10, 400, 20.0), Progress(0, 0, 0.0)
+    with (
+        caplog.at_level(NOTICE, "countermark"),
+        TrainingBar("Training x", clock=lambda: now[0]) as bar,
+        TrainingBar("Silent", enabled=False, clock=lambda: now[0]) as silent,
+    ):
+        for _ in range(30):
+            now[0] += PLAIN_SECONDS / 10
+            bar.show(0.25, at, begun, {"loss": 0.5})
+            silent.show(0.25, at, begun, {})
+    assert caplog.messages == ["Training x: 25 %, 20 img/s 1:00 left loss 0.50"] * 3
