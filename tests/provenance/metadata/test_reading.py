@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 import zlib
 
 import pytest
@@ -138,14 +137,14 @@ def test_broken_credential_is_seen(encoded):
     ]
 
 
-def test_text_bomb_is_bounded():
+def test_text_bomb_is_bounded(passes):
     bomb = zlib.compress(b"a" * 200_000_000)
     body = b"parameters\0\0" + bomb
     chunk = len(body).to_bytes(4, "big") + b"zTXt" + body + zlib.crc32(b"zTXt" + body).to_bytes(4, "big")
     plain = saved("PNG")
-    start = time.process_time()
-    assert read_metadata(plain[:33] + chunk * 3 + plain[33:]) == []
-    assert time.process_time() - start < 1
+    whole = plain[:33] + chunk * 3 + plain[33:]
+    assert read_metadata(whole) == []
+    assert passes(lambda: read_metadata(whole)) < 10  # unpacking one of the three takes about as long
 
 
 def test_entities_in_xmp_are_not_expanded():
@@ -158,12 +157,14 @@ def test_entities_in_xmp_are_not_expanded():
 @pytest.mark.parametrize(
     "piece", ["DigitalSourceType ", "Steps: 1 ", 'Credit="', "<x:xmpmeta", "AIGC{", "a" * 50]
 )
-def test_no_pattern_runs_away(piece):
+def test_no_pattern_runs_away(piece, passes):
     text = piece * (1_000_000 // len(piece))
-    start = time.process_time()
-    read_metadata(saved("PNG") + b"<x:xmpmeta" + text.encode() + b"</x:xmpmeta>", "png")
-    read_metadata(png(Description=text[:900_000]), "png")
-    assert time.process_time() - start < 2
+
+    def read():
+        read_metadata(saved("PNG") + b"<x:xmpmeta" + text.encode() + b"</x:xmpmeta>", "png")
+        read_metadata(png(Description=text[:900_000]), "png")
+
+    assert passes(read) < 100
 
 
 @settings(max_examples=60, deadline=None)
