@@ -153,7 +153,7 @@ def _spans(row: Mapping[str, Any]) -> list[tuple[str, str, float, float, list[_L
     for moment in clip["timeline"][:MAX_POINTS]:
         for face in moment["faces"]:
             if (score := face.get("put_in")) is not None:
-                kind = "high" if score >= threshold else "plain"
+                kind = "put-in" if score >= threshold else "look"
                 looks.setdefault(face["track"], []).append((kind, moment["time"], score))
     # Those that stand out come first, then the longest: a report has room for some lines only.
     faces = sorted(clip["faces"], key=lambda f: (f.get("put_in") or 0.0) < threshold)[:MOST_FACES]
