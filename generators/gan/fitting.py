@@ -244,7 +244,8 @@ class _Run:
         return _Drawn(real, chosen, z, keys, guides)
 
     def _seen(self, images: Tensor, *, real: bool = False) -> Tensor:
-        """Images as the critic sees them."""
+        """Images as the critic sees them; float32, or it would know generated ones by their rounding."""
+        images = images.float()
         if self.recipe.tiles == "both" or (self.recipe.tiles == "generated" and not real):
             images = roll(images)
         return augment(images, self.recipe.augment)
