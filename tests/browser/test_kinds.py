@@ -39,6 +39,14 @@ def clip(site: Any) -> Path:
     return path
 
 
+def test_what_is_found_later_comes_into_the_answer(desk: Any, site: Any) -> None:
+    desk.choose(site.picture("group-of-people.png", mean=60))
+    desk.settle()
+    desk.until(lambda: "One part does not fit the rest" in desk.find("#answer h1").text)
+    assert "A part." in desk.find("#evidence").text
+    assert desk.find("#answer").get_attribute("aria-live") == "polite"
+
+
 def opacity(desk: Any, selector: str) -> float:
     script = "return getComputedStyle(document.querySelector(arguments[0])).opacity"
     return float(desk.run(script, selector))

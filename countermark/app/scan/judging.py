@@ -183,7 +183,8 @@ def _with_kind(told: Evidence, scored: Scored, model: Examines) -> Evidence:
         return replace(told, detail=detail)
     detail["share_of_real"] = {"value": share.value, "low": share.low, "high": share.high, "n": share.n}
     amount = "none" if share.value == 0 else f"{100 * share.value:.2g} %"
-    sentence = f"{told.sentence} It looks like a {kind.name}; of {share.n} real ones {amount} score as high."
+    said = f"Of {share.n:,} real pictures of its kind ({kind.name}), {amount} score as high."
+    sentence = f"{told.sentence} {said}"
     return replace(told, detail=detail, sentence=sentence)
 
 

@@ -145,7 +145,7 @@ def row_of(desk: Desk, entry: Entry, request: Request) -> dict[str, Any]:
         name = verdict.value if verdict else "error"
         answer = words.answer(entry.look.result, entry.look.verification)
         row |= {"verdict": name, "verdict_name": t(words.VERDICTS[name]), "headline": t(answer.headline)}
-        row["remarks"] = [t(remark) for remark in words.remarks(entry.look.verification)]
+        row["remarks"] = [t(remark) for remark in words.remarks(entry.look.result, entry.look.verification)]
     return row
 
 

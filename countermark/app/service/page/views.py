@@ -25,6 +25,7 @@ from countermark.provenance.source_types import term_of
 from countermark.reports.canonical import plain
 from countermark.reports.listing import boxes
 from countermark.reports.text import visible
+from countermark.reports.timelines import clock, timeline_chart
 
 RANK = {Strength.CERTAIN: 0, Strength.STRONG: 1, Strength.WEAK: 2}
 #: Names of the languages in themselves.
@@ -43,7 +44,7 @@ def environment(language: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
-    made.filters.update(v=visible, score=score, percent=percent, bytes=size_of, moment=moment)
+    made.filters.update(v=visible, score=score, percent=percent, bytes=size_of, moment=moment, clock=clock)
     made.globals.update(
         language=language,
         languages=[(code, LANGUAGE_NAMES.get(code, code)) for code in languages()],
@@ -121,6 +122,8 @@ def result_view(entry: Entry, language: str, source: Callable[[str], str]) -> di
     assert look is not None
     t = translations(language).gettext
     result = look.result
+    row = plain(result)
+    scores = {moment.time: moment.score for moment in result.clip.timeline} if result.clip else {}
     answer = words.answer(result, look.verification)
     verdict = result.verdict.value if result.verdict else "error"
     return {
@@ -132,7 +135,7 @@ def result_view(entry: Entry, language: str, source: Callable[[str], str]) -> di
         "headline": t(answer.headline),
         "why": t(answer.why),
         "next_steps": [t(step) for step in answer.next],
-        "remarks": [t(remark) for remark in words.remarks(look.verification)],
+        "remarks": [t(remark) for remark in words.remarks(result, look.verification)],
         "source": source,
         "evidence": [_evidence(e, t, language) for e in _ranked(result.evidence, verdict)],
         "tree": tree(look, t),
@@ -141,7 +144,9 @@ def result_view(entry: Entry, language: str, source: Callable[[str], str]) -> di
         "chances": chances(result.score) if result.score is not None else [],
         "deliveries": _deliveries(look, t),
         "marks": _marks(look, t),
-        "boxes": boxes(plain(result)) if look.width and look.height else [],
+        "boxes": boxes(row) if look.width and look.height else [],
+        "timeline": timeline_chart(row),
+        "frames": [(name, time, scores.get(time)) for name, time in look.frames],
     }
 
 
@@ -152,7 +157,8 @@ def _ranked(evidence: Iterable[Evidence], verdict: str) -> list[Evidence]:
 
 
 def _evidence(evidence: Evidence, t: words.Translate, language: str) -> dict[str, Any]:
-    lead = words.lead(evidence) if language != "en" else None
+    # In English the library's own sentence does, but for one that only numbers speak in.
+    lead = words.lead(evidence) if language != "en" or evidence.kind == "stress" else None
     return {
         "kind": t(words.KINDS.get(evidence.kind, evidence.kind)),
         "strength": evidence.strength.value,

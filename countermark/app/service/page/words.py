@@ -7,7 +7,7 @@ it is found when catalogues are made. The caller translates.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from countermark.core.results import Evidence, ScanResult, Strength, Verdict, Verification, VerificationState
 from countermark.provenance.source_types import points_to
@@ -136,8 +136,46 @@ _LARGER = _("Ask for a larger, less compressed copy: it can often be decided.")
 _HISTORY = _("Read the history below: it names the generator and who signed.")
 
 
+#: Headlines for a clip in place of those for a picture.
+CLIPS: Mapping[str, str] = {
+    _("A generator made this picture. Its signed history says so."): _(
+        "A generator made this clip. Its signed history says so."
+    ),
+    _("Parts of this picture were made by a generator. Its signed history says so."): _(
+        "Parts of this clip were made by a generator. Its signed history says so."
+    ),
+    _("A generator made this picture. A hidden mark in it says so."): _(
+        "A generator made this clip. A hidden mark in it says so."
+    ),
+    _("The file says that a generator made this picture."): _(
+        "The file says that a generator made this clip."
+    ),
+    _("A trusted signer says that a camera took this picture."): _(
+        "A trusted signer says that a camera took this clip."
+    ),
+    _("This picture looks as if a generator made it."): _("This clip looks as if a generator made it."),
+    _("We cannot tell whether a generator made this picture."): _(
+        "We cannot tell whether a generator made this clip."
+    ),
+    _("We found no sign that a generator made this picture. That does not prove a photograph."): _(
+        "We found no sign that a generator made this clip. That does not prove a recording."
+    ),
+}
+
+
 def answer(result: ScanResult, verification: Verification | None) -> Answer:
-    """The answer to one picture; messages are in English, to be translated."""
+    """The answer to one picture or clip; messages are in English, to be translated."""
+    made = _answer(result, verification)
+    return made if result.clip is None else replace(made, headline=CLIPS.get(made.headline, made.headline))
+
+
+def places(result: ScanResult) -> tuple[str, ...]:
+    """Kinds of evidence (``region``, ``face``) that name a place which speaks for a generator."""
+    found = {e.kind for e in result.evidence if e.points_to == "synthetic"}
+    return tuple(kind for kind in ("region", "face") if kind in found)
+
+
+def _answer(result: ScanResult, verification: Verification | None) -> Answer:
     verdict = result.verdict
     if verdict is Verdict.DECLARED_SYNTHETIC:
         return _declared(result, verification)
@@ -167,6 +205,16 @@ def answer(result: ScanResult, verification: Verification | None) -> Answer:
             else _("Its score lies between those of photographs and those of generated pictures.")
         )
         return Answer(_("We cannot tell whether a generator made this picture."), why, (_LARGER, _ORIGINAL))
+    if verdict is Verdict.NO_EVIDENCE and places(result):
+        return Answer(
+            _("We found no sign that a generator made the whole picture. One part does not fit the rest.")
+            if "region" in places(result)
+            else _(
+                "We found no sign that a generator made the whole picture. A face in it may have been put in."
+            ),
+            _("The place is marked below. It is a weak sign: look at it yourself."),
+            (_("Ask for the picture as it was before anybody edited it."), _ORIGINAL),
+        )
     if verdict is Verdict.NO_EVIDENCE:
         return Answer(
             _("We found no sign that a generator made this picture. That does not prove a photograph."),
@@ -245,8 +293,20 @@ def _declared(result: ScanResult, verification: Verification | None) -> Answer:
     return Answer(_("A generator made this picture."), _("It is declared as generated."), (_HISTORY,))
 
 
-def remarks(verification: Verification | None) -> tuple[str, ...]:
-    """What else must be said at the top: a history that does not hold, or one that was found again."""
+def remarks(result: ScanResult, verification: Verification | None) -> tuple[str, ...]:
+    """What else must be said at the top: a history that does not hold, or one that was found again; places
+    that stand out, where the answer does not speak of them."""
+    told = _of_history(verification)
+    if result.verdict is Verdict.NO_EVIDENCE:
+        return told
+    named = {
+        "region": _("A part of it does not fit the rest. It is marked below, and a weak sign."),
+        "face": _("A face in it may have been put in. It is marked below, and a weak sign."),
+    }
+    return (*told, *(named[kind] for kind in places(result)))
+
+
+def _of_history(verification: Verification | None) -> tuple[str, ...]:
     if verification is None:
         return ()
     if verification.state is VerificationState.INVALID:
@@ -295,5 +355,11 @@ def lead(evidence: Evidence) -> str | None:
             else _("The picture's looks do not show that it was generated.")
         )
     if evidence.kind == "stress":
-        return _("The same picture, saved again as it may reach you.")
+        return (
+            _("Saved again as it may reach you, the picture gets the same answer.")
+            if evidence.detail.get("holds")
+            else _(
+                "Saved again as it may reach you, the picture gets another answer, so it counts as unsure."
+            )
+        )
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import time
@@ -14,12 +15,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from countermark.app.service import Settings, create_app
-from countermark.app.service.page import places
+from countermark.app.service.page import places, words
 from countermark.app.service.page.pdfs import is_pdf, pictures_of
 from countermark.core.errors import ImageError
 from countermark.core.files import HOME_VARIABLE
 from countermark.core.images import encode_image, read_image
-from countermark.core.results import Evidence, ScanResult, Strength, Verdict
+from countermark.core.results import Clip, Evidence, ScanResult, Strength, Verdict
 
 HERE = "http://127.0.0.1:8722"
 
@@ -153,6 +154,50 @@ def test_mask_and_boxes_lie_over_the_picture(
     assert any(e["kind"] == "face" for e in told["scan"]["results"][0]["evidence"])
 
 
+def test_the_answer_speaks_of_a_part_that_stands_out(
+    client: TestClient, drawing: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Evidence("region", "synthetic", Strength.WEAK, "A part does not fit.", {"parts": []})
+    monkeypatch.setattr(places.PartSearch, "evidence", lambda self, path, image: part)
+    monkeypatch.setattr(places.FaceSearch, "evidence", lambda self, image: None)
+    told = "We found no sign that a generator made the whole picture. One part does not fit the rest."
+    answer, _ = shown(client, encode_image(drawing(1, mean=60), "png"), "a.png")
+    name = answer["entries"][0]
+    for _ in range(1200):
+        if client.get(f"/r/{name}/state").json()["state"] == "done":
+            break
+        time.sleep(0.05)
+    text = client.get(f"/r/{name}", headers={"Accept": "text/html"}).text
+    assert told in text and "A part does not fit." in text and "before anybody edited it" in text
+    assert told in client.get(f"/b/{answer['batch']}", headers={"Accept": "text/html"}).text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "headline", "remarks"),
+    [
+        (Verdict.NO_EVIDENCE, "One part does not fit", 0),
+        (Verdict.UNSURE, "We cannot tell whether a generator made this picture.", 2),
+        (Verdict.LIKELY_SYNTHETIC, "This picture looks as if a generator made it.", 2),
+    ],
+)
+def test_parts_and_faces_are_said_at_the_top(verdict: Verdict, headline: str, remarks: int) -> None:
+    kinds = ("region", "face")
+    found = tuple(Evidence(kind, "synthetic", Strength.WEAK, "There.", {}) for kind in kinds)
+    result = ScanResult("", "00" * 32, verdict, 0.6, found, thresholds={"likely": 0.9, "unsure": 0.5})
+    assert headline in words.answer(result, None).headline
+    assert len(words.remarks(result, None)) == remarks
+
+
+def test_a_clip_is_called_a_clip() -> None:
+    clip = Clip(3.0, "mp4", "h264", 10.0, ())
+    for verdict in (Verdict.NO_EVIDENCE, Verdict.UNSURE, Verdict.LIKELY_SYNTHETIC, Verdict.DECLARED_CAPTURED):
+        result = ScanResult("", "00" * 32, verdict, 0.6, (), clip=clip)
+        said = words.answer(result, None).headline
+        assert "this clip" in said.lower() and "picture" not in said
+    source = inspect.getsource(words)
+    assert all(source.count(f'"{picture}"') == 2 for picture in words.CLIPS), "each is said of a picture too"
+
+
 def test_places_never_change_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     weak = Evidence("region", "synthetic", Strength.WEAK, "A part.", {})
     monkeypatch.setattr(places.PartSearch, "evidence", lambda self, path, image: weak)
@@ -217,6 +262,7 @@ def test_a_clip_has_a_timeline_and_frames(
 ) -> None:
     answer, text = shown(client, clip(tmp_path / "a.mp4", drawing), "statement.mp4")
     assert 'class="timeline"' in text and "frames looked at" in text and "The clip" in text
+    assert "likely 0.890" in text and "0:00" in text, "its thresholds and its times are named"
     assert client.get(f"/r/{answer['entries'][0]}/frame-0").status_code == 200
     whole = client.get(f"/r/{answer['entries'][0]}/result.html").text
     assert 'class="timeline"' in whole and "<script" not in whole

@@ -193,6 +193,11 @@ async function setUpMap(section) {
       if (!fresh) return;
       section.replaceWith(fresh);
       section = fresh;
+      // What was found in a part of the picture belongs to the answer and to the evidence as well.
+      for (const name of ["answer", "evidence"]) {
+        const shown = byId(name), now = page.getElementById(name);
+        if (shown && now && shown.textContent !== now.textContent) shown.replaceChildren(...now.childNodes);
+      }
     } catch {
       continue;
     }
