@@ -44,6 +44,8 @@ STYLES = {
 }
 #: Kinds of evidence that name places in a picture.
 PLACED = ("region", "face")
+#: Files of a reason that are named among those that were not looked at.
+SHOWN_NAMES = 3
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "skipped": "–", "waived": "w", "error": "!"}
 
 
@@ -109,7 +111,9 @@ def _scan(document: Document) -> RenderableType:
     if counts["failing"]:
         fail_on = document["settings"].get("fail_on")
         tail.append(f"{plural(counts['failing'], 'finding')} at or above {fail_on}")
-    return Group(table, Text(), _text("; ".join(tail)), *_remarks(document), *_steps(document))
+    return Group(
+        table, Text(), _text("; ".join(tail)), *_remarks(document), *_points(document), *_steps(document)
+    )
 
 
 def _named_parts(row: Mapping[str, Any]) -> list[str]:
@@ -123,8 +127,9 @@ def _remarks(document: Document) -> list[Text]:
     lines = []
     left_out = document["settings"].get("left_out") or {}
     if left_out:
-        parts = [f"{count:,} {reason}" for reason, count in left_out.items()]
-        lines.append(_text(f"Not looked at: {', '.join(parts)}."))
+        lines.append(_text(f"Not looked at: {_left_out(left_out, document['settings'])}.", limit=1200))
+        if any(_is_packed(each["path"]) for each in document["settings"].get("left_out_files") or ()):
+            lines.append(_text("The page takes the pictures out of a PDF or a ZIP: countermark serve"))
     stopped = sum(
         any(e["kind"] == "mark" and "stopped_after" in e["detail"] for e in row["evidence"])
         for row in document["results"]
@@ -136,26 +141,46 @@ def _remarks(document: Document) -> list[Text]:
                 "was through; longer: countermark scan --mark-seconds"
             )
         )
-    points = document["settings"].get("working_points") or []
-    if points and any(row["score"] is not None for row in document["results"]):
-        said = "; ".join(map(_point, points))
-        lines.append(
-            _text(
-                "The score is the chance of synthetic origin if half of all pictures were synthetic; with "
-                f"fewer it means less. Likely from: {said}.",
-                "dim",
-                600,
-            )
-        )
     return lines
 
 
-def _point(point: dict[str, Any]) -> str:
-    """``default .923 (at most 1.0 % of photographs flagged, 59.9 % of unseen ones found)``."""
-    found = point["found"].get("native")
-    told = "" if found is None else f", found {figure(found, 'share')} of generated ones of unseen sources"
-    flagged = figure(point["max_fpr"], "share")
-    return f"{point['name']} {figure(point['likely'])} (flags at most {flagged} of photographs{told})"
+def _left_out(counts: Mapping[str, int], settings: Mapping[str, Any]) -> str:
+    """Files that were not looked at, by reason: the first of them by name, the others as a number."""
+    files = settings.get("left_out_files") or ()
+    parts = []
+    for reason, count in counts.items():
+        names = [visible(each["path"], 80) for each in files if each["reason"] == reason][:SHOWN_NAMES]
+        more = count - len(names)
+        told = ", ".join([*names, *([f"{more:,} more" if names else f"{more:,}"] if more else [])])
+        parts.append(f"{visible(reason, 80)}: {told}")
+    return "; ".join(parts)
+
+
+def _is_packed(path: str) -> bool:
+    return path.lower().endswith((".pdf", ".zip"))
+
+
+def _points(document: Document) -> list[RenderableType]:
+    """What the score means, and what each working point flags and finds."""
+    points = document["settings"].get("working_points") or []
+    if not points or all(row["score"] is None for row in document["results"]):
+        return []
+    table = _table(
+        "working point", "likely from", "photographs flagged", "generated ones found, of unseen sources"
+    )
+    for point in points:
+        found = point["found"].get("native")
+        table.add_row(
+            _text(point["name"]),
+            figure(point["likely"]),
+            f"at most {figure(point['max_fpr'], 'share')}",
+            "–" if found is None else figure(found, "share"),
+            style="dim",
+        )
+    said = (
+        "The score is the chance of synthetic origin if half of all pictures were; with fewer it means less."
+    )
+    return [Text(), table, _text(said, "dim")]
 
 
 def _steps(document: Document) -> list[RenderableType]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 
 import typer
 
-from countermark.cli.logs import tell
+from countermark.cli.logs import LOGGER, tell
 from countermark.cli.output import PASS, say, wrong_usage
 from countermark.core.errors import MissingExtraError
 
@@ -65,6 +67,14 @@ def serve(
             page=page,  # type: ignore[arg-type]  # checked there
             keep_seconds=60 * keep_minutes,
         )
-    started = (lambda address: tell(f"Listening. Open {address} in a browser.")) if page != "off" else tell
-    run_service(host, port, settings=settings, certificate=certificate, key=key, started=started)
+    terminal = sys.stderr.isatty()
+
+    def started(address: str) -> None:
+        what = f"Open {address} in a browser." if page != "off" else f"Listening at {address}"
+        tell(what + (" Ctrl+C ends it." if terminal else ""))
+
+    # Lines for machines stand in nobody's way where somebody sits at the terminal, unless asked for.
+    talks = logging.getLogger(LOGGER).isEnabledFor(logging.INFO)
+    level = logging.WARNING if terminal and not talks else logging.INFO
+    run_service(host, port, settings=settings, certificate=certificate, key=key, started=started, level=level)
     return PASS

@@ -146,7 +146,9 @@ def read_image(
         raise ImageError(
             f"{name} is not an image in a supported format.",
             code="image.unsupported",
-            hint="Supported: JPEG, PNG, WebP, AVIF, HEIC, GIF, TIFF, BMP.",
+            hint="The page takes the pictures out of a PDF or a ZIP: countermark serve"
+            if data.startswith((b"%PDF-", b"PK\x03\x04"))
+            else "Supported: JPEG, PNG, WebP, AVIF, HEIC, GIF, TIFF, BMP.",
         )
     if kind == "heif" and pillow_heif is None:
         raise ImageError(

@@ -41,6 +41,29 @@ def test_sign_and_verify(home, capsys) -> None:
     assert run(["verify", str(stripped), "--require", "intact"]) == 1
 
 
+def test_the_tree_names_the_generator_s_version_and_seed(home, capsys) -> None:
+    source = write_image(home / "made.png", photograph()[:96, :128])
+    words = ["--generator", "my-model/1.2", "--model", "my-model@abc", "--seed", "7", "--no-watermark"]
+    assert run(["sign", str(source), "signed.png", *words]) == 0
+    capsys.readouterr()
+    assert run(["verify", "signed.png", "--tree", "--no-recover"]) == 0
+    tree = capsys.readouterr().out
+    assert "created (trainedAlgorithmicMedia) by my-model 1.2" in tree
+    assert "seed 7" in tree and "model my-model@abc" in tree
+
+
+def test_the_doctor_knows_identities_by_name(home, capsys) -> None:
+    assert run(["keys", "doctor", "default"]) == 2
+    assert "default" in capsys.readouterr().err, "there is none yet, and it says so"
+    source = write_image(home / "made.png", photograph()[:64, :64])
+    assert run(["sign", str(source), "signed.png", "--generator", "a/1", "--no-watermark"]) == 0
+    capsys.readouterr()
+    assert run(["keys", "doctor", "default"]) == 0
+    assert capsys.readouterr().out
+    assert run(["keys", "doctor", "nobody"]) == 2
+    assert "default" in capsys.readouterr().err
+
+
 def test_scan_writes_every_report(home, capsys) -> None:
     folder = home / "pictures"
     write_image(folder / "photo.jpg", photograph()[:240, :320])

@@ -1,4 +1,5 @@
-"""The README's commands run as they are written, from an empty folder, in their order.
+"""The commands of the README and of the pages for desks run as they are written, from an empty folder, in
+their order; those of every other page are understood.
 
 What a reader has at hand (photographs, a picture that was made) is put there. Pictures are small, and what
 trains or measures for minutes is only begun: its function is replaced by one that takes the same arguments.
@@ -14,6 +15,7 @@ import shlex
 import subprocess
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import typer
 
-from countermark.cli import run
+from countermark.cli import run, whole
 from countermark.core.images import encode_image, write_image
 from countermark.core.seeds import rng
 
 ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
+#: Pages whose commands are run; the first is the README.
+PAGES = ("README.md", "docs/walkthrough.md", "docs/scanning.md", "docs/service.md")
+LANGUAGES = ("", "console")
 #: What takes minutes, by module and name.
 LONG = (
     ("countermark.app.train", "train"),
@@ -43,16 +48,21 @@ LONG = (
 ENDS = {"audit": (0, 1), "scan": (0, 1)}
 
 
-def lines() -> list[str]:
-    """Commands of the README without the comments beside them."""
+def lines(page: str = PAGES[0]) -> list[str]:
+    """Commands of a page without the comments beside them."""
     found: list[str] = []
     language: str | None = None
-    for line in README.read_text("utf-8").splitlines():
+    path = ROOT / page
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
         if line.startswith("```"):
             language = None if language is not None else line.removeprefix("```")
-        elif language == "" and line.strip():
+        elif language in LANGUAGES and line.strip():
             found.append(re.sub(r"\s+#.*", "", line))
     return [part for line in found for part in line.split(" && ")]
+
+
+def is_command(line: str) -> bool:
+    return line.startswith("countermark ") or "| countermark" in line
 
 
 def picture(seed: int, side: int = 256) -> np.ndarray:
@@ -61,9 +71,17 @@ def picture(seed: int, side: int = 256) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder, with what the reader has."""
-    folder = tmp_path_factory.mktemp("reader")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder for the reader of each page: empty, but for what the reader has."""
+
+    @cache
+    def made(page: str) -> Path:
+        return furnish(tmp_path_factory.mktemp(Path(page).stem))
+
+    return made
+
+
+def furnish(folder: Path) -> Path:
     for number, name in enumerate(("pictures", "photos", "outputs", "contents", "styles")):
         write_image(folder / name / f"{number}.jpg", picture(number))
     for name in ("photo.jpg", "painting.jpg", "made.png"):
@@ -74,8 +92,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def reader(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
-    """Runs one line of the README."""
+def reader(page: str, places: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """Runs one line of a page."""
+    place = places(page)
     monkeypatch.setenv("COUNTERMARK_HOME", str(place / "home"))
     monkeypatch.chdir(place)
     for module, name in LONG:
@@ -94,7 +113,8 @@ def reader(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]
             arguments = [word for word in arguments if word != flag]
         if "--count" in arguments:
             arguments[arguments.index("--count") + 1] = "1"
-        if arguments[0] in ("demo", "serve"):  # each has tests of its own
+        tokens = any("token" in word for word in arguments)
+        if arguments[0] == "demo" or (arguments[0] == "serve" and not tokens):  # each has tests of its own
             return run([arguments[0], "--help"])
         out = io.StringIO()
         if target:
@@ -136,20 +156,48 @@ def begun(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "line", [line for line in lines() if line.startswith("countermark ") or "| countermark" in line]
+    ("page", "line"), [(page, line) for page in PAGES for line in lines(page) if is_command(line)]
 )
-def test_a_command_runs_as_it_is_written(line: str, reader: Callable[[str], int], capsys: Any) -> None:
+def test_a_command_runs_as_it_is_written(
+    page: str, line: str, reader: Callable[[str], int], capsys: Any
+) -> None:
     try:
         code = reader(line)
     except Begun:
         return
     err = capsys.readouterr().err
     if code == 2 and (missing := re.search(r"countermark\[(\w+)\]", err)):
-        before = lines()[: lines().index(line)]
+        before = lines(page)[: lines(page).index(line)]
         assert any(re.search(rf"\.\[[\w,]*{missing[1]}", each) for each in before), err
         return
     allowed = next((codes for name, codes in ENDS.items() if f"countermark {name}" in line), (0,))
     assert code in allowed, err
+
+
+def documents() -> list[tuple[str, str]]:
+    """Every command in a block of a page that is not run."""
+    pages = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
+    return [
+        (page, re.split(r"&&|[|>]", line.partition("| countermark")[2] or line)[0])
+        for page in pages
+        if page not in PAGES
+        for line in lines(page)
+        if is_command(line)
+    ]
+
+
+@pytest.mark.parametrize(("page", "line"), documents())
+def test_a_command_of_any_page_is_understood(page: str, line: str) -> None:
+    """Its words are a command, its options are options of it, and what it needs is given; nothing runs."""
+    words = [word for word in shlex.split(line.replace("…", "")) if word != "countermark"]
+    command: Any = typer.main.get_command(whole())
+    context = None
+    while True:
+        context = command.make_context(command.name or page, words, parent=context)
+        if not hasattr(command, "commands"):
+            return
+        words = [*getattr(context, "_protected_args", ()), *context.args]
+        _, command, words = command.resolve_command(context, words)
 
 
 def test_what_is_installed_exists() -> None:
@@ -167,8 +215,22 @@ def test_what_is_installed_exists() -> None:
 
 def test_other_lines_are_known() -> None:
     """A line of another kind needs a test of its own: here there are installations and curl alone."""
-    others = [line for line in lines() if "countermark" not in line and not line.startswith("pip install")]
-    assert [line.partition(" ")[0] for line in others] == ["pytest", "curl"], others
+    others = [
+        line
+        for page in PAGES
+        for line in lines(page)
+        if not is_command(line) and not line.startswith("pip install")
+    ]
+    assert [line.partition(" ")[0] for line in others] == ["pytest", "curl", "curl", "curl"], others
+
+
+def test_every_address_that_is_asked_by_hand_is_there() -> None:
+    pytest.importorskip("fastapi")
+    from countermark.app.service import create_app
+
+    known = set(create_app().openapi()["paths"])
+    asked = [re.search(r"http://[^/ ]+(/\S+)", line) for page in PAGES for line in lines(page)]
+    assert {match[1] for match in asked if match} <= known
 
 
 def test_the_list_of_git_skips_text_and_deleted_files(

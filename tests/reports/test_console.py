@@ -42,3 +42,37 @@ def test_audit_rows(documents: dict[str, Document]) -> None:
     assert re.search(r"✓ pass\s+detector\.auroc\s+0\.950\s+0\.930 … 0\.970\s+≥ 0\.900\s+400", text)
     assert re.search(r"✗ fail\s+detector\.fpr\s+5\.0 %", text)
     assert "6 checks" in text and "Exit code 1" in text
+
+
+def test_a_stopped_search_is_said_once_and_never_first(documents: dict[str, Document]) -> None:
+    document = copy.deepcopy(documents["scan"])
+    stopped = {
+        "kind": "mark", "points_to": "neither", "strength": "weak", "detail": {"stopped_after": 2.0},
+        "sentence": "The search for a changed watermark was stopped after 2.0 s.",
+    }  # fmt: skip
+    judged = [row for row in document["results"] if row["evidence"] and row["verdict"] != "no-evidence"]
+    for row in judged:
+        row["evidence"] = [*row["evidence"], stopped]
+    text = render(document, "console", width=250)
+    assert text.count("was stopped") == 1 and f"In {len(judged)} pictures the search" in text
+    assert "--mark-seconds" in text and text.index("was stopped") > text.index("files:")
+
+
+def test_what_was_left_out_is_named_with_what_to_do(documents: dict[str, Document]) -> None:
+    document = copy.deepcopy(documents["scan"])
+    names = [{"path": f"{name}.pdf", "reason": "documents"} for name in "abcd"]
+    document["settings"]["left_out"] = {"documents": 5, "symbolic links": 2}
+    document["settings"]["left_out_files"] = names
+    text = render(document, "console", width=250)
+    assert "Not looked at: documents: a.pdf, b.pdf, c.pdf, 2 more; symbolic links: 2." in text
+    assert "countermark serve" in text
+
+
+def test_working_points_stand_in_a_table(documents: dict[str, Document]) -> None:
+    document = copy.deepcopy(documents["scan"])
+    document["settings"]["working_points"] = [
+        {"name": "default", "max_fpr": 0.01, "likely": 0.9, "unsure": 0.5, "found": {"native": 0.61}}
+    ]
+    text = render(document, "console", width=250)
+    assert re.search(r"default\s+0\.900\s+at most 1\.0 %\s+61\.0 %", text) and "half of all pictures" in text
+    assert text.index("what to do next") > text.index("working point")

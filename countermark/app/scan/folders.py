@@ -28,6 +28,18 @@ KINDS: Mapping[str, frozenset[str]] = {
 }
 LINKS, HIDDEN, OTHER = "symbolic links", "files in hidden folders", "files that are no pictures"
 HALF_WRITTEN = "files that are being written"
+#: The reasons in the singular.
+ONE: Mapping[str, str] = {
+    "videos of other kinds": "video of another kind",
+    "documents": "document",
+    "archives": "archive",
+    "raw photographs": "raw photograph",
+    "vector drawings": "vector drawing",
+    LINKS: "symbolic link",
+    HIDDEN: "file in a hidden folder",
+    OTHER: "file that is no picture",
+    HALF_WRITTEN: "file that is being written",
+}
 
 
 def walk(folder: Path | str) -> tuple[list[Path], list[tuple[Path, str]]]:
@@ -67,7 +79,10 @@ def described(left_out: Mapping[str, int]) -> str:
     """A sentence on what was not looked at; empty for nothing."""
     if not left_out:
         return ""
-    parts = [f"{count:,} {reason}" for reason, count in sorted(left_out.items(), key=lambda x: (-x[1], x[0]))]
+    parts = [
+        f"{count:,} {reason if count != 1 else ONE.get(reason, reason)}"
+        for reason, count in sorted(left_out.items(), key=lambda x: (-x[1], x[0]))
+    ]
     return f"Not looked at: {', '.join(parts)}."
 
 

@@ -29,6 +29,7 @@ def run_service(
     certificate: Path | str | None = None,
     key: Path | str | None = None,
     started: Callable[[str], None] | None = None,
+    level: int = logging.INFO,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then takes no new requests and finishes those that run.
 
@@ -38,6 +39,7 @@ def run_service(
         settings: See ``Settings``.
         certificate, key: PEM files for HTTPS. Without them put a proxy in front that does it.
         started: Told the address, once it is listened on.
+        level: The least that is logged, as JSON lines on standard error.
 
     Raises:
         ConfigError: before anything is served: ``service.certificate``, ``service.port``,
@@ -52,7 +54,7 @@ def run_service(
     with _listen(host, port) as listener:
         app = create_app(settings)
         sweep()
-        log_to()
+        log_to(level=level)
         config = GuardedServer.configure(
             app,
             http=guarded(settings.connections, settings.head_seconds, settings.send_seconds),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from countermark.app.scan.folders import HALF_WRITTEN, HIDDEN, LINKS, OTHER, described, walk
+from countermark.app.scan.folders import HALF_WRITTEN, HIDDEN, KINDS, LINKS, ONE, OTHER, described, walk
 from countermark.app.scan.sources import named
 from countermark.cli import run
 from countermark.core.images import encode_image
@@ -98,3 +98,8 @@ def test_links_to_folders_half_written_files_and_closed_folders(tmp_path: Path, 
         "round": LINKS,
         ".countermark-1-0123456789ab-a.png": HALF_WRITTEN,
     }
+
+
+def test_one_file_is_said_in_the_singular() -> None:
+    assert described({"documents": 1, OTHER: 2}) == "Not looked at: 2 files that are no pictures, 1 document."
+    assert set(KINDS) <= set(ONE)
