@@ -42,7 +42,7 @@ TARGET_SIDE = 512
 #: What is scanned, below the demo's folder.
 FOLDERS = ("photographs", "signed", "laundered", "unmarked", "clips", "edited")
 #: Parts of the photographs that are made anew, each x, y, width and height in pixels.
-REMOVED, REDRAWN = (230, 120, 180, 180), (226, 123, 184, 182)
+REMOVED, REDRAWN = (470, 250, 150, 130), (226, 123, 184, 182)
 #: Frames of each clip that are looked at.
 CLIP_FRAMES = 4
 

@@ -45,7 +45,7 @@ def test_the_whole_loop(tmp_path, monkeypatch) -> None:
     assert set(parts) == {"removed.png", "redrawn.png"}, "where something was changed it is looked for"
     assert parts["removed.png"]["found"]
     x, y, width, height = parts["removed.png"]["parts"][0]["box"]
-    assert abs(x + width / 2 - 320) < 40 and abs(y + height / 2 - 210) < 40, "at its place"
+    assert abs(x + width / 2 - 545) < 40 and abs(y + height / 2 - 315) < 40, "at its place"
     masks = sorted(path.name.split(".png-")[0] for path in (tmp_path / "demo" / "masks").iterdir())
     assert masks == ["redrawn", "removed"]
     states = {row["path"].rsplit("-", 1)[-1]: row["state"] for row in record["verify"]["results"]}
