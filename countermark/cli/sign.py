@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from countermark.cli.logs import warn
+from countermark.cli.logs import tell, warn
 from countermark.cli.output import ERROR, JSON, PASS, progress, say, show_record
 from countermark.cli.records import REPOSITORY, opened
 from countermark.cli.secrets import PASSPHRASE_FILE, passphrase_of
@@ -147,6 +147,7 @@ def sign(
         text.append(f"  watermark {signed.payload} at {signed.psnr:.1f} dB")
     text += [f"  {note}" for note in signed.notes if note not in told]
     show_record(signed, as_json=as_json, text="\n".join(text))
+    _say_who(options["identity"], as_json)
     return ERROR if signed.unrecorded else PASS
 
 
@@ -154,6 +155,18 @@ def _tell(note: str, told: list[str]) -> None:
     """Says what is lost or left out before the file is written."""
     told.append(note)
     say(note, err=True)
+
+
+def _say_who(identity: Any, as_json: bool) -> None:
+    """That others do not trust a development identity: it looks trusted where it was made."""
+    from countermark.provenance.identities.store import get_identity
+
+    who = get_identity(identity) if isinstance(identity, str) else identity
+    if who.kind == "development" and not as_json:
+        tell(
+            f"Signed as {who.name!r}, a development identity that only you trust. One that others trust: "
+            "countermark keys request"
+        )
 
 
 def _folder(
@@ -215,6 +228,8 @@ def _folder(
     if report.stopped:
         lines.append(f"Stopped by {stop.name} after {report.signed + report.skipped} of {total} files.")
     show_record(report, as_json=as_json, text="\n".join(lines))
+    if report.signed:
+        _say_who(who, as_json)
     if report.stopped:
         return stop.exit_code
     return PASS if report.complete else ERROR

@@ -57,7 +57,7 @@ def test_the_doctor_knows_identities_by_name(home, capsys) -> None:
     assert "default" in capsys.readouterr().err, "there is none yet, and it says so"
     source = write_image(home / "made.png", photograph()[:64, :64])
     assert run(["sign", str(source), "signed.png", "--generator", "a/1", "--no-watermark"]) == 0
-    capsys.readouterr()
+    assert "only you trust" in capsys.readouterr().err
     assert run(["keys", "doctor", "default"]) == 0
     assert capsys.readouterr().out
     assert run(["keys", "doctor", "nobody"]) == 2
