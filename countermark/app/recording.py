@@ -12,19 +12,25 @@ import base64
 import binascii
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from countermark.app.clips.middle import middle_frame
 from countermark.app.marking import ALGORITHM, Marked
 from countermark.core.errors import CountermarkError, ProvenanceError
 from countermark.core.files import sha256_bytes, sha256_file
 from countermark.core.images import DEFAULT_LIMITS, Limits, read_bytes, read_image, sniff_format
 from countermark.core.results import SignedImage
+from countermark.core.video.containers import sniff_clip
+from countermark.core.video.reader import read_head
 from countermark.provenance.credentials.softbinding import LABEL
 
 if TYPE_CHECKING:
     from countermark.provenance.repository import Repository
 
+#: Largest clip that is signed, unless limits say otherwise: it is held in memory while it is.
+CLIP_BYTES = 2 * 1024**3
 UNWRITTEN = "The signed file could not be written."
 
 
@@ -88,9 +94,9 @@ def record_again(
     repository: Repository | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bool:
-    """Makes the record of a picture that was signed earlier, if there is none.
+    """Makes the record of a picture or clip that was signed earlier, if there is none.
 
-    A record that was deleted stays deleted. A file that is no picture has none.
+    A record that was deleted stays deleted. A file that is neither has none.
 
     Args:
         path: The signed file.
@@ -108,16 +114,18 @@ def record_again(
     label = str(facts.get("manifest_id") or "")
     if label and _known(place, label):
         return False
+    if moving := sniff_clip(read_head(path)) is not None:
+        limits = replace(limits, max_bytes=max(limits.max_bytes, CLIP_BYTES))
     data = read_bytes(path, limits)
-    if sniff_format(data) is None:
+    if not moving and sniff_format(data) is None:
         return False
-    found, store = _credential(path, data, limits)
+    found, store = _credential(path, data, limits, moving)
     label = found.chain[0].label
     if _known(place, label):
         return False
-    image = read_image(data, limits, name=str(path))
+    pixels = middle_frame(path) if moving else read_image(data, limits, name=str(path)).pixels
     row = record_for(
-        image.pixels,
+        pixels,
         manifest_id=label,
         store=store,
         sha256=sha256_bytes(data),
@@ -145,8 +153,9 @@ def _known(place: Repository, label: str) -> bool:
     return place.has(label) or bool(place.deleted(label))
 
 
-def _credential(path: Path | str, data: bytes, limits: Limits) -> tuple[Any, bytes]:
+def _credential(path: Path | str, data: bytes, limits: Limits, moving: bool) -> tuple[Any, bytes]:
     """The verification of a file and its manifest store, from inside or beside it."""
+    from countermark.provenance.credentials.clips import verify_clip
     from countermark.provenance.credentials.jumbf import manifest_store
     from countermark.provenance.credentials.signing import sidecar_path
     from countermark.provenance.credentials.verification import verify_image
@@ -155,7 +164,7 @@ def _credential(path: Path | str, data: bytes, limits: Limits) -> tuple[Any, byt
     if store is None:
         with contextlib.suppress(CountermarkError):
             store = read_bytes(sidecar_path(path), limits)
-    found = verify_image(path, data=data, limits=limits)
+    found = verify_clip(path) if moving else verify_image(path, data=data, limits=limits)
     if store is None or not found.chain:
         raise ProvenanceError(f"{path} carries no credential that could be recorded.", code="record.none")
     return found, store

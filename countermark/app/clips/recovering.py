@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from countermark.app.clips.middle import middle_frame
 from countermark.app.clips.strongest import shrunk
 from countermark.app.clips.verify import recovered
 from countermark.app.recovery import recovery_evidence, wanted
 from countermark.app.scan.gather import MAX_CHANCE_MATCH
 from countermark.core.errors import CountermarkError
 from countermark.core.results import Evidence, MarkReading, Verification
-from countermark.core.video.reader import open_clip
-from countermark.core.video.sampling import ClipLimits, Sampling
+from countermark.core.video.sampling import ClipLimits
 from countermark.provenance.watermark.pooling import ClipReading
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def recovery_of(
     if repository is None and own_repository_is_empty():
         return []
     try:
-        with open_clip(path, Sampling(1, scenes=0.0, snap=False), limits) as clip:
-            frames = [shrunk(frame.pixels) for frame in clip]
+        frames = [shrunk(middle_frame(path, limits))]
     except CountermarkError:
         return []  # what is wrong with the clip is said where its frames are looked at
     verification = replace(verification, mark=_reading(mark))

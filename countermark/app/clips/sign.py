@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from countermark.app.clips.marking import PLACES, MarkedClip, mark_clip
 from countermark.app.labelling import Label, identifier_for, packet_for
 from countermark.app.marking import ALGORITHM, Marked
-from countermark.app.recording import Recording
+from countermark.app.recording import CLIP_BYTES, Recording
 from countermark.core.errors import ConfigError, MissingExtraError, OutputError
 from countermark.core.images import DEFAULT_LIMITS, Limits, Pixels, read_bytes
 from countermark.core.results import SignedImage
@@ -28,8 +28,6 @@ from countermark.provenance.metadata.clips import XMP_BOX
 if TYPE_CHECKING:
     from countermark.provenance.repository import Repository
 
-#: Largest clip that is signed unless limits say otherwise: it is held in memory while it is.
-MAX_BYTES = 2 * 1024**3
 _BMFF = ("mp4", "mov")
 
 
@@ -85,7 +83,7 @@ def sign_clip(
         raise ConfigError(
             f"A crf of {asked.crf} is not between 0 and 51.", code="clip.crf", hint="18 is usual."
         )
-    room = replace(limits, max_bytes=MAX_BYTES) if limits is DEFAULT_LIMITS else limits
+    room = replace(limits, max_bytes=CLIP_BYTES) if limits is DEFAULT_LIMITS else limits
     data = read_bytes(source, room)
     container = _target(data[:HEAD], destination)
     sidecar = bool(options.get("sidecar"))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from countermark.app.clips.scan import ClipSettings
+from countermark.app.recording import record_again
 from countermark.app.scan.run import scan, scan_stream
 from countermark.app.sign import sign
 from countermark.app.verify import verify
@@ -83,6 +84,20 @@ def test_a_scan_finds_the_record_of_a_stripped_clip(
     if marked:
         assert not recovered(stripped, repository=repository, recover=False)
         assert not recovered(tmp_path / "b.mp4", repository=repository), "its own credential holds"
+
+
+def test_a_clip_that_was_signed_without_a_record_gets_one_later(
+    make_clip, tmp_path: Path, repository
+) -> None:
+    source = make_clip(tmp_path / "a.mp4", count=8)
+    signed = sign(source, tmp_path / "b.mp4", generator="m/1", record=False)
+    assert not signed.recorded and record_again(tmp_path / "b.mp4", {}, repository=repository)
+    assert not record_again(tmp_path / "b.mp4", {}, repository=repository), "once"
+    stripped = reencoded(tmp_path / "b.mp4", tmp_path / "c.mp4", make_clip)
+    found = verify(stripped, repository=repository)
+    assert found.state is VerificationState.RECOVERED and found.chain[0].label == signed.manifest_id
+    with pytest.raises(ProvenanceError):
+        record_again(source, {}, repository=repository)
 
 
 def test_without_a_mark_not_a_byte_of_the_streams_changes(make_clip, tmp_path: Path, repository) -> None:
