@@ -24,7 +24,9 @@ def calibrate(
     photos: list[Path] | None = typer.Option(
         None, "--photos", help="Folder of photographs known to be real."
     ),
-    out: Path = typer.Option(..., "--out", "-o", help="The file, for countermark scan --thresholds."),
+    out: Path = typer.Option(
+        Path("thresholds.json"), "--out", "-o", help="The file, for countermark scan --thresholds."
+    ),
     detector: str = typer.Option("default", "--detector", "-d", help="A shipped detector, or weights."),
     max_fpr: float = typer.Option(0.01, "--max-fpr", help="Share of them that may be called synthetic."),
     unlabelled: bool = typer.Option(

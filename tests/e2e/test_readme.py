@@ -189,11 +189,38 @@ def documents() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "line"), documents())
 def test_a_command_of_any_page_is_understood(page: str, line: str) -> None:
     """Its words are a command, its options are options of it, and what it needs is given; nothing runs."""
+    parse(line)
+
+
+def mentions() -> list[tuple[str, str]]:
+    """Every command that is mentioned in a sentence."""
+    found = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL) if path.is_file() else ""
+        for span in re.findall(r"`(countermark [^`|,…]+)`", text):
+            found.append((path.relative_to(ROOT).as_posix(), " ".join(span.split())))
+    return found
+
+
+def test_a_command_that_is_mentioned_is_there_with_its_options() -> None:
+    wrong = []
+    for page, span in mentions():
+        try:
+            parse(span)
+        except Exception as error:  # typer keeps click's classes in places that differ by version
+            said = getattr(error, "format_message", None)
+            if "No such" in (said() if said else str(error)):
+                wrong.append(f"{page}: {span}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+def parse(line: str) -> None:
+    """Reads a command line as far as its options, and runs nothing."""
     words = [word for word in shlex.split(line.replace("…", "")) if word != "countermark"]
     command: Any = typer.main.get_command(whole())
     context = None
     while True:
-        context = command.make_context(command.name or page, words, parent=context)
+        context = command.make_context(command.name or "", words, parent=context)
         if not hasattr(command, "commands"):
             return
         words = [*getattr(context, "_protected_args", ()), *context.args]
