@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from countermark.cli import logs
 from countermark.cli.output import ERROR, USAGE, explain
@@ -27,6 +28,22 @@ COMMANDS = (
 GROUPS = ("evaluate", "keys", "records")
 #: Commands that bear their module's name and are alone in it: for one of them no other is imported.
 SINGLE = frozenset({"scan", "sign", "verify", "redact", "generate", "calibrate", "serve", "demo"})
+#: What the help lists together.
+PANELS = {
+    "Ask where pictures come from": ("scan", "verify", "serve", "calibrate", "sidecars"),
+    "Mark what is generated": ("sign", "redact", "keys", "records"),
+    "Hold to a policy, measure": ("audit", "evaluate", "models"),
+    "Generate and train": ("generate", "train", "augment", "tune", "zoo", "recipe", "corpus"),
+    "This program": ("demo", "completion", "man"),
+}
+
+
+class _Listed(TyperGroup):
+    """Lists its commands in the order of ``PANELS``."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        order = [name for names in PANELS.values() for name in names]
+        return sorted(super().list_commands(ctx), key=order.index)
 
 
 @lru_cache(maxsize=1)
@@ -35,11 +52,27 @@ def whole() -> typer.Typer:
     found = _with(COMMANDS)
     for name in GROUPS:
         found.add_typer(import_module(f"countermark.cli.{name}").app, name=name)
+    panels = {name: panel for panel, names in PANELS.items() for name in names}
+    for each in (*found.registered_commands, *found.registered_groups):
+        each.rich_help_panel = panels[str(each.name)]
     return found
 
 
+def command_of(app: typer.Typer) -> Any:
+    """What parses the arguments. Switches take no value, and their help names none."""
+    made: Any = typer.main.get_command(app)
+    waiting = [made]
+    while waiting:
+        each = waiting.pop()
+        waiting += getattr(each, "commands", {}).values()
+        for parameter in each.params:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+    return made
+
+
 def _with(names: tuple[str, ...]) -> typer.Typer:
-    app = typer.Typer(name="countermark", add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(name="countermark", cls=_Listed, add_completion=False, pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True)(_root)
     for name in names:
         import_module(f"countermark.cli.{name}").add_to(app)
@@ -107,7 +140,7 @@ def run(arguments: list[str]) -> int:
     if "_COUNTERMARK_COMPLETE" in os.environ:  # a shell asks what may come next
         import_module("countermark.cli.manual").answer()
     try:
-        result = typer.main.get_command(_needed(arguments)).main(
+        result = command_of(_needed(arguments)).main(
             arguments, prog_name="countermark", standalone_mode=False
         )
         return result if isinstance(result, int) else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from countermark.cli import app, run
+from countermark.cli import PANELS, app, run
 from countermark.cli.logs import LOGGER, PlainFormatter, is_quiet, start, stop, tell, warn
 from countermark.core.images import write_image
 from countermark.core.seeds import rng
@@ -131,6 +132,17 @@ def test_the_program_alone_says_what_one_may_want(capsys: pytest.CaptureFixture[
     assert list(first) == sorted(first) and first[-1] < out.index("Usage")
     for command in ("countermark sign", "countermark audit"):
         assert command in out[: out.index("Usage")]
+
+
+def test_the_commands_stand_together_by_what_one_wants(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    out = capsys.readouterr().out
+    places = [out.index(panel) for panel in PANELS]
+    assert places == sorted(places)
+    listed = [name for names in PANELS.values() for name in names]
+    command = typer.main.get_command(app)
+    assert sorted(listed) == sorted(command.commands)
+    assert "--quiet" in out and not re.search(r"--quiet.*<bool>", out), "a switch takes no value"
 
 
 def test_help_texts_are_sentences() -> None:
