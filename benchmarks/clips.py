@@ -52,7 +52,8 @@ def listed() -> Iterator[dict[str, str]]:
                 yield {**row, "label": label, "generator": row["tool"], "set": "faces"}
 
 
-def score(mirrors: Path, frames: int) -> None:
+def score(mirrors: Path, frames: int, most: int) -> None:
+    """Scans what has no row yet, ``most`` clips at a time."""
     from countermark.detectors import load_detector
 
     model = load_detector()
@@ -63,6 +64,9 @@ def score(mirrors: Path, frames: int) -> None:
     for row in listed():
         if row["blob"] in known:
             continue
+        if most <= 0:
+            return
+        most -= 1
         place = mirrors / row["repo"].replace("/", "+") / "repo"
         asked = ["git", "-C", str(place), "cat-file", "blob", row["blob"]]
         found = subprocess.run(asked, capture_output=True, check=False)
@@ -174,10 +178,11 @@ def main() -> None:
     first = commands.add_parser("score")
     first.add_argument("mirrors", type=Path)
     first.add_argument("--frames", type=int, default=8)
+    first.add_argument("--most", type=int, default=10_000)
     commands.add_parser("table")
     asked = parser.parse_args()
     if asked.command == "score":
-        score(asked.mirrors, asked.frames)
+        score(asked.mirrors, asked.frames, asked.most)
         return
     text = PAGE.read_text(encoding="utf-8")
     head, rest = text.split(BEGIN, 1)

@@ -123,11 +123,23 @@ def f1(found: np.ndarray, mask: np.ndarray) -> float:
     return 2 * both / max(1.0, float(grown.sum() + mask.sum()))
 
 
-def measured(method: Method, cases: Iterable[Case]) -> list[dict]:
-    """One row a picture and delivery, edited and untouched."""
+def measured(method: Method, cases: Iterable[Case], kept: Path | None = None) -> list[dict]:
+    """One row a picture and delivery, edited and untouched.
+
+    ``kept``: rows go there as they come, a line each; those of an earlier run are not measured again.
+    """
+    earlier: dict[str, list[dict]] = {}
+    if kept is not None and kept.exists():
+        for line in kept.read_text(encoding="utf-8").splitlines():
+            earlier.setdefault(json.loads(line)["case"], []).append(json.loads(line))
     rows: list[dict] = []
     known: dict[tuple[int, str], tuple] = {}
     for number, case in enumerate(cases):
+        place = f"{case.group}/{case.name}"
+        if place in earlier:
+            rows += earlier[place]
+            continue
+        first = len(rows)
         for delivery, spec in DELIVERIES.items():
             base = {"group": case.group, "name": case.name, "source": case.source, "delivery": delivery}
             if case.edited is not None and case.mask is not None:
@@ -145,6 +157,9 @@ def measured(method: Method, cases: Iterable[Case]) -> list[dict]:
                 score, _, mask = known[key]
                 found = bool(mask.any()) if mask is not None else None
                 rows.append({**base, "label": 0, "score": score, "found": found})
+        if kept is not None:
+            with open(kept, "a", encoding="utf-8") as stream:
+                stream.writelines(json.dumps({**row, "case": place}) + "\n" for row in rows[first:])
         if number % 25 == 24:
             print(number + 1, "cases", flush=True)
     return rows
@@ -210,17 +225,20 @@ def main() -> None:
     parser.add_argument("--edits", type=Path, required=True)
     parser.add_argument("--pieces", type=Path, required=True)
     parser.add_argument("--photographs", type=int, default=25, help="Untouched ones of each source.")
+    parser.add_argument("--one-of", type=int, default=1, help="Made cases: one of so many.")
     parser.add_argument("--heatmaps", type=int, default=12, help="Made cases that the heatmap is asked for.")
-    parser.add_argument("--rows", type=Path, help="Where to keep every row, as JSON.")
+    parser.add_argument("--rows", type=Path, help="Folder for rows; an interrupted run is taken up again.")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     pieces = load_pieces(options.pieces, apart=True)
-    made = list(made_cases(options.cuttings, pieces))
+    made = list(made_cases(options.cuttings, pieces))[:: options.one_of]
     others = [
         c
         for c in found_cases(options.edits)
         if max((c.original if c.edited is None else c.edited).shape) <= 2200
     ]
+    if options.rows is not None:
+        options.rows.mkdir(parents=True, exist_ok=True)
     own = {case.group for case in made}
     methods: dict[str, Method] = {
         "ours": ours,
@@ -233,13 +251,14 @@ def main() -> None:
         methods["default's heatmap"] = partial(heatmap, load_detector())
     rows: dict[str, list[dict]] = {}
     for name, method in methods.items():
-        cases = made[:: max(1, len(made) // options.heatmaps)] if "heatmap" in name else made + others
-        found = measured(method, cases)
-        rows[name] = [*({**row, "group": "all made"} for row in found if row["group"] in own), *found]
+        cases = made[:: max(1, len(made) // options.heatmaps)] if "heatmap" in name else made
+        kept = None if options.rows is None else options.rows / f"{name.replace(' ', '-')}.jsonl"
+        found = measured(method, cases, kept)
         if name == "ours":
-            rows[name] += measured(method, list(untouched(options.corpus, options.photographs)))
-        if options.rows:
-            options.rows.write_text(json.dumps(rows))
+            found += measured(method, list(untouched(options.corpus, options.photographs)), kept)
+        if "heatmap" not in name:
+            found += measured(method, others, kept)
+        rows[name] = [*({**row, "group": "all made"} for row in found if row["group"] in own), *found]
         options.out.write_text(table(rows), encoding="utf-8")
 
 
