@@ -53,8 +53,10 @@ def whole() -> typer.Typer:
     for name in GROUPS:
         found.add_typer(import_module(f"countermark.cli.{name}").app, name=name)
     panels = {name: panel for panel, names in PANELS.items() for name in names}
-    for each in (*found.registered_commands, *found.registered_groups):
-        each.rich_help_panel = panels[str(each.name)]
+    for command in found.registered_commands:
+        command.rich_help_panel = panels[str(command.name)]
+    for group in found.registered_groups:
+        group.rich_help_panel = panels[str(group.name)]
     return found
 
 

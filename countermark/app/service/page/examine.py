@@ -30,6 +30,8 @@ from countermark.reports.text import visible
 VIEW_SIDE, THUMB_SIDE, MAP_SIDE = 1600, 240, 512
 #: Local scores below this are left clear in the map.
 MAP_FLOOR = 0.25
+#: A map whose brightest place is darker than this, in [0, 1], shows nothing.
+MAP_LEAST = 0.05
 MAX_ROWS, MAX_VALUE = 80, 400
 THUMBNAIL_LIMITS = Limits(max_bytes=2 << 20, max_pixels=4_000_000, max_side=4_000)
 #: Shares of generated pictures among those received, for which the chance is worked out.
@@ -166,7 +168,9 @@ def draw_map(context: Context, look: Look) -> None:
             look.pictures["mask"] = mask
         if look.result.score is not None:
             with suppress(AttributeError):
-                look.pictures["map"] = overlay(context.detector().heatmap(image.pixels))
+                drawn = overlay(context.detector().heatmap(image.pixels))
+                if drawn is not None:
+                    look.pictures["map"] = drawn
 
 
 def chances(score: float) -> list[tuple[float, float]]:
@@ -185,14 +189,20 @@ def chances(score: float) -> list[tuple[float, float]]:
     return found
 
 
-def overlay(heat: np.ndarray) -> bytes:
-    """A heatmap (float in [0, 1], H x W) as a PNG that lies over the picture: clear where it is 0."""
+def overlay(heat: np.ndarray) -> bytes | None:
+    """A heatmap (float in [0, 1], H x W) as a PNG that lies over the picture; None where no place stands out.
+
+    It is clear in the lower half of the picture's own values: a map that covers everything shows nothing.
+    """
     height, width = heat.shape
     scale = min(1.0, MAP_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.clip(cv2.resize(np.asarray(heat, np.float32), size, interpolation=cv2.INTER_AREA), 0, 1)
     # Scores of photographs lie low: what colours at all begins where it could matter.
-    shown = np.clip((small - MAP_FLOOR) / (1 - MAP_FLOOR), 0, 1)
+    floor = min(max(MAP_FLOOR, float(np.median(small))), 0.99)
+    shown = np.clip((small - floor) / (1 - floor), 0, 1)
+    if shown.max() < MAP_LEAST:
+        return None
     colours = cv2.applyColorMap((255 * (0.35 + 0.6 * shown)).astype(np.uint8), cv2.COLORMAP_INFERNO)
     alpha = (255 * np.sqrt(shown)).astype(np.uint8)
     stored, encoded = cv2.imencode(".png", np.dstack([colours, alpha]))

@@ -355,11 +355,13 @@ def lead(evidence: Evidence) -> str | None:
             else _("The picture's looks do not show that it was generated.")
         )
     if evidence.kind == "stress":
-        return (
-            _("Saved again as it may reach you, the picture gets the same answer.")
-            if evidence.detail.get("holds")
-            else _(
+        if not evidence.detail.get("holds"):
+            return _(
                 "Saved again as it may reach you, the picture gets another answer, so it counts as unsure."
             )
+        return (
+            _("Saved again as it may reach you, the picture gets the same answer.")
+            if len(set(evidence.detail.get("verdicts", {}).values())) < 2
+            else _("Saved again as it may reach you, the picture gets nearly the same answer.")
         )
     return None

@@ -154,6 +154,19 @@ def test_the_map_is_clear_where_nothing_was_found() -> None:
     assert cv2.imdecode(np.frombuffer(overlay(np.ones((3000, 1500))), np.uint8), -1).shape[:2] == (512, 256)
 
 
+def test_a_map_of_high_scores_leaves_half_of_the_picture_clear() -> None:
+    import cv2
+
+    heat = np.linspace(0.8, 0.95, 4000, dtype=np.float32).reshape(40, 100)
+    alpha = cv2.imdecode(np.frombuffer(overlay(heat), np.uint8), cv2.IMREAD_UNCHANGED)[..., 3]
+    assert 0.4 < (alpha == 0).mean() < 0.6 and alpha[-1, -1] == alpha.max() > 150
+
+
+@pytest.mark.parametrize("level", [0.0, 0.2, 0.6, 0.98])
+def test_a_picture_without_a_place_that_stands_out_has_no_map(level: float) -> None:
+    assert overlay(np.full((30, 40), level, np.float32)) is None
+
+
 @pytest.mark.parametrize(
     "name, expected",
     [
