@@ -77,7 +77,8 @@ def _bar(title: str, total: int | None) -> Iterator[Steps]:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(rate(task.speed or task.finished_speed or 0.0), style="dim")
+            # Over all of it: where results come in batches, rich's speed is that of handing them over.
+            return Text(rate(task.completed / task.elapsed if task.elapsed else 0.0), style="dim")
 
     columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(

@@ -134,3 +134,25 @@ def test_a_part_that_is_done_leaves_room_for_another_bar(monkeypatch: pytest.Mon
         assert seen[-1] == "stop"
         advance.stage("Writing", 1, 5)
         assert seen[-1] == "start"
+
+
+def test_the_rate_on_a_bar_is_that_of_the_whole_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.progress import Progress
+
+    now = [100.0]
+    made = Progress.__init__
+    monkeypatch.setattr(
+        Progress, "__init__", lambda self, *given, **more: made(self, *given, get_time=lambda: now[0], **more)
+    )
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress("Scanning", 100) as advance:
+        advance(0)
+        now[0] += 10
+        for _ in range(20):
+            advance(1)  # a batch, all at once
+            now[0] += 1e-4
+    assert "2.0 a second" in stream.getvalue()
