@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from functools import lru_cache
 from importlib import import_module
@@ -18,7 +19,7 @@ from typer.core import TyperGroup
 
 from countermark.cli import logs
 from countermark.cli.output import ERROR, USAGE, explain
-from countermark.core.errors import CountermarkError, OutputError
+from countermark.core.errors import ConfigError, CountermarkError, OutputError
 
 #: Modules with ``add_to``, in the order of the help; and those that are a group of commands by themselves.
 COMMANDS = (
@@ -44,6 +45,16 @@ class _Listed(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         order = [name for names in PANELS.values() for name in names]
         return sorted(super().list_commands(ctx), key=order.index)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is named; a file in its place is told what one may ask about it."""
+        if args and args[0] not in self.commands and os.path.exists(args[0]):
+            raise ConfigError(
+                f"{args[0]} is no command.",
+                code="usage.command",
+                hint=f"Where it comes from: countermark scan {shlex.quote(args[0])}",
+            )
+        return super().resolve_command(ctx, args)
 
 
 @lru_cache(maxsize=1)
@@ -74,7 +85,13 @@ def command_of(app: typer.Typer) -> Any:
 
 
 def _with(names: tuple[str, ...]) -> typer.Typer:
-    app = typer.Typer(name="countermark", cls=_Listed, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        name="countermark",
+        cls=_Listed,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
     app.callback(invoke_without_command=True)(_root)
     for name in names:
         import_module(f"countermark.cli.{name}").add_to(app)
@@ -139,6 +156,8 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code; every error ends as a sentence."""
+    if arguments[:1] == ["help"]:  # as git and others have it
+        arguments = [*arguments[1:], "--help"]
     if "_COUNTERMARK_COMPLETE" in os.environ:  # a shell asks what may come next
         import_module("countermark.cli.manual").answer()
     try:
@@ -148,7 +167,7 @@ def run(arguments: list[str]) -> int:
         return result if isinstance(result, int) else 0
     except CountermarkError as error:
         explain(error)
-        return ERROR
+        return USAGE if error.code == "usage.command" else ERROR
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else ERROR
     except typer.Abort:

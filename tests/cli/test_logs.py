@@ -161,3 +161,22 @@ def test_help_texts_are_sentences() -> None:
 
     look(typer.main.get_command(app), ())
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "words", [["-h"], ["help"], ["scan", "-h"], ["help", "scan"], ["keys", "list", "-h"]]
+)
+def test_help_is_found_under_every_usual_name(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 0
+    assert "Usage: countermark" in capsys.readouterr().out
+
+
+def test_a_file_in_place_of_a_command_is_told_what_to_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a photo.jpg").write_bytes(b"")
+    assert run(["a photo.jpg"]) == 4
+    assert "countermark scan 'a photo.jpg'" in capsys.readouterr().err
+    assert run(["b photo.jpg"]) == 4
+    assert "No such command" in capsys.readouterr().err
