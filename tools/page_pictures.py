@@ -55,7 +55,7 @@ def samples(folder: Path) -> dict[str, Path]:
     return {
         "flower": _png(folder / "from-the-agency.png", pixels[0]),
         "other": _png(folder / "reader-photo.png", pixels[1]),
-        "made": _png(folder / "meadow.png", pixels[2]),
+        "made": _png(folder / "wall.png", pixels[2]),
         "photo": atomic_write(folder / "temple.jpg", encode_image(temple, "jpeg", quality=92)),
         "painted": _png(folder / "temple-received.png", painted(temple)),
         "second": atomic_write(folder / "dahlia.jpg", encode_image(flower, "jpeg", quality=92)),
@@ -226,7 +226,7 @@ def walk(camera: Camera, files: dict[str, Path], docs: Path | None) -> None:
     camera.find(".buttons form button").click()
     camera.until(lambda: camera.find("#picture").get_attribute("data-state") == "done")
     take("signed-result")
-    received = camera.downloads / "meadow-signed.png"
+    received = camera.downloads / "wall-signed.png"
     camera.until(received.exists)
     copy = atomic_write(
         files["made"].with_name("received.jpg"),
@@ -275,7 +275,9 @@ def slim(png: bytes) -> bytes:
 
     out = io.BytesIO()
     with Image.open(io.BytesIO(png)) as picture:
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            out, "PNG", optimize=True
+        )
     return out.getvalue()
 
 

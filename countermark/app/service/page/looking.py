@@ -129,7 +129,7 @@ async def show_batch(request: Request, visitor: CanScan, batch: str) -> Response
     open_ = sum(entry.open for entry in entries)
     return page(
         request, "batch.html.j2", batch=batch, rows=rows, open=open_, left_out=desk.left_out(batch),
-        status=200 if entries else 404,
+        later=any(entry.state == "ready" for entry in entries), status=200 if entries else 404,
     )  # fmt: skip
 
 
@@ -253,7 +253,7 @@ async def compare(
     if len(entries) < 2:
         raise refuse(404, "Choose two pictures that are still kept.", hint="Go back to the list.")
     sides = [row_of(desk, entry, request) for entry in entries]
-    waiting = any(entry.open for entry in entries)
+    waiting = any(entry.open or entry.state == "ready" for entry in entries)
     return page(request, "compare.html.j2", sides=sides, waiting=waiting, same=_agreements(entries))
 
 

@@ -298,3 +298,30 @@ def test_an_audit_s_report_is_shown_and_nothing_else(client: TestClient) -> None
     assert "style-src 'sha256-" in answer.headers["content-security-policy"]
     for wrong in ({"schema": "countermark.scan/1"}, {"schema": "countermark.audit/1"}, [1], "text"):
         assert send(wrong).status_code == 400
+
+
+def test_a_list_waits_for_what_is_found_later(
+    client: TestClient, drawing: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from countermark.app.service.page import desk as desks
+
+    gate: list[bool] = []
+
+    def slow(context: Any, look: Any) -> None:
+        while not gate:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(desks, "draw_map", slow)
+    data = encode_image(drawing(1), "png")
+    answer = client.post("/look", params={"name": "a.png"}, content=data).json()
+    name = answer["entries"][0]
+    while client.get(f"/r/{name}/state").json()["state"] != "ready":
+        time.sleep(0.02)
+    page = {"Accept": "text/html"}
+    text = client.get(f"/b/{answer['batch']}", headers=page).text
+    assert 'data-poll="yes"' in text and "still looked for" in text
+    gate.append(True)
+    while client.get(f"/r/{name}/state").json()["state"] != "done":
+        time.sleep(0.02)
+    text = client.get(f"/b/{answer['batch']}", headers=page).text
+    assert 'data-poll="no"' in text and "All are done." in text
