@@ -118,7 +118,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         f"{len(made)} clips of {len(_names(made, 'generator'))} generators and {len(real)} recorded ones of "
         f"{len(_names(real, 'source'))} sources, {min(frames)} to {max(frames)} frames each; AUROC "
         f"**{area.value:.3f}** ({area.low:.2f} to {area.high:.2f}, generators and sources resampled). "
-        f"Flagged: at or above {likely:.3f}, the threshold for {MAX_FPR:.0%} of photographs.",
+        f"Flagged: at or above {likely:.3f}, the threshold for {MAX_FPR:.0%} of photographs.".replace(
+            "%", " %"
+        ),
         "",
         "| Clips | Number | Flagged | Unsure | Highest frame above the threshold | Mean score |",
         "|---|---|---|---|---|---|",
@@ -161,7 +163,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def _interval(count: int, total: int) -> str:
     found = rate(count, total)
-    return f"{found.low:.0%} to {found.high:.0%}"
+    return f"{found.low * 100:.0f} to {found.high * 100:.0f} %"
 
 
 def _of(rows: Sequence[dict[str, Any]], key: str, value: str) -> list[dict[str, Any]]:
