@@ -58,3 +58,18 @@ def test_hugging_face_reads_the_folder(folder: Path) -> None:
     datasets = pytest.importorskip("datasets")
     rows = datasets.load_dataset("imagefolder", data_dir=str(folder), split="train")
     assert set(rows.features) >= {"image", "label"} and len(rows) == 6
+
+
+def test_transforms_and_folders_of_torchvision(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torchvision")
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    shrink = v2.Compose([v2.ToImage(), v2.Resize((4, 5))])
+    picture, label = CorpusDataset(folder, transform=shrink)[1]
+    assert tuple(picture.shape) == (3, 4, 5) and label == 1
+    for name in ("real", "synthetic"):
+        write_image(tmp_path / "two" / name / "a.png", np.full((8, 10, 3), 60, np.uint8))
+    theirs, ours = ImageFolder(str(tmp_path / "two")), CorpusDataset(tmp_path / "two")
+    assert theirs.class_to_idx == ours.class_to_idx and theirs.targets == ours.targets
+    assert np.array_equal(np.asarray(theirs[1][0]), ours[1][0])
