@@ -1,16 +1,20 @@
 """Scans of many pictures: cost by stage, growth, kills, a cluster; writes the table of docs/scale.md.
 
     python benchmarks/scale.py --pictures 100 1000 --ray 200 --out docs/scale-figures.md
+    python benchmarks/scale.py --pictures 0 --stages 0 --ray 1000 --options "-d lite --mark-seconds 0"
 
 Pictures are made here: JPEGs of short side 320, originals as in ``startup.py`` with variations. The longest
 scan is killed twice (SIGKILL) and resumed; of the one on Ray a worker is killed. Processor seconds are those
-of all processes; memory is that of the scanning process, sampled while it runs.
+of all processes; memory is that of the scanning process, sampled while it runs. Ray and the plain path are
+compared by what all pictures take more than a quarter of them, so that no start is counted; the plain path
+scores with two threads, Ray with one in each of two workers.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import statistics
 import subprocess
@@ -19,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,14 +101,21 @@ def stages(folder: Path, count: int) -> list[tuple[str, float]]:
     return found
 
 
-def scan(folder: Path, out: Path, *options: str, kills: tuple[float, ...] = (), files: int = 0) -> Done:
+def scan(
+    folder: Path,
+    out: Path,
+    *options: str,
+    kills: tuple[float, ...] = (),
+    files: int = 0,
+    threads: int = 1,
+) -> Done:
     """Scans into rows; kills the process when so many shares of the files have rows, and goes on."""
     done = Done()
     for share in (*kills, None):
         start = time.monotonic()
         process = subprocess.Popen(
             [*COMMAND, str(folder), "--output", f"parquet={out}", "--resume", "--json", *options],
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **dict.fromkeys(ONE_THREAD, str(threads))},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -133,6 +145,8 @@ def once(out: Path, folder: Path) -> bool:
     """Whether every file has exactly one row."""
     import pyarrow.parquet
 
+    if not rows(out):
+        return False
     found = Counter(pyarrow.parquet.read_table(out, columns=["path"])["path"].to_pylist())
     wanted = {str(path.resolve()) for path in folder.glob("*.jpg")}
     return set(found) == wanted and set(found.values()) == {1}
@@ -150,8 +164,8 @@ def _sample(process: int, into: list[float]) -> None:
         time.sleep(0.5)
 
 
-def _kill_a_worker(out: Path, stop: threading.Event, killed: list[int]) -> None:
-    """Kills one of Ray's scanning workers, once there are rows or they have worked for a while."""
+def _kill_a_worker(stop: threading.Event, killed: list[int]) -> None:
+    """Kills one of Ray's scanning workers, once it has worked for a while."""
     while not stop.wait(1.0):
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -165,6 +179,38 @@ def _kill_a_worker(out: Path, stop: threading.Event, killed: list[int]) -> None:
                 return
 
 
+def compare(
+    folders: dict[int, Path],
+    count: int,
+    work: Path,
+    options: list[str],
+    row: Callable[[str, Done, bool], None],
+    tell: Callable[[str], None],
+) -> None:
+    """The plain path and Ray, two workers each, by turns; then a worker of Ray's is killed."""
+    ways = {"here, two workers": [], "Ray, two workers": ["--cluster", "local"]}
+    wall: dict[str, list[float]] = {name: [] for name in ways}
+    for size in (count // 4, count):
+        for name, way in ways.items():
+            out = work / f"{name}-{size}".replace(" ", "-").replace(",", "")
+            done = scan(folders[size], out, "--workers", "2", *options, *way, files=size, threads=2)
+            wall[name].append(done.wall)
+            done.cpu = float("nan") if way else done.cpu  # Ray's processes are nobody's children
+            row(name, done, once(out, folders[size]))
+    rates = [(count - count // 4) / (late - early) for early, late in wall.values()]
+    tell(
+        f"\nWithout the start: {rates[0]:.2f} pictures a second here, {rates[1]:.2f} on Ray, "
+        f"{rates[1] / rates[0]:.2f} times as many.\n"
+    )
+    stop, killed = threading.Event(), []
+    threading.Thread(target=_kill_a_worker, args=(stop, killed), daemon=True).start()
+    out = work / "killed"
+    done = scan(folders[count], out, "--workers", "2", *options, "--cluster", "local", files=count)
+    stop.set()
+    done.kills, done.cpu = len(killed), float("nan")
+    row("Ray, two workers, one killed", done, once(out, folders[count]))
+
+
 def main() -> None:
     """Runs the benchmark and prints or writes its tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -172,6 +218,7 @@ def main() -> None:
     parser.add_argument("--originals", type=int, default=500)
     parser.add_argument("--ray", type=int, default=200, help="Pictures of the comparison with Ray; 0: none.")
     parser.add_argument("--stages", type=int, default=48)
+    parser.add_argument("--options", type=shlex.split, default=[], help="Of every scan.")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     lines: list[str] = []
@@ -183,12 +230,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
         folders = {}
-        for count in sorted({*options.pictures, *([options.ray] if options.ray else [])}):
+        for count in sorted({*options.pictures, options.ray, options.ray // 4} - {0}):
             make(folders.setdefault(count, work / f"pictures-{count}"), count, options.originals)
-        tell("| stage | CPU ms a picture |\n| --- | --- |")
-        for name, seconds in stages(folders[max(folders)], options.stages):
-            tell(f"| {name} | {1e3 * seconds:.1f} |")
-        tell("")
+        if options.stages:
+            tell("| stage | CPU ms a picture |\n| --- | --- |")
+            for name, seconds in stages(folders[max(folders)], options.stages):
+                tell(f"| {name} | {1e3 * seconds:.1f} |")
+            tell("")
         tell("| pictures | where | CPU s a picture | a second | MB | late/early | kills | each once |")
         tell("| --- | --- | --- | --- | --- | --- | --- | --- |")
 
@@ -199,25 +247,14 @@ def main() -> None:
                 f"| {done.kills} | {'yes' if whole else 'NO'} |"
             )
 
-        for count in options.pictures:
+        for count in filter(None, options.pictures):
             out = work / f"rows-{count}"
             kills = (0.2, 0.6) if count == max(options.pictures) else ()
-            done = scan(folders[count], out, "--workers", "1", kills=kills, files=count)
+            one = ("--workers", "1", *options.options)
+            done = scan(folders[count], out, *one, kills=kills, files=count)
             row("here, one worker", done, once(out, folders[count]))
         if options.ray:
-            count = options.ray
-            done = scan(folders[count], work / "plain", "--workers", "2", files=count)
-            row("here, two workers", done, once(work / "plain", folders[count]))
-            stop, killed = threading.Event(), []
-            for name in ("Ray, two workers", "Ray, two workers, one killed"):
-                out = work / name.replace(" ", "-").replace(",", "")
-                if name.endswith("killed"):
-                    threading.Thread(target=_kill_a_worker, args=(out, stop, killed), daemon=True).start()
-                done = scan(folders[count], out, "--workers", "2", "--cluster", "local", files=count)
-                done.kills = len(killed)
-                done.cpu = float("nan")  # Ray's processes are nobody's children
-                row(name, done, once(out, folders[count]))
-            stop.set()
+            compare(folders, options.ray, work, options.options, row, tell)
     if options.out:
         options.out.write_text("\n".join(lines) + "\n", "utf-8")
 

@@ -161,7 +161,9 @@ def _started(address: str | None, workers: int) -> ModuleType:
         raise ConfigError(
             f"The cluster cannot be reached or started: {error}",
             code="scan.cluster",
-            hint="Start it first, or use --cluster local.",
+            hint="This machine may be too busy for it: try again, or scan without --cluster."
+            if address is None
+            else "Start it first, or use --cluster local.",
         ) from error
     return started
 
