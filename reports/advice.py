@@ -32,6 +32,11 @@ _MARK = "Ask whoever runs the generator with this mark; look for its record: cou
 _RECOVERED = (
     "Compare it with the picture that was signed, whose record is kept: countermark verify FILE --tree"
 )
+#: Kinds of evidence that name places in a picture.
+PLACED = ("region", "face")
+_PLACE = (
+    "Look at the place that the evidence names, and ask for the picture as it was before anybody edited it."
+)
 _DECLARING = ("credential", "recovery", "mark", "metadata")
 
 
@@ -50,6 +55,10 @@ def next_step(row: Mapping[str, Any]) -> str:
             "",
         )
         return {"metadata": _METADATA, "mark": _MARK, "recovery": _RECOVERED}.get(kind, NEXT[answer])
+    if answer in ("no-evidence", "unsure") and any(
+        e["kind"] in PLACED and e["points_to"] == "synthetic" for e in row["evidence"]
+    ):
+        return _PLACE
     return NEXT.get(answer, "")
 
 

@@ -16,7 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from countermark.reports.advice import next_steps
+from countermark.reports.advice import PLACED, next_steps
 from countermark.reports.canonical import Document
 from countermark.reports.documents import kind_of, partial_sentence
 from countermark.reports.evaluations import bounds, measured, tabulate
@@ -42,8 +42,6 @@ STYLES = {
     "skipped": "dim",
     "waived": "blue",
 }
-#: Kinds of evidence that name places in a picture.
-PLACED = ("region", "face")
 #: Files of a reason that are named among those that were not looked at.
 SHOWN_NAMES = 3
 MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "skipped": "–", "waived": "w", "error": "!"}
