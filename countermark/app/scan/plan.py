@@ -34,15 +34,26 @@ class Plan:
         self.left_out: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Item]:
-        """Yields every item once, by its path.
+        """Yields every item once, by its path, though sources may lie within each other.
 
         Raises:
             ConfigError: as ``shards.members``.
         """
         self.left_out.clear()
+        sources: dict[str, str] = {}
         for name in dict.fromkeys(self._names):
             for source in [name] if is_url(name) else expand([name]):
-                yield from self._of(source)
+                sources.setdefault(_root(source), source)
+        above = {folder for root in sources for folder in _above(root)}
+        seen: set[str] = set()  # only of sources that share items with others: the rest may be of any size
+        for root, source in sources.items():
+            shared = root in above or any(folder in sources for folder in _above(root))
+            for item in self._of(source):
+                if shared:
+                    if item.path in seen:
+                        continue
+                    seen.add(item.path)
+                yield item
 
     def _of(self, source: str) -> Iterator[Item]:
         if is_url(source):
@@ -59,6 +70,23 @@ class Plan:
             yield from members(_place(source))
         else:
             yield Item(_place(source))
+
+
+def _root(source: str) -> str:
+    """A source by what it is, however it was typed."""
+    if is_url(source):
+        return source
+    return os.path.realpath(source) if os.path.isdir(source) else _place(source)
+
+
+def _above(root: str) -> tuple[str, ...]:
+    """The folders that a source lies in."""
+    return () if is_url(root) else _folders(os.path.dirname(root))
+
+
+@lru_cache(maxsize=1024)
+def _folders(folder: str) -> tuple[str, ...]:
+    return tuple(map(str, (Path(folder), *Path(folder).parents)))
 
 
 def _place(name: str) -> str:

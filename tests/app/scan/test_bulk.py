@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -79,6 +80,29 @@ def test_rows_are_the_results_of_a_scan_and_plain_tables_read_them(pictures: Pat
     assert duckdb.sql(f"select count(*) from {where} where error_code is null").fetchall() == [(5,)]
     pandas = pytest.importorskip("pandas")
     assert len(pandas.read_parquet(tmp_path / "out")) == 6
+
+
+def test_sources_within_each_other_give_every_file_once(pictures: Path, tmp_path: Path) -> None:
+    shard = pictures / "inner" / "shard.tar"
+    shard.parent.mkdir()
+    (pictures / "inner" / "6.png").write_bytes((pictures / "0.png").read_bytes())
+    with tarfile.open(shard, "w") as archive:
+        archive.add(pictures / "0.png", "0.png")
+    link = tmp_path / "link"
+    link.symlink_to(pictures)
+    alone = [item.path for item in plan(pictures)]
+    assert len(alone) == len(set(alone)) == 8
+    names = [
+        pictures / "inner",
+        pictures,
+        f"{link}/",
+        pictures / "..",
+        pictures / "0.png",
+        pictures / "*.png",
+        shard,
+    ]
+    found = [item.path for item in Plan([str(name) for name in names], sys.stdin.buffer)]
+    assert sorted(found) == sorted(alone)
 
 
 def test_a_scan_goes_on_and_does_nothing_twice(pictures: Path, tmp_path: Path) -> None:
