@@ -101,6 +101,14 @@ def test_a_changed_pixel_is_invalid(client: TestClient, signed: bytes) -> None:
     assert appended["state"] == "invalid"
 
 
+def test_a_form_says_what_the_raw_body_says(client: TestClient, signed: bytes) -> None:
+    """``curl -F file=@x`` beside ``curl --data-binary @x``."""
+    by_form = client.post("/v1/verify", files={"file": ("x.png", signed, "image/png")})
+    assert by_form.status_code == 200 and by_form.json() == verify(client, signed)
+    empty = client.post("/v1/verify", files={"other": (None, "text")})
+    assert empty.status_code == 415 and "curl -F file=@photo.jpg" in empty.text
+
+
 @pytest.mark.parametrize("spec", ["none", "jpeg:50", "resize:0.5", "crop:0.75", "screenshot"])
 def test_a_stripped_copy_is_recovered_and_its_manifest_fetched(
     client: TestClient, signed: bytes, spec: str
