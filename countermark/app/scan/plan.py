@@ -15,7 +15,7 @@ from typing import IO
 from countermark.app.scan.folders import HALF_WRITTEN, LINKS, walked
 from countermark.app.scan.items import Item
 from countermark.app.scan.shards import is_shard, is_url, members
-from countermark.app.scan.sources import STANDARD_INPUT, expand, read_list
+from countermark.app.scan.sources import STANDARD_INPUT, expand, place, read_list
 
 
 class Plan:
@@ -67,16 +67,16 @@ class Plan:
                 else:
                     yield Item(str(path))
         elif is_shard(source) and os.path.isfile(source):
-            yield from members(_place(source))
+            yield from members(place(source))
         else:
-            yield Item(_place(source))
+            yield Item(place(source))
 
 
 def _root(source: str) -> str:
     """A source by what it is, however it was typed."""
     if is_url(source):
         return source
-    return os.path.realpath(source) if os.path.isdir(source) else _place(source)
+    return os.path.realpath(source) if os.path.isdir(source) else place(source)
 
 
 def _above(root: str) -> tuple[str, ...]:
@@ -87,14 +87,3 @@ def _above(root: str) -> tuple[str, ...]:
 @lru_cache(maxsize=1024)
 def _folders(folder: str) -> tuple[str, ...]:
     return tuple(map(str, (Path(folder), *Path(folder).parents)))
-
-
-def _place(name: str) -> str:
-    """Where a file really is; a link as the last part stays, for it may be what is to be refused."""
-    path = Path(name)
-    return str(Path(_real(str(path.parent)), path.name))
-
-
-@lru_cache(maxsize=1024)
-def _real(folder: str) -> str:
-    return os.path.realpath(folder)

@@ -15,8 +15,9 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -108,7 +109,7 @@ def named(paths: Iterable[str], stream: IO[bytes], *, null: bool = False) -> Sou
         inside.update(reason for _, reason in beside)
         others += [(str(path), reason) for path, reason in beside[:MAX_OTHERS]]
     notes += filter(None, [described(inside)])
-    return Sources(files, tuple(notes), dict(left_out + inside), tuple(others[:MAX_OTHERS]))
+    return Sources(list(_once(files)), tuple(notes), dict(left_out + inside), tuple(others[:MAX_OTHERS]))
 
 
 def read_list(stream: IO[bytes], *, null: bool = False) -> list[str]:
@@ -178,6 +179,29 @@ def expand(sources: Iterable[str]) -> list[str]:
             matches = sorted(glob.glob(source, recursive=True))
         found += matches or [source]
     return list(dict.fromkeys(found))
+
+
+def place(name: str) -> str:
+    """Where a file really is; a link as the last part stays, for it may be what is to be refused."""
+    path = Path(name)
+    return os.path.join(_real(os.path.join(os.getcwd(), path.parent)), path.name)
+
+
+@lru_cache(maxsize=1024)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def _once(files: Iterable[Path | Item]) -> Iterator[Path | Item]:
+    """Without what another source has named already, under whatever name."""
+    seen: set[str] = set()
+    for file in files:
+        if isinstance(file, Path):
+            where = place(str(file))
+            if where in seen:
+                continue
+            seen.add(where)
+        yield file
 
 
 def _is_another_file(name: str) -> bool:

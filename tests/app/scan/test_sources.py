@@ -126,3 +126,13 @@ def test_an_address_is_explained(name: str) -> None:
 def test_what_only_looks_like_an_address_is_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert named(["C:/pictures/a.png"], io.BytesIO()).files
     assert named(["a:b.png"], io.BytesIO()).files
+
+
+def test_a_file_that_two_sources_name_is_scanned_once(tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(b"")
+    paths = [folder, folder / "a.png", folder / ".." / "f", folder / "*.png", folder / "missing.png"]
+    found = named([str(path) for path in paths], io.BytesIO())
+    assert [Path(str(file)).name for file in found.files] == ["a.png", "b.png", "missing.png"]
