@@ -268,16 +268,14 @@ def _audit(files: dict[str, Path], signed: Path) -> Path:
 
 
 def slim(png: bytes) -> bytes:
-    """The picture with 256 colours, for the repository."""
+    """The picture packed as well as PNG can, without transparency."""
     import io
 
     from PIL import Image
 
     out = io.BytesIO()
     with Image.open(io.BytesIO(png)) as picture:
-        picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-            out, "PNG", optimize=True
-        )
+        picture.convert("RGB").save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

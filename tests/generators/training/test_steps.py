@@ -61,7 +61,7 @@ def test_a_used_folder_is_refused_unless_it_is_resumed(tmp_path: Path) -> None:
     Line(tmp_path).run()
     with pytest.raises(OutputError) as used:
         Line(tmp_path).loop.check("own.safetensors")
-    assert used.value.code == "output.exists"
+    assert used.value.code == "output.exists" and "--resume" in used.value.hint
     resumed = Line(tmp_path, images=12, resume=True)
     resumed.loop.check("own.safetensors")
     assert resumed.run().step == 6 and len(resumed.shares) == 2
