@@ -242,7 +242,20 @@ def test_narrow_and_dark(desk: Any, site: Any, path: str, dark: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/sign", "/records", "/keys", "/enter", "result", "signed", "batch", "compare"]
+    "path",
+    [
+        "/",
+        "/sign",
+        "/records?q=none",
+        "/keys",
+        "/enter",
+        "result",
+        "signed",
+        "signing",
+        "failed",
+        "batch",
+        "compare",
+    ],
 )
 def test_axe_finds_nothing(desk: Any, site: Any, path: str) -> None:
     script = _axe()
@@ -273,6 +286,14 @@ def _open(desk: Any, site: Any, path: str) -> None:
     elif path == "result":
         desk.choose(site.picture("bright.png", mean=245))
         desk.settle()
+    elif path == "signing":
+        desk.go("/sign")
+        desk.find("#file").send_keys(str(site.picture("made.png", seed=5, size=(384, 512))))
+        desk.find("button.main").click()
+        desk.until(lambda: desk.all("a.main"))
+    elif path == "failed":
+        desk.choose(site.file("broken.png", site.picture("bright.png", mean=245).read_bytes()[:100]))
+        desk.until(lambda: desk.all(".verdict.error"))
     else:
         desk.choose(site.picture("bright.png", mean=245), site.picture("dark.png", mean=60))
         desk.until(lambda: desk.path.startswith("/b/"))

@@ -96,7 +96,7 @@ def test_a_pdf_and_a_heic_give_their_pictures(desk: Any, site: Any) -> None:
     assert any("phone.heic" in row for row in rows) and any("picture-" in row for row in rows)
 
 
-def test_an_audit_s_report_is_opened(desk: Any, site: Any) -> None:
+def open_audit(desk: Any, site: Any) -> None:
     from countermark.core.results import AuditReport, CheckResult, Outcome
     from countermark.reports import audit_document
 
@@ -106,12 +106,16 @@ def test_an_audit_s_report_is_opened(desk: Any, site: Any) -> None:
     desk.find("#audit-file").send_keys(str(site.file("audit.json", json.dumps(report).encode())))
     desk.find("form[action='/audit'] button").click()
     desk.until(lambda: desk.driver.title.startswith("Audit: Ours"))
+
+
+def test_an_audit_s_report_is_opened(desk: Any, site: Any) -> None:
+    open_audit(desk, site)
     assert "detector.auroc" in desk.find("main").text
     ground = desk.run("return getComputedStyle(document.body).backgroundColor")
     assert ground not in ("rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"), "its style sheet is allowed"
 
 
-@pytest.mark.parametrize("what", ["group", "clip"])
+@pytest.mark.parametrize("what", ["group", "clip", "audit"])
 def test_axe_finds_nothing(desk: Any, site: Any, what: str) -> None:
     place = os.environ.get(AXE)
     path = Path(place) if place else Path(__file__).with_name("axe.min.js")
@@ -119,6 +123,8 @@ def test_axe_finds_nothing(desk: Any, site: Any, what: str) -> None:
         pytest.skip(f"axe-core is not there: npm pack axe-core, and name its axe.min.js in {AXE}")
     if what == "group":
         group(desk, site)
+    elif what == "audit":
+        open_audit(desk, site)
     else:
         desk.choose(clip(site))
         desk.settle()
