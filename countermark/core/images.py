@@ -61,16 +61,21 @@ class Limits:
         max_bytes: Largest file that is read.
         max_pixels: Largest width x height, from the header.
         max_side: Longest side, from the header.
+        max_whole: Largest width x height of AVIF and HEIC, whose decoders hold all of a picture several times
+            (AVIF 9 bytes a pixel): no picture takes much more than a gigabyte.
     """
 
     max_bytes: int = 256 * 1024 * 1024
     max_pixels: int = 200_000_000
     max_side: int = 40_000
+    max_whole: int = 120_000_000
 
 
 DEFAULT_LIMITS = Limits()
 #: Passes of a JPEG over its picture that are always decoded, and pixels that more passes may go over.
 _MAX_PASSES, _MAX_PASSED = 32, 1_000_000_000
+#: Formats that are only decoded whole.
+_WHOLE = frozenset({"avif", "heif"})
 
 
 @dataclass(frozen=True)
@@ -286,7 +291,7 @@ def _decode(name: str, data: bytes, kind: str, limits: Limits, reduce: bool) -> 
                     turned(small, turn), kind, sha256_bytes(data), data, tuple(notes), size=size
                 )
             with Image.open(io.BytesIO(data), formats=[kind.upper()]) as image:
-                _check_dimensions(name, image.size, limits)
+                _check_dimensions(name, image.size, limits, whole=kind in _WHOLE)
                 # Of a GIF or TIFF Pillow counts pictures by opening each; others say it in their headers.
                 own = kind in ("gif", "tiff")
                 frames = frames_of(kind, data) if own else Frames(getattr(image, "n_frames", 1), True)
@@ -344,9 +349,10 @@ def _too_many_scans(data: bytes) -> bool:
     return passes > _MAX_PASSES and passes * width * height > _MAX_PASSED
 
 
-def _check_dimensions(name: str, size: tuple[int, int], limits: Limits) -> None:
+def _check_dimensions(name: str, size: tuple[int, int], limits: Limits, *, whole: bool = False) -> None:
     width, height = size
-    if width * height > limits.max_pixels or max(width, height) > limits.max_side:
+    most = min(limits.max_pixels, limits.max_whole) if whole else limits.max_pixels
+    if width * height > most or max(width, height) > limits.max_side:
         raise _too_many_pixels(name, f"{width} x {height}")
 
 

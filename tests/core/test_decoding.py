@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from countermark.core import decoding, images
 from countermark.core.decoding import orientation_of, reduction, to_rgb, turned
 from countermark.core.errors import ImageError
-from countermark.core.images import encode_image, read_image
+from countermark.core.images import DEFAULT_LIMITS, Limits, encode_image, read_image
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -123,3 +123,15 @@ def test_a_jpeg_that_passes_over_its_picture_without_end(monkeypatch: pytest.Mon
     with pytest.raises(ImageError) as caught:
         read_image(data[:-2] + data[at:-2] * 40 + data[-2:])
     assert caught.value.code == "image.unreadable"
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIF"])
+def test_what_is_only_decoded_whole_has_a_limit_of_its_own(format: str) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(picture(64, 80)).save(stream, format)
+    assert read_image(stream.getvalue()).width == 80
+    with pytest.raises(ImageError) as caught:
+        read_image(stream.getvalue(), Limits(max_whole=64 * 80 - 1))
+    assert caught.value.code == "image.too-many-pixels"
+    assert read_image(encode_image(picture(64, 80), "jpeg"), Limits(max_whole=1)).width == 80
+    assert DEFAULT_LIMITS.max_whole < DEFAULT_LIMITS.max_pixels
