@@ -252,6 +252,6 @@ def foreign_requests(log: list[dict[str, Any]], url: str) -> list[str]:
         message = json.loads(line["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
             address = message["params"]["request"]["url"]
-            if not address.startswith((url + "/", "data:")):
+            if not address.startswith((url + "/", "data:", "chrome://")):  # the browser's own first tab
                 found.append(address)
     return found
