@@ -45,7 +45,7 @@ def shown(client: TestClient, data: bytes, name: str) -> tuple[dict[str, Any], s
     """Hands a file in, waits, and gives the answer and the first result's page."""
     answer: dict[str, Any] = client.post("/look", params={"name": name}, content=data).json()
     for entry in answer["entries"]:
-        for _ in range(1200):
+        for _ in range(6000):
             if client.get(f"/r/{entry}/state").json()["state"] in ("done", "failed"):
                 break
             time.sleep(0.05)
@@ -163,7 +163,7 @@ def test_the_answer_speaks_of_a_part_that_stands_out(
     told = "We found no sign that a generator made the whole picture. One part does not fit the rest."
     answer, _ = shown(client, encode_image(drawing(1, mean=60), "png"), "a.png")
     name = answer["entries"][0]
-    for _ in range(1200):
+    for _ in range(6000):
         if client.get(f"/r/{name}/state").json()["state"] == "done":
             break
         time.sleep(0.05)
