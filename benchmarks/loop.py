@@ -1,11 +1,12 @@
 """The loop, closed with a figure: what a detector learns from the built-in generators alone.
 
-    python benchmarks/loop.py --old NAME ... --new NAME ... --photos SOURCE ... --judge CORPUS
+    python benchmarks/loop.py --old NAME ... --new NAME ... --photos SOURCE ... --real CORPUS --judge CORPUS
 
-Detectors are fitted on photographs (``--photos``, the generators' own training sets) against pictures of a
-set of generators and twins of the photographs (through the shipped autoencoder); no picture of any other
-generator is seen. They are judged on CORPUS, whose generated pictures are all of other sources. Compared:
-twins alone, the old generators, the new ones, and each with twins.
+Detectors are fitted on real pictures (``--photos``, the generators' own training sets, and the real side of
+``--real``, which is of many sources) against pictures of a set of generators and twins of the real pictures
+(through the shipped autoencoder); no picture of any other generator is seen. They are judged on ``--judge``,
+whose sources, real and generated, are all others. Compared: twins alone, the old generators, the new ones,
+and each with twins.
 
 Both classes go through the same hands: a random crop, to 224 px, half of them through a smaller size
 first, JPEG of random quality. Features are those of the CLIP tower (class token, mean and spread of the
@@ -78,7 +79,7 @@ def features(images: Sequence[Pixels], seed: int, label: str, cache: Path) -> np
     return found
 
 
-def twins(images: np.ndarray) -> list[Pixels]:
+def twins(images: Sequence[Pixels]) -> list[Pixels]:
     """Pictures through the shipped autoencoder; uint8 RGB, sides cut to multiples of 8."""
     made = []
     with torch.no_grad():
@@ -93,6 +94,31 @@ def photographs(source: str, count: int, seed: int, side: int) -> np.ndarray:
     pictures = load_pictures(source, size=side, options=DataConfig(holdout=0.0), seed=seed)
     picks = rng(seed, "photographs", source).permutation(len(pictures))[:count]
     return pictures.images[picks]
+
+
+def real_side(corpus: Path, count: int, each: int, seed: int) -> list[Pixels]:
+    """Crops of 256 px at most of real pictures of a corpus, ``each`` of one source at most; as they came."""
+    by_source: dict[str, list[Path]] = {}
+    for path, row in read_corpus(corpus):
+        if not row.is_synthetic:
+            by_source.setdefault(row.source, []).append(path)
+    picks = []
+    for source, paths in sorted(by_source.items()):
+        order = rng(seed, "real", source).permutation(len(paths))[:each]
+        picks += [paths[i] for i in order]
+    found = []
+    for number in rng(seed, "real", "all").permutation(len(picks)):
+        try:
+            pixels = read_image(picks[number]).pixels
+        except ImageError:
+            continue
+        draw = rng(seed, "real", str(picks[number].name))
+        side = min(*pixels.shape[:2], 256) // 8 * 8
+        top, left = (int(draw.integers(length - side + 1)) for length in pixels.shape[:2])
+        found.append(np.ascontiguousarray(pixels[top : top + side, left : left + side]))
+        if len(found) == count:
+            break
+    return found
 
 
 def judged(corpus: Path, seed: int, count: int, cache: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +157,8 @@ def main() -> None:
     parser.add_argument("--old", nargs="+", required=True, help="names or weights of generators")
     parser.add_argument("--new", nargs="+", required=True)
     parser.add_argument("--photos", nargs="+", required=True, help="folders or archives")
+    parser.add_argument("--real", type=Path, default=None, help="a labelled corpus, whose real side is taken")
+    parser.add_argument("--real-count", type=int, default=400, help="most pictures of it")
     parser.add_argument("--judge", type=Path, required=True, help="a labelled corpus")
     parser.add_argument("--each", type=int, default=150, help="pictures of one source")
     parser.add_argument("--test", type=int, default=900, help="most pictures of the corpus")
@@ -146,7 +174,17 @@ def main() -> None:
     for source in options.photos:
         images = photographs(source, options.each, seed, options.side)
         real.append(features(list(images), seed, f"real {source}", cache))
-        copies.append(features(twins(images), seed, f"twin {source}", cache))
+        copies.append(features(twins(list(images)), seed, f"twin {source}", cache))
+    if options.real is not None:
+        crops = real_side(options.real, options.real_count, 6, seed)
+        # They count as many sources, since they are: one for each hundred.
+        wide, again = (
+            features(part, seed, f"{label} {options.real}", cache)
+            for label, part in (("real", crops), ("twin", twins(crops)))
+        )
+        parts = max(len(crops) // 100, 1)
+        real += np.array_split(wide, parts)
+        copies += np.array_split(again, parts)
     made = {
         name: features(
             list(load_generator(name).sample(options.each, seed=seed + 5000)), seed, f"made {name}", cache
@@ -161,7 +199,9 @@ def main() -> None:
     lines = [
         "# What the built-in generators teach a detector\n",
         f"Judged on {len(labels)} pictures ({int(labels.sum())} generated, of sources that no fitting saw); "
-        f"{options.each} pictures of each source in fitting. AUROC, 95 % intervals over pictures.\n",
+        f"{options.each} pictures of each generator and training set in fitting"
+        + (f", {options.real_count} of other real sources" if options.real else "")
+        + ". AUROC, 95 % intervals over pictures.\n",
         "| fitted on photographs and | AUROC |", "|---|---|",
     ]  # fmt: skip
     record = {}

@@ -61,7 +61,7 @@ def run_demo(
     out: Path | str,
     *,
     photos: Path | str | None = None,
-    generator: str = "flowers-64",
+    generator: str = "flowers-128",
     seed: int = 0,
     step: Callable[[str], None] = lambda name: None,
 ) -> DemoResult:

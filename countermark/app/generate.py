@@ -1,7 +1,7 @@
 """Generate: labelled synthetic images from a generator, signed on the way out if asked.
 
 >>> import countermark as cm                                               # doctest: +SKIP
->>> corpus = cm.generate("flowers-64", 16, out="made", seed=7, sign=True)    # doctest: +SKIP
+>>> corpus = cm.generate("flowers-128", 16, out="made", seed=7, sign=True)    # doctest: +SKIP
 """
 
 from __future__ import annotations

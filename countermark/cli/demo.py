@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 def demo(
     out: Path = typer.Option(Path("countermark-demo"), "--out", "-o", help="Folder; must not exist yet."),
     photos: Path | None = typer.Option(None, "--photos", help="Your own photographs, scanned along."),
-    generator: str = typer.Option("flowers-64", "--generator", help="Which shipped generator draws."),
+    generator: str = typer.Option("flowers-128", "--generator", help="Which shipped generator draws."),
     seed: int = typer.Option(0, "--seed", min=0, help="Of everything random."),
     as_json: bool = JSON,
 ) -> int:
