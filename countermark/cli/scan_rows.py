@@ -10,9 +10,10 @@ from typing import Any
 from countermark.cli.logs import tell
 from countermark.cli.output import ERROR, FAIL, NOTHING, PASS, progress, say, say_json, wrong_usage
 from countermark.cli.stopping import stoppable
-from countermark.core.errors import ConfigError
+from countermark.core.errors import ConfigError, CountermarkError, OutputError
 
 PREFIX = "parquet="
+_IN_USE = frozenset({"output.exists", "output.busy"})
 
 
 def rows_folder(outputs: Sequence[str], *, cluster: str | None, resume: bool, retry: bool) -> Path | None:
@@ -61,18 +62,24 @@ def scan_rows(
     from countermark.core.results import Verdict
 
     plan = Plan(paths, sys.stdin.buffer, null=null)
-    with stoppable() as stop, progress("Scanning", None, quiet=as_json) as advance, wrong_usage():
-        summary = scan_into(
-            plan,
-            folder,
-            settings,
-            workers=workers,
-            cluster=cluster,
-            resume=resume,
-            retry=retry,
-            advance=advance,
-            stopped=lambda: bool(stop),
-        )
+    with stoppable() as stop, progress("Scanning", None, quiet=as_json) as advance:
+        try:
+            summary = scan_into(
+                plan,
+                folder,
+                settings,
+                workers=workers,
+                cluster=cluster,
+                resume=resume,
+                retry=retry,
+                advance=advance,
+                stopped=lambda: bool(stop),
+            )
+        except CountermarkError as error:
+            if isinstance(error, OutputError) and error.code not in _IN_USE:
+                raise  # a disk that is full is nobody's wrong usage
+            with wrong_usage():
+                raise
     rate = summary.files / summary.seconds if summary.seconds else 0.0
     document = {
         "schema": "countermark.scan-summary/1",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +88,21 @@ def test_exit_codes(
     done = RUN.invoke(app, arguments, standalone_mode=False)
     assert done.return_value == code
     assert json.loads(done.stdout)["schema"] == "countermark.scan-summary/1"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes there")
+def test_rows_that_cannot_be_written_end_the_scan_in_a_sentence(picture: bytes, tmp_path: Path) -> None:
+    """A limit of file sizes stands in for a quota: no rights are needed to set it."""
+    pytest.importorskip("pyarrow")
+    (tmp_path / "a.png").write_bytes(picture)
+    command = (
+        f"ulimit -f 2; exec {sys.executable} -m countermark scan a.png -d gan --no-marks -o parquet=rows"
+    )
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "Cannot write" in done.stderr and "Traceback" not in done.stderr
+    left = {path.name for path in (tmp_path / "rows").iterdir()}
+    assert not [name for name in left if name.startswith("part-")]
+    again = [sys.executable, "-m", "countermark", *scan.split()[1:], "--resume"]
+    done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and (tmp_path / "rows" / "part-000001.parquet").exists(), done.stderr
+    assert not list((tmp_path / "rows").glob(".*"))
