@@ -95,9 +95,8 @@ def test_rows_that_cannot_be_written_end_the_scan_in_a_sentence(picture: bytes, 
     """A limit of file sizes stands in for a quota: no rights are needed to set it."""
     pytest.importorskip("pyarrow")
     (tmp_path / "a.png").write_bytes(picture)
-    command = (
-        f"ulimit -f 2; exec {sys.executable} -m countermark scan a.png -d gan --no-marks -o parquet=rows"
-    )
+    scan = "countermark scan a.png -d gan --no-marks -o parquet=rows"
+    command = f"ulimit -f 2; exec {sys.executable} -m {scan}"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "Cannot write" in done.stderr and "Traceback" not in done.stderr
     left = {path.name for path in (tmp_path / "rows").iterdir()}
