@@ -268,7 +268,7 @@ def cases(work: Path) -> list[Case]:
         Case(
             "sign FOLDER, of clips",
             lambda a, out, _: ["sign", str(a / "clips"), str(out)],
-            lambda out: signed(out, (".mp4", ".mkv")),
+            lambda out: signed(out, (".mp4", ".mov")),
             lambda out: len(list(out.glob("*.m*"))) == 3,
             goes_on=True,
         ),
@@ -323,7 +323,7 @@ def lay_out(work: Path) -> None:
             make(folder, 8)
     (work / "clips").mkdir()
     rng = np.random.default_rng(0)
-    for name in ("a.mp4", "b.mkv", "c.mp4"):
+    for name in ("a.mp4", "b.mov", "c.mp4"):
         with av.open(str(work / "clips" / name), "w") as target:
             stream = target.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
             stream.width, stream.height, stream.pix_fmt = 256, 208, "yuv420p"
