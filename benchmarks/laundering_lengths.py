@@ -21,7 +21,7 @@ from countermark.core.seeds import rng
 from countermark.detectors import load_detector
 from countermark.generators import load_generator
 
-GENERATORS = ("clothing-64", "bloodcells-64")
+GENERATORS = ("clothing-64", "bloodcells-128")
 KINDS = ("random", "learned")
 SEEN, UNSEEN = 50, 100
 
