@@ -13,7 +13,7 @@ from countermark.app.clips.scan import ClipSettings
 from countermark.app.rooms import Detector
 from countermark.app.scan.cache import ResultCache, fingerprint
 from countermark.app.scan.gather import MARK_SECONDS
-from countermark.app.scan.isolated import MEMORY, SECONDS
+from countermark.app.scan.isolated import MEMORY, SECONDS, Readers
 from countermark.app.scan.items import Item
 from countermark.app.scan.judging import named
 from countermark.app.scan.run import scan_stream
@@ -142,10 +142,31 @@ def bulk_settings(
     )
 
 
+def readers_for(settings: BulkSettings, workers: int) -> Readers:
+    """Processes that read files, for several scans with the same settings; to be closed after the last."""
+    return Readers(
+        workers,
+        seconds=settings.file_seconds,
+        memory=settings.file_memory,
+        marks=settings.marks,
+        mark_seconds=settings.mark_seconds,
+    )
+
+
 def scan_here(
-    items: Iterable[Item], settings: BulkSettings, *, workers: int = 2, model: Detector | None = None
+    items: Iterable[Item],
+    settings: BulkSettings,
+    *,
+    workers: int = 2,
+    model: Detector | None = None,
+    readers: Readers | None = None,
 ) -> Results:
-    """Scans items in this process, in order; ``model`` is the detector, where it was loaded already."""
+    """Scans items in this process, in order.
+
+    Args:
+        model: The detector, where it was loaded already.
+        readers: Of ``readers_for``, where they stay from scan to scan.
+    """
     taken: list[Item] = []
 
     def noted() -> Iterator[Item]:
@@ -170,6 +191,7 @@ def scan_here(
         file_seconds=settings.file_seconds,
         file_memory=settings.file_memory,
         cache=cache,
+        readers=readers,
         clips=ClipSettings(sampling=settings.sampling, limits=settings.clip_limits),
     )
     with closing(results):

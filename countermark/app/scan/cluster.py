@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from countermark.app.scan.bulk import BulkSettings, Results, scan_here
+from countermark.app.scan.bulk import BulkSettings, Results, readers_for, scan_here
 from countermark.app.scan.items import Item
 from countermark.app.scan.rows import result_from_json
 from countermark.core.errors import ConfigError, MissingExtraError
@@ -48,12 +48,15 @@ class Scanner:
 
         self.settings = settings
         self.model = load_detector(settings.detector)
+        self.readers = readers_for(settings, 1)  # they outlive a batch; their input ends with this process
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         items = [Item(**json.loads(text)) for text in batch["item"]]
         found = [
             json.dumps(asdict(result))
-            for _, result in scan_here(items, self.settings, workers=1, model=self.model)
+            for _, result in scan_here(
+                items, self.settings, workers=1, model=self.model, readers=self.readers
+            )
         ]
         return {"item": batch["item"], "result": np.array(found, dtype=object)}
 

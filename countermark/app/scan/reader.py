@@ -9,8 +9,6 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 from countermark.app.clips.door import ClipDoor, Moving
 from countermark.app.scan.ahead import Room
@@ -55,15 +53,6 @@ class Reader:
         self._door = door
         self._limits, self._marks, self._mark_seconds = limits, marks, mark_seconds
         self._cache, self._processes, self._complete = cache, processes, complete
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._processes is not None:
-            self._processes.close()
 
     def __call__(self, place: int, item: Item, room: Room) -> Gathered | ScanResult | Moving:
         path = item.path

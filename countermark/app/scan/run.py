@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,6 +104,7 @@ def scan_stream(
     cache: ResultCache | None = None,
     parts: PartSearch | None = None,
     faces: FaceSearch | None = None,
+    readers: Readers | None = None,
 ) -> Generator[ScanResult, None, None]:
     """Yields one result a file, in order, holding only a few images in memory.
 
@@ -133,6 +134,7 @@ def scan_stream(
         cache: Results of earlier scans with the same settings.
         parts: Search pictures for parts that do not fit the rest (``app.scan.parts``); None searches none.
         faces: Judge whether faces were put in (``app.scan.faces``); None judges none.
+        readers: Processes that read files, kept from one scan to the next; they have their own bounds.
 
     A file that cannot be read becomes a result with ``error``; the others are still scanned.
     """
@@ -157,9 +159,9 @@ def scan_stream(
     )
     door = ClipDoor(model, bounds, told, max_fpr=max_fpr)
 
-    processes = None
-    if file_seconds is not None or file_memory is not None:
-        processes = Readers(
+    own = None
+    if readers is None and (file_seconds is not None or file_memory is not None):
+        own = Readers(
             workers,
             seconds=file_seconds,
             memory=file_memory,
@@ -173,10 +175,10 @@ def scan_stream(
         marks=marks,
         mark_seconds=mark_seconds,
         cache=cache,
-        processes=processes,
+        processes=readers or own,
         complete=lambda found: with_recovery(found, repository, limits=limits) if recover else found,
     )
-    with reader, closing(chunks(_items(sources), reader, workers=workers)) as read:
+    with own or nullcontext(), closing(chunks(_items(sources), reader, workers=workers)) as read:
         for chunk in read:
             still = [item for item in chunk if not isinstance(item, Moving)]
             results = judge(still, model, bounds, stress)

@@ -51,6 +51,17 @@ def test_a_worker_gives_what_a_scan_gives_and_never_raises(folder) -> None:
     assert [each.error.code for each in results if each.error] == ["image.unsupported", "image.missing"]
 
 
+def test_a_worker_keeps_its_reading_process_from_batch_to_batch(folder) -> None:
+    scanner = Scanner(FAST)
+    text = json.dumps({"path": str(folder / "0.png")})
+    for _ in range(3):
+        scanner({"item": np.array([text], dtype=object)})
+    with scanner.readers as readers:
+        process = readers._idle.get()
+        readers._idle.put(process)
+        assert process is not None and process.files == 3
+
+
 def test_without_ray_the_remedy_is_named(folder, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError) as caught:
