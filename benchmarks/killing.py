@@ -2,7 +2,7 @@
 
     python benchmarks/killing.py --rounds 200           # writes docs/benchmark-killing.md
 
-What `benchmarks/faults.py` asks of ``sign``, ``scan`` and ``verify``, of seven more commands. A command is
+What `benchmarks/faults.py` asks of ``sign``, ``scan`` and ``verify``, of eight more commands. A command is
 run once to its end to see how long it takes, then it is killed again and again, at a moment drawn evenly
 from that time. After every kill all that it wrote under a final name must be whole: a picture or clip that
 was signed is intact and has its record, a ``metadata.csv`` names files that are there with the digests that
