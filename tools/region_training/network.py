@@ -7,6 +7,8 @@ torch.Size([1, 8, 8])
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -102,6 +104,14 @@ def folded(network: RegionNetwork) -> dict[str, np.ndarray]:
     for name in ("hidden.weight", "hidden.bias", "out.weight", "out.bias"):
         found[name] = state[name]
     return {name: value.astype(np.float32) for name, value in found.items()}
+
+
+def trained(state: Path) -> dict[str, np.ndarray]:
+    """The folded arrays of a state that ``region_training.train`` left, rounded as they ship."""
+    network = RegionNetwork()
+    network.load_state_dict(torch.load(state, weights_only=True)["network"])
+    arrays = folded(network.eval())
+    return {name: value.astype(np.float16).astype(np.float32) for name, value in arrays.items()}
 
 
 def first_filters(count: int) -> np.ndarray:

@@ -87,9 +87,12 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--autoencoder", type=Path)
     parser.add_argument("--networks", type=Path)
+    parser.add_argument("--only", nargs="*", help="Makers that are used; all of them by default.")
     parser.add_argument("--one", action="store_true", help="One maker a photograph, held-out ones too.")
     options = parser.parse_args()
     known = makers(options.networks, options.autoencoder)
+    if options.only is not None:
+        known = {name: maker for name, maker in known.items() if name in options.only}
     loaded: dict[str, object] = {}
     rows = chosen(list(read_corpus(options.corpus).rows), options.part, options.each)
     print(len(rows), "photographs of", len({row.source for row in rows}), "sources", flush=True)

@@ -1,6 +1,8 @@
-"""From a trained state to the weights that ship: score, thresholds, card.
+"""From a trained state and its head to the weights that ship: score, thresholds, card.
 
-    python -m region_training.ship STATE CORPUS CUTTINGS --pieces FOLDER --out detectors/regions
+    python -m region_training.ship STATE HEAD CORPUS CUTTINGS --pieces FOLDER --out detectors/regions
+
+``HEAD`` is what ``region_training.cells fit`` left.
 
 Everything is fitted on the sources of the part ``calibrate``: the score on edited pictures beside their
 originals, its threshold on untouched photographs (every source counting alike, with room for sources that
@@ -16,34 +18,41 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 
 from countermark.core.corpus import read_corpus
 from countermark.core.images import Pixels, read_image
 from countermark.core.perturb import perturb
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.detectors.regions.engine import RegionEngine
-from countermark.detectors.regions.finder import SCORE_NAMES, chance, features
+from countermark.detectors.regions.cells import SHAPES, load_cell_tower
+from countermark.detectors.regions.finder import (
+    FEATURES,
+    SCORE_NAMES,
+    RegionFinder,
+    chance_of_cells,
+    described,
+)
 from countermark.detectors.regions.masks import mask_of, refined
 from region_training.cases import made_cases
-from region_training.network import RegionNetwork, folded
+from region_training.network import trained
 from region_training.pairs import chosen
 from region_training.train import load_pieces
 
 DELIVERIES = {"native": "none", "q90": "jpeg:90", "q75": "jpeg:75"}
 #: Share of untouched photographs that may be called, half of what is promised: other sources differ.
 MAX_SHARE = 0.01
+#: Inverse of the penalty on the score's weights, features in spreads.
+STRENGTH = 0.05
 #: Candidates for the threshold of a mask.
 CANDIDATES = np.linspace(0.2, 0.9, 15)
 #: Photographs are cut to this side: their upper left, on the grid of their JPEG.
-LARGEST_SIDE = 1024
+LARGEST_SIDE = 896
 
 LIMITS = [
     "Finds parts whose fine detail differs from the rest: generated, super-resolved, denoised, filled or put "
     "in from another picture. It does not know which of these it is.",
-    "A part that was put in before a picture was made smaller or saved again as a strong JPEG is mostly "
-    "missed.",
+    "A part that was put in before a picture was made smaller or saved again as a JPEG is mostly missed: its "
+    "place often shows in the map, and the threshold hides it.",
     "Text, frames and bars were shown to it as harmless; retouching, strong local blur and screens in a "
     "picture can still stand out.",
     "Wholly generated pictures look alike everywhere and are not its subject.",
@@ -88,46 +97,62 @@ def f1(found: np.ndarray, mask: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("state", type=Path)
+    parser.add_argument("head", type=Path)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("cuttings", type=Path)
     parser.add_argument("--pieces", type=Path, required=True)
     parser.add_argument("--each", type=int, default=25)
+    parser.add_argument("--one-of", type=int, default=1, help="Edited pictures: one of so many.")
+    parser.add_argument("--keep", type=Path, help="Keep what the score is fitted on (.npz).")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    network = RegionNetwork()
-    known = torch.load(options.state, weights_only=True)
-    network.load_state_dict(known["network"])
-    arrays = folded(network.eval())
-    engine = RegionEngine(arrays)
+    arrays = trained(options.state) | {name: np.load(options.head)[name] for name in SHAPES}
+    nothing = (np.zeros(FEATURES), 0, 1, 0.5)
+    scored = dict(zip(SCORE_NAMES, map(np.asarray, nothing), strict=True))
+    blank = WeightsCard(name="regions", kind="detector", family="region-network")
+    finder = RegionFinder(arrays | scored, blank, load_cell_tower())
     rows, labels, fields = [], [], []
     originals: dict[tuple[int, str], np.ndarray] = {}
-    for case in list(made_cases(options.cuttings, load_pieces(options.pieces, most=60))):
+    before: dict[str, list[tuple[np.ndarray, str]]] = {spec: [] for spec in DELIVERIES.values()}
+    cases = list(made_cases(options.cuttings, load_pieces(options.pieces, most=60)))[:: options.one_of]
+    for case in cases:
         assert case.edited is not None and case.original is not None and case.mask is not None
         for spec in DELIVERIES.values():
             edited = perturb(spec, case.edited)
-            logits = engine.logits(edited)
+            logits, cells = finder.maps(edited)
             key = (id(case.original), spec)
             if key not in originals:
-                originals[key] = features(engine.logits(perturb(spec, case.original)))
-            rows += [features(logits), originals[key]]
+                originals[key] = described(*finder.maps(perturb(spec, case.original)))
+                before[spec].append((originals[key], case.source))
+            rows += [described(logits, cells), originals[key]]
             labels += [1, 0]
             small = (case.mask.shape[1] // 2, case.mask.shape[0] // 2)
-            field = cv2.resize(refined(chance(logits), edited), small)
+            field = cv2.resize(refined(chance_of_cells(cells, logits.shape), edited), small)
             fields.append((field, cv2.resize(case.mask.astype(np.uint8), small) > 0))
-    model = LogisticRegression(C=1.0, max_iter=2000).fit(np.stack(rows), labels)
-    weight, bias = model.coef_[0], float(model.intercept_[0])
+    print(len(cases), "edited pictures", flush=True)
+    table = np.stack(rows)
+    middle, spread = table.mean(axis=0), table.std(axis=0) + 1e-6
+    model = LogisticRegression(C=STRENGTH, max_iter=2000).fit((table - middle) / spread, labels)
+    weight = model.coef_[0] / spread
+    bias = float(model.intercept_[0] - weight @ middle)
 
     def score(values: np.ndarray) -> np.ndarray:
         return 0.5 * (1 + np.tanh(0.5 * (values @ weight + bias)))
 
     thresholds, flagged = {}, {}
-    found = {name: ([], []) for name in DELIVERIES}
+    # The originals of the edits are untouched pictures too, and smaller ones than photographs are.
+    found: dict[str, tuple[list, list]] = {}
+    for name, spec in DELIVERIES.items():
+        found[name] = ([one for one, _ in before[spec]], [source for _, source in before[spec]])
     for source, pixels in photographs(options.corpus, options.each):
         for name, spec in DELIVERIES.items():
-            found[name][0].append(score(features(engine.logits(perturb(spec, pixels)))))
+            found[name][0].append(described(*finder.maps(perturb(spec, pixels))))
             found[name][1].append(source)
+    if options.keep is not None:
+        kept = {name: np.stack(values) for name, (values, _) in found.items()}
+        np.savez(options.keep, rows=table, labels=labels, sources=found["native"][1], **kept)
     for name, (scores, sources) in found.items():
-        values, names = np.array(scores), np.array(sources)
+        values, names = score(np.stack(scores)), np.array(sources)
         thresholds[name] = max(highest_share(values, names, MAX_SHARE), above_sources(values, names))
     threshold = max(thresholds.values())
     edited = score(np.stack(rows[::2]))
@@ -149,7 +174,7 @@ def main() -> None:
             "input": "uint8 RGB at its own scale; blocks of 8 x 8 pixels on the picture's own grid"
         },
         training_data=DATA,
-        trained={"steps": int(known["step"]), "pictures_a_step": 12, "command": "tools/region_training"},
+        trained={"command": "tools/region_training"},
         metrics={
             "calibrate": {
                 "photographs": count,

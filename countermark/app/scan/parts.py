@@ -1,6 +1,6 @@
 """Parts of a picture that do not fit the rest: searched for in a scan, stated as evidence, kept as masks.
 
-The search costs a quarter of a second of one processor for a megapixel, as much as all the rest of a scan. So
+The search costs two seconds of one processor for a megapixel, several times the rest of a scan. So
 ``auto`` searches where somebody looks at single pictures (up to ``AUTO_FILES`` in a scan, of up to
 ``AUTO_PIXELS``, not reduced when they were read) and lists what it found only; ``on`` searches every picture
 and says as well where nothing stands out; ``off`` searches none. Frames of clips are never searched.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["auto", "on", "off"]
 MODES: tuple[str, ...] = get_args(Mode)
-#: Most files of a scan, and largest picture (five seconds of one processor), that ``auto`` searches.
+#: Most files of a scan, and largest picture (eight seconds of one processor), that ``auto`` searches.
 AUTO_FILES = 24
 AUTO_PIXELS = 16_000_000
 #: Masks that are kept for reports, the latest ones: a scan hands results over in small batches.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from countermark.detectors.regions.cells import SHAPES as CELL_SHAPES
 from countermark.detectors.regions.engine import SHAPES
 
 
@@ -18,6 +19,17 @@ def arrays() -> dict[str, np.ndarray]:
         name: (generator.normal(size=shape) / np.sqrt(np.prod(shape[1:]) or 1)).astype(np.float32)
         for name, shape in SHAPES.items()
     }
+
+
+@pytest.fixture
+def head() -> dict[str, np.ndarray]:
+    """Arrays of a head over cells that nothing was trained on."""
+    generator = np.random.default_rng(1)
+    found = {
+        name: (generator.normal(size=shape) / np.sqrt(np.prod(shape[1:]) or 1)).astype(np.float32)
+        for name, shape in CELL_SHAPES.items()
+    }
+    return found | {name: np.ones(CELL_SHAPES[name], np.float32) for name in found if name.endswith("spread")}
 
 
 @pytest.fixture
