@@ -175,16 +175,18 @@ def main() -> None:
         images = photographs(source, options.each, seed, options.side)
         real.append(features(list(images), seed, f"real {source}", cache))
         copies.append(features(twins(list(images)), seed, f"twin {source}", cache))
+    alike, twice = list(real), list(copies)  # at the side of what the generators draw
     if options.real is not None:
         crops = real_side(options.real, options.real_count, 6, seed)
+        small = [cv2.resize(c, (options.side, options.side), interpolation=cv2.INTER_AREA) for c in crops]
         # They count as many sources, since they are: one for each hundred.
-        wide, again = (
-            features(part, seed, f"{label} {options.real}", cache)
-            for label, part in (("real", crops), ("twin", twins(crops)))
-        )
         parts = max(len(crops) // 100, 1)
-        real += np.array_split(wide, parts)
-        copies += np.array_split(again, parts)
+        for label, images, to, of in (
+            ("native", crops, real, copies), ("small", small, alike, twice),
+        ):  # fmt: skip
+            to += np.array_split(features(images, seed, f"real {options.real} {label}", cache), parts)
+            of += np.array_split(features(twins(images), seed, f"twin {options.real} {label}", cache), parts)
+        real, copies = real + alike[len(options.photos) :], copies + twice[len(options.photos) :]
     made = {
         name: features(
             list(load_generator(name).sample(options.each, seed=seed + 5000)), seed, f"made {name}", cache
@@ -192,9 +194,10 @@ def main() -> None:
         for name in dict.fromkeys([*options.old, *options.new])
     }
     old, new = ([made[name] for name in names] for names in (options.old, options.new))
+    # Generators alone are held against real pictures of their own side: or size would tell the classes apart.
     trials = {
-        "twins alone": copies, "old generators": old, "new generators": new,
-        "old generators and twins": old + copies, "new generators and twins": new + copies,
+        "twins alone": (real, copies), "old generators": (alike, old), "new generators": (alike, new),
+        "old generators and twins": (real, old + copies), "new generators and twins": (real, new + copies),
     }  # fmt: skip
     lines = [
         "# What the built-in generators teach a detector\n",
@@ -205,8 +208,8 @@ def main() -> None:
         "| fitted on photographs and | AUROC |", "|---|---|",
     ]  # fmt: skip
     record = {}
-    for name, parts in trials.items():
-        found = interval(labels, fitted(real, parts, test, options.c), seed)
+    for name, (shown, pictures) in trials.items():
+        found = interval(labels, fitted(shown, pictures, test, options.c), seed)
         record[name] = [found.value, found.low, found.high]
         lines.append(f"| {name} | {found.value:.3f} ({found.low:.3f}–{found.high:.3f}) |")
         print(lines[-1], flush=True)
