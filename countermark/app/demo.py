@@ -37,7 +37,7 @@ MADE = 8
 UNMARKED = (("flowers-64", 8, 2), ("clothing-64", 102, 2))
 LAUNDERED = 2
 MAX_PHOTOS = 12
-MAX_HEATMAPS = 6
+MAX_HEATMAPS = 4
 TARGET_SIDE = 512
 #: What is scanned, below the demo's folder.
 FOLDERS = ("photographs", "signed", "laundered", "unmarked", "clips", "edited")
