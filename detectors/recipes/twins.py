@@ -22,16 +22,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
 from torch.nn import functional
 
+from countermark.core.autoencoder import DOWN, build_decoder, build_encoder
 from countermark.core.errors import WeightsError
 from countermark.core.images import Pixels
 from countermark.core.seeds import derive
 
 Reconstruct = Callable[[Pixels, np.random.Generator], Pixels]
-
-WIDTH, LATENT, MULTIPLE = 64, 32, 8
 
 
 def make_twin(
@@ -69,7 +67,7 @@ def region(height: int, width: int, generator: np.random.Generator) -> np.ndarra
     return cv2.GaussianBlur(mask, (0, 0), max(1.0, min(height, width) / 100))
 
 
-def cut_to_multiple(picture: Pixels, multiple: int = MULTIPLE) -> Pixels:
+def cut_to_multiple(picture: Pixels, multiple: int = DOWN) -> Pixels:
     """Cuts right and bottom so that both sides are multiples of ``multiple`` (at least one of them)."""
     height, width = (max(multiple, n - n % multiple) for n in picture.shape[:2])
     return np.ascontiguousarray(picture[:height, :width])
@@ -120,7 +118,7 @@ def load_autoencoder(path: Path | str) -> Reconstruct:
     try:
         tensors = load_file(str(path))
         parts = []
-        for name, network in (("encoder.", _encoder()), ("decoder.", _decoder())):
+        for name, network in (("encoder.", build_encoder()), ("decoder.", build_decoder())):
             own = {k.removeprefix(name): v.float() for k, v in tensors.items() if k.startswith(name)}
             network.load_state_dict(own)
             parts.append(network.eval().requires_grad_(False).to(memory_format=torch.channels_last))
@@ -138,49 +136,3 @@ def load_autoencoder(path: Path | str) -> Reconstruct:
         return (found[0].permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
 
     return reconstruct
-
-
-class _Block(nn.Module):
-    def __init__(self, pool: bool = False) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for _ in range(3):
-            layers += [_conv(WIDTH, WIDTH), nn.ReLU()]
-        self.conv = nn.Sequential(*layers[:-1])
-        self.pool: nn.Module | None = None
-        if pool:
-            self.pool = nn.Sequential(
-                nn.Conv2d(WIDTH, 4 * WIDTH, 1, bias=False),
-                nn.GroupNorm(4, 4 * WIDTH),
-                nn.ReLU(),
-                nn.Conv2d(4 * WIDTH, WIDTH, 1, bias=False),
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.pool is not None:
-            x = x + self.pool(x)
-        return torch.relu(self.conv(x) + x)
-
-
-class _Bound(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(x / 3) * 3
-
-
-def _conv(inside: int, outside: int, *, stride: int = 1, bias: bool = True) -> nn.Conv2d:
-    return nn.Conv2d(inside, outside, 3, stride=stride, padding=1, bias=bias)
-
-
-def _encoder() -> nn.Sequential:
-    layers: list[nn.Module] = [_conv(3, WIDTH), _Block()]
-    for level in range(3):
-        layers += [_conv(WIDTH, WIDTH, stride=2, bias=False), *(_Block(level == 2) for _ in range(3))]
-    return nn.Sequential(*layers, _conv(WIDTH, LATENT))
-
-
-def _decoder() -> nn.Sequential:
-    layers: list[nn.Module] = [_Bound(), _conv(LATENT, WIDTH), nn.ReLU()]
-    for level in range(3):
-        layers += [*(_Block(level == 0) for _ in range(3)), nn.Upsample(scale_factor=2)]
-        layers.append(_conv(WIDTH, WIDTH, bias=False))
-    return nn.Sequential(*layers, _Block(), _conv(WIDTH, 3))

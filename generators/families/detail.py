@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from countermark.core.autoencoder import CHANNELS
 from countermark.core.networks import initialise
 from countermark.core.seeds import torch_seeded
 from countermark.generators.families.layout import ClassCode
 from countermark.generators.families.upsampling import convolution, double
-from countermark.generators.latents.autoencoder import CHANNELS
 from countermark.generators.latents.config import LatentConfig
 
 #: Length of the code that steers: few numbers, since every block has a linear map of it.

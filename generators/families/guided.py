@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from countermark.core.autoencoder import CHANNELS
 from countermark.generators.families.detail import Detail
-from countermark.generators.latents.autoencoder import CHANNELS
 from countermark.generators.latents.config import LatentConfig
 
 #: Spread of the noise on layouts, at most: drawn ones are not as clean as those of photographs.

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from countermark.core.autoencoder import CHANNELS
 from countermark.core.errors import WeightsError
 from countermark.core.networks import initialise, maybe_spectral
 from countermark.core.weights import WeightsCard
@@ -30,7 +31,7 @@ from countermark.generators.families.layers import ProjectionHead
 from countermark.generators.families.layout import Layout
 from countermark.generators.families.painter import Painter
 from countermark.generators.families.projected import ProjectedCritic
-from countermark.generators.latents.autoencoder import CHANNELS, decode, digest
+from countermark.generators.latents.autoencoder import decode, digest
 from countermark.generators.latents.config import LatentConfig
 from countermark.generators.latents.space import LatentSpace
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from torch import Tensor, nn
 
+from countermark.core.autoencoder import DOWN
 from countermark.core.images import Pixels
 from countermark.generators.base import (
     Condition,
@@ -21,7 +22,6 @@ from countermark.generators.base import (
     as_pixels,
     to_tensor,
 )
-from countermark.generators.latents.autoencoder import DOWN
 from countermark.generators.latents.config import LAYOUT
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from countermark.core.autoencoder import CHANNELS
 from countermark.core.networks import MinibatchStd, maybe_spectral
 from countermark.core.seeds import torch_seeded
-from countermark.generators.latents.autoencoder import CHANNELS
 from countermark.generators.latents.config import LatentConfig
 from countermark.generators.latents.features import WIDTHS, features
 from countermark.generators.latents.space import LatentSpace

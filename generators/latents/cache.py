@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from countermark.core.autoencoder import CHANNELS, DOWN
 from countermark.core.errors import ConfigError, CorpusError, OutputError, TrainingError
 from countermark.core.files import atomic_write
 from countermark.generators.base import to_tensor
@@ -83,7 +84,7 @@ def encode_set(
         TrainingError: ``training.disk``.
     """
     side, channels = pictures.images.shape[1], pictures.images.shape[3]
-    if channels != 3 or side % autoencoder.DOWN:
+    if channels != 3 or side % DOWN:
         raise ConfigError(
             f"Pictures of {side} px and {channels} channel(s) cannot be encoded.",
             hint="Latent recipes take colour pictures whose side divides by 8.",
@@ -144,8 +145,8 @@ def _claim(folder: Path, identity: dict[str, Any]) -> None:
 
 def _part(pictures: Pictures, start: int, folder: Path, mirror: bool, padding: Padding) -> Tensor:
     images = pictures.images[start : start + PART]
-    side = images.shape[1] // autoencoder.DOWN
-    shape = (len(images), 2 if mirror else 1, autoencoder.CHANNELS, side, side)
+    side = images.shape[1] // DOWN
+    shape = (len(images), 2 if mirror else 1, CHANNELS, side, side)
     path = folder / f"part-{start // PART:05d}.safetensors"
     if path.exists():
         return _read(path, shape)

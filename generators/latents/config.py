@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from countermark.core.autoencoder import DOWN
 from countermark.generators.families.base import NetworkConfig
-from countermark.generators.latents.autoencoder import DOWN
 
 #: Most cells along the side of a layout.
 LAYOUT = 16

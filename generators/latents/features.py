@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from countermark.core.autoencoder import CHANNELS
 from countermark.core.errors import WeightsError
 from countermark.core.lite0 import load_lite0
 from countermark.core.seeds import torch_seeded
 from countermark.core.weights import load_weights
-from countermark.generators.latents.autoencoder import CHANNELS
 
 NAME = "lite0-from-latents"
 WEIGHTS = Path(__file__).parent / "weights"

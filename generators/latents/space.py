@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from countermark.generators.latents.autoencoder import CHANNELS
+from countermark.core.autoencoder import CHANNELS
 
 EVEN = 0.7
 _LEAST = 1e-3

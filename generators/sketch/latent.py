@@ -19,11 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from countermark.core.autoencoder import CHANNELS as LATENTS
+from countermark.core.autoencoder import DOWN
 from countermark.core.networks import maybe_spectral
 from countermark.generators.base import Family
 from countermark.generators.families.latent import bound_to_decoder
-from countermark.generators.latents.autoencoder import CHANNELS as LATENTS
-from countermark.generators.latents.autoencoder import DOWN, decode
+from countermark.generators.latents.autoencoder import decode
 from countermark.generators.latents.space import LatentSpace
 from countermark.generators.sketch.edges import CHANNELS
 from countermark.generators.sketch.generator import SketchToImage

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
+from countermark.core.autoencoder import build_decoder, build_encoder
 from countermark.core.errors import WeightsError
 from countermark.core.seeds import rng
 from countermark.detectors.recipes import twins
@@ -38,7 +39,7 @@ def test_alpha_bounds_the_share_of_the_twin() -> None:
 
 
 def test_an_autoencoder_of_the_known_structure_reconstructs(tmp_path: Path, smooth: Make) -> None:
-    parts = {"encoder.": twins._encoder(), "decoder.": twins._decoder()}
+    parts = {"encoder.": build_encoder(), "decoder.": build_decoder()}
     tensors = {name + k: v for name, part in parts.items() for k, v in part.state_dict().items()}
     save_file(tensors, tmp_path / "tiny.safetensors")
     reconstruct = twins.load_autoencoder(tmp_path / "tiny.safetensors")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from countermark.core.autoencoder import CHANNELS
 from countermark.core.errors import ConfigError, WeightsError
 from countermark.core.weights import WeightsCard
 from countermark.generators.base import to_pixels
@@ -13,7 +14,7 @@ from countermark.generators.families import FAMILIES
 from countermark.generators.families.guided import GuidedDetail, Reading
 from countermark.generators.families.layout import LayoutCritic
 from countermark.generators.families.projected import ProjectedCritic
-from countermark.generators.latents.autoencoder import CHANNELS, digest
+from countermark.generators.latents.autoencoder import digest
 
 SMALL = {
     "latent": 8, "width": 8, "max_width": 16, "layout_width": 8, "layout_max_width": 16,

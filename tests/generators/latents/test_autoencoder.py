@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_images
 
+from countermark.core.autoencoder import CHANNELS
 from countermark.core.errors import WeightsError
 from countermark.core.weights import read_card
 from countermark.generators.base import to_pixels, to_tensor
@@ -23,7 +24,7 @@ def _photograph(side: int = 128) -> np.ndarray:
 def test_a_photograph_comes_back():
     pictures = to_tensor(_photograph()[None])
     latents = autoencoder.encode(pictures)
-    assert latents.shape == (1, autoencoder.CHANNELS, 16, 16)
+    assert latents.shape == (1, CHANNELS, 16, 16)
     back = autoencoder.decode(latents)
     assert back.shape == pictures.shape
     assert float(back.min()) >= -1
@@ -44,7 +45,7 @@ def test_a_tile_stays_a_tile_with_circular_padding():
 
 
 def test_gradients_pass_through_the_decoder_and_leave_it_alone():
-    latents = torch.zeros(1, autoencoder.CHANNELS, 2, 2, requires_grad=True)
+    latents = torch.zeros(1, CHANNELS, 2, 2, requires_grad=True)
     autoencoder.decode(latents).sum().backward()
     assert latents.grad is not None
     assert float(latents.grad.abs().sum()) > 0

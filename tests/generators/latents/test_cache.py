@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from countermark.core.autoencoder import CHANNELS
 from countermark.core.errors import ConfigError, CorpusError, TrainingError
 from countermark.generators.data.pictures import Pictures
 from countermark.generators.latents import autoencoder, cache
@@ -27,7 +28,7 @@ def pictures() -> Pictures:
 
 def test_latents_are_those_of_the_encoder(pictures, tmp_path):
     found = encode_set(pictures, tmp_path / "latents")
-    assert found.latents.shape == (5, 2, autoencoder.CHANNELS, 4, 4)
+    assert found.latents.shape == (5, 2, CHANNELS, 4, 4)
     once = encode_set(pictures, tmp_path / "once", mirror=False)
     assert once.latents.shape[1] == 1
     assert torch.equal(once.latents[:, 0], found.latents[:, 0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from countermark.generators.latents.autoencoder import CHANNELS
+from countermark.core.autoencoder import CHANNELS
 from countermark.generators.latents.space import LatentSpace
 
 
