@@ -83,6 +83,9 @@ def chunks(
 ) -> Generator[list[Found], None, None]:
     """Yields what was read, in order, in chunks that fit into memory; the next are read meanwhile.
 
+    The first chunk is one picture and each is at most twice as long as the one before, so that whoever waits
+    sees a result as soon as there is one.
+
     Args:
         items: In the order of the results; taken as they are needed.
         read: Called in ``workers`` threads; raises nothing.
@@ -106,14 +109,16 @@ def chunks(
 
         try:
             fill()
+            most = 1
             while waiting:
                 chunk: list[Found] = []
                 size = 0
-                while waiting and len(chunk) < CHUNK and size < CHUNK_BYTES:
+                while waiting and len(chunk) < most and size < CHUNK_BYTES:
                     place, future = waiting.popleft()
                     room.turn(place)
                     chunk.append(future.result())
                     size += held_by(chunk[-1])
+                most = min(2 * most, CHUNK)
                 fill()
                 if waiting:
                     room.turn(waiting[0][0] - 1)  # what comes next waits for room while this is scored

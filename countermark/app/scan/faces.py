@@ -112,17 +112,12 @@ class FaceSearch:
         return face_evidence(opinion, image.width / image.pixels.shape[1]) if opinion.faces else None
 
 
-def ask_faces(
-    chunk: Sequence[Gathered | ScanResult], results: Sequence[ScanResult], search: FaceSearch
-) -> list[ScanResult]:
-    """The results with what the expert says of their faces listed; verdicts and scores stay as they are."""
-    listed = []
-    for item, result in zip(chunk, results, strict=True):
-        found = search.evidence(item.image) if isinstance(item, Gathered) else None
-        if found is not None:
-            result = replace(result, evidence=ordered((*result.evidence, found), result.verdict))
-        listed.append(result)
-    return listed
+def ask_faces(item: Gathered | ScanResult, result: ScanResult, search: FaceSearch) -> ScanResult:
+    """The result with what the expert says of its faces listed; verdict and score stay as they are."""
+    found = search.evidence(item.image) if isinstance(item, Gathered) else None
+    if found is None:
+        return result
+    return replace(result, evidence=ordered((*result.evidence, found), result.verdict))
 
 
 def face_evidence(opinion: Opinion, scale: float = 1.0) -> Evidence:

@@ -9,7 +9,7 @@ and says as well where nothing stands out; ``off`` searches none. Frames of clip
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -125,17 +125,12 @@ class PartSearch:
         self.written[path] = target
 
 
-def ask_parts(
-    chunk: Sequence[Gathered | ScanResult], results: Sequence[ScanResult], search: PartSearch
-) -> list[ScanResult]:
-    """The results with what the search found listed; verdicts and scores stay as they are."""
-    listed = []
-    for item, result in zip(chunk, results, strict=True):
-        found = search.evidence(result.path, item.image) if isinstance(item, Gathered) else None
-        if found is not None:
-            result = replace(result, evidence=ordered((*result.evidence, found), result.verdict))
-        listed.append(result)
-    return listed
+def ask_parts(item: Gathered | ScanResult, result: ScanResult, search: PartSearch) -> ScanResult:
+    """The result with what the search found listed; verdict and score stay as they are."""
+    found = search.evidence(result.path, item.image) if isinstance(item, Gathered) else None
+    if found is None:
+        return result
+    return replace(result, evidence=ordered((*result.evidence, found), result.verdict))
 
 
 def region_evidence(found: Found) -> Evidence:

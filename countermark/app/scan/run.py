@@ -184,11 +184,7 @@ def scan_stream(
             results = judge(still, model, bounds, stress)
             if other is not None:
                 results = ask_second(still, results, other, max_fpr)
-            if parts is not None:
-                results = ask_parts(still, results, parts)
-            if faces is not None:
-                results = ask_faces(still, results, faces)
-            judged = iter(results)
+            judged = zip(still, results, strict=True)
             for item in chunk:
                 if isinstance(item, Moving):
                     result, pixels = door.scan(item)
@@ -196,7 +192,12 @@ def scan_stream(
                     if cache is not None:
                         cache.put(result)
                 else:
-                    result = next(judged)
+                    one, result = next(judged)
+                    # These searches take seconds a picture, so each result goes out with its own.
+                    if parts is not None:
+                        result = ask_parts(one, result, parts)
+                    if faces is not None:
+                        result = ask_faces(one, result, faces)
                     pixels = item.image.pixels if isinstance(item, Gathered) else None
                     if cache is not None and isinstance(item, Gathered):
                         cache.put(result)

@@ -74,9 +74,9 @@ def test_whoever_stops_early_leaves_nobody_waiting() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
 
 
-def test_small_pictures_make_full_chunks() -> None:
+def test_small_pictures_make_full_chunks_soon() -> None:
     found = chunks(items(40), lambda place, item, room: picture(1), workers=2)
-    assert [len(chunk) for chunk in found] == [CHUNK, CHUNK, 40 - 2 * CHUNK]
+    assert [len(chunk) for chunk in found] == [1, 2, 4, 8, CHUNK, 40 - 15 - CHUNK]
 
 
 def test_costs_are_told_by_headers() -> None:

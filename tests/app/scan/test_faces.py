@@ -115,6 +115,6 @@ def test_what_is_found_is_listed_and_decides_nothing(image: LoadedImage) -> None
     result = ScanResult("a.png", "00" * 32, Verdict.NO_EVIDENCE, 0.1)
     broken = ScanResult("b.png", None, None, None, error=Failure("image.empty", "Empty."))
     search = FaceSearch("on", lambda pixels: Opinion((judged(0.97),), 0.9))
-    first, second = ask_faces([gathered, broken], [result, broken], search)
+    first, second = ask_faces(gathered, result, search), ask_faces(broken, broken, search)
     assert [one.kind for one in first.evidence] == ["face"]
     assert (first.verdict, first.score) == (Verdict.NO_EVIDENCE, 0.1) and second is broken

@@ -234,3 +234,21 @@ def test_order_is_kept_over_many_chunks(tmp_path) -> None:
     )
     assert [r.path[-6:-4] for r in results] == [f"{n:02d}" for n in range(40)]
     assert len(seen) == 40 and all(seen)
+
+
+def test_a_result_goes_out_before_the_next_picture_is_searched(tmp_path) -> None:
+    asked = []
+
+    class Search:
+        mode = "on"
+
+        def evidence(self, path, image):
+            asked.append(path)
+
+        judge = None
+
+    for number in range(6):
+        (tmp_path / f"{number}.png").write_bytes(encode_image(flat(40 * number), "png"))
+    stream = scan_stream([tmp_path], detector=Brightness(), parts=Search())
+    for count, result in enumerate(stream, 1):
+        assert asked[-1] == result.path and len(asked) == count
