@@ -2,7 +2,8 @@
 
 Library code writes to ``logging.getLogger(__name__)`` and never prints. The command line shows notices
 (such as where a report was written) and warnings; ``--verbose`` adds progress, ``--verbose --verbose``
-everything, ``--quiet`` leaves errors only.
+everything, ``--quiet`` leaves errors only. What other libraries warn of (a text of EXIF that is cut, an
+option of theirs that will go) tells whoever scans nothing that a row does not: it is progress.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from countermark.core.notices import NOTICE
 from countermark.reports.text import visible
 
 LOGGER = "countermark"
+#: Where ``logging.captureWarnings`` sends what ``warnings.warn`` was told.
+OTHERS = "py.warnings"
 _PREFIXES = {logging.WARNING: "Warning: ", logging.ERROR: "Error: ", logging.CRITICAL: "Error: "}
 _HINT = "  "
 
@@ -52,14 +55,20 @@ def start(*, verbose: int = 0, quiet: bool = False) -> None:
     logger = logging.getLogger(LOGGER)
     logger.addHandler(handler)
     logger.setLevel(logging.ERROR if quiet else level)
+    logging.captureWarnings(True)
+    others = logging.getLogger(OTHERS)
+    others.propagate = False
+    others.addHandler(handler if verbose and not quiet else logging.NullHandler())
 
 
 def stop() -> None:
     """Leaves the log as it was before ``start``."""
-    logger = logging.getLogger(LOGGER)
-    for handler in [h for h in logger.handlers if isinstance(h, StderrHandler)]:
-        logger.removeHandler(handler)
-    logger.setLevel(logging.NOTSET)
+    logging.captureWarnings(False)
+    for logger in (logging.getLogger(LOGGER), others := logging.getLogger(OTHERS)):
+        for handler in [h for h in logger.handlers if isinstance(h, (StderrHandler, logging.NullHandler))]:
+            logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    others.propagate = True
 
 
 def tell(text: str) -> None:

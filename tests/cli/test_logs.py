@@ -180,3 +180,18 @@ def test_a_file_in_place_of_a_command_is_told_what_to_ask(
     assert "countermark scan 'a photo.jpg'" in capsys.readouterr().err
     assert run(["b photo.jpg"]) == 4
     assert "No such command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [("", False), ("verbose=1", True), ("quiet=True, verbose=1", False)]
+)
+def test_what_other_libraries_warn_of_is_progress(given: str, shown: bool) -> None:
+    # In a process of its own, since pytest takes warnings for itself.
+    code = (
+        f"import warnings; from countermark.cli import logs; logs.start({given})\n"
+        f"warnings.warn({HOSTILE!r})\n"
+        "logs.stop(); warnings.warn('ours no longer')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("evil" in done.stderr) == shown and "\x1b" not in done.stderr and "\u202e" not in done.stderr
+    assert "ours no longer" in done.stderr
