@@ -19,88 +19,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from countermark.core.results import Evidence, Strength
+from countermark.provenance.metadata import patterns
 from countermark.provenance.metadata.generators import (
     credited_editor,
     credited_generator,
     mentioned_generator,
     named_generator,
 )
-from countermark.provenance.metadata.windows import Windowed, unescaped
+from countermark.provenance.metadata.windows import unescaped
 from countermark.provenance.source_types import points_to, term_of, whole, words
 
 MAX_DETAIL = 400
 MAX_JSON = 256 * 1024
 _MAX_TEXT = 20_000
 _MAX_KINDS = 512
-
-_VALUE = (
-    r"""(?:\s*+=\s*+["']([^"']{1,300}+)["']|\s*+>\s*+([^<]{1,300}+)<|"""
-    r"""[^>]{0,200}rdf:resource\s*+=\s*+["']([^"']{1,200}+)["'])"""
-)
-_SOURCE_TYPE = Windowed("DigitalSourceType", f"DigitalSourceType{_VALUE}", size=1000, flags=re.IGNORECASE)
-_AI_NAMES = "(AISystem(?:Version)?Used|AIPromptInformation|AIPromptWriterName)"
-_AI_FIELD = Windowed(
-    _AI_NAMES,
-    rf"""{_AI_NAMES}(?:\s*+=\s*+["']([^"']{{1,300}}+)["']|"""
-    r"""\s*+>(?:\s*+<(?:\w{1,40}+:)?(?:Alt|Bag|Seq|li)\b[^>]{0,200}+>){0,2}+\s*+([^<]{1,300}+)<)""",
-    size=2000,
-    flags=re.IGNORECASE,
-)
-_PROGRAM_FIELDS = ("CreatorTool", "Software", "AgentName", "softwareAgent")
-_FIELDS = r"\b(CreatorTool|Credit|Software|AgentName|softwareAgent)"
-_FIELD = Windowed(
-    _FIELDS, rf"""{_FIELDS}(?:\s*+=\s*+["']([^"']{{1,300}}+)["']|\s*+>\s*+([^<]{{1,300}}+)<)""", size=1000
-)
-_NOTHING = re.compile(
-    r"\s*(?:none|no|n/?a|not applicable|null|false|0|-+|unknown|nil)?\s*\.?\s*", re.IGNORECASE
-)
-_AIGC = Windowed("AIGC", r"""AIGC["']?\s*+[:=>]\s*+["']?\s*+\{([^}]{0,2000}+)\}""", size=2500)
-_LABEL = re.compile(r"""Label["'&quot;]*\s*[:=]\s*["'&quot;]*([123])""")
-_STEPS = Windowed(
-    r"\bSteps: ?\d",
-    r"Steps: ?\d{1,9}+\b.{0,2000}?\bSampler: ?\w.{0,4000}",
-    size=6200,
-    flags=re.DOTALL,
-)
-_WITH_STEPS = re.compile(
-    r"\b(?:CFG scale: ?[\d.]|Size: ?\d+ ?x ?\d+|Model(?: hash)?: ?\w|Denoising strength:)"
-)
-_PAIRS = re.compile(r"\b(Steps|Sampler|CFG scale|Seed|Size|Model hash|Model|Version): ([^,\n]{1,120})")
-_MIDJOURNEY = re.compile(r"\bJob ID:\s*[0-9a-f-]{36}\b", re.IGNORECASE)
-_MIDJOURNEY_FLAGS = re.compile(r"--(?:v|ar|stylize|niji|chaos|profile)\b")
-_DREAM = re.compile(r"(?:^|\s)-[sSWHCA] ?\d")
-_XAI = re.compile(r"\s*Signature: [A-Za-z0-9+/=]{100,2000}\s*")
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
-_BFL = re.compile(r"\s*AI generated;.{0,100}", re.IGNORECASE | re.DOTALL)
-
-#: Nodes of ComfyUI and the classes that make a picture: samplers, loaders of generating models, services.
-_CLASS = re.compile(r'"class_type"\s*:\s*"([^"]{1,100})"')
-_NODE = re.compile(r'"type"\s*:\s*"([^"]{1,100})"')
-_GRAPH = re.compile(r'"(?:links|last_node_id|last_link_id)"\s*:')
-_MAKES = re.compile(
-    r"sampler|checkpoint|unet|diffusion_?model|empty.{0,20}latent|controlnet|lora_?loader|"
-    r"(?:flux|gpt|openai|dall.?e|gemini|imagen|ideogram|recraft|stability|stable.?diffusion|luma|kling|runway|"
-    r"minimax|byte_?dance|seedream|qwen|hunyuan|nano.?banana|grok).{0,40}(?:image|generat|api|node|edit|pro|dev)",
-    re.IGNORECASE,
-)
-_EASY = frozenset(
-    "num_inference_steps use_stable_diffusion_model guidance_scale sampler_name use_vae_model "
-    "use_lora_model clip_skip num_outputs negative_prompt".split()
-)
-#: Keys of JSON that only the generator named beside them writes, wherever it stands.
-_JSON_KEYS = {
-    "sui_image_params": "SwarmUI",
-    "mflux_version": "MFLUX",
-    "invokeai_metadata": "InvokeAI",
-    "sd-metadata": "InvokeAI",
-}
-_PERSONS = frozenset({"artist", "by-line", "author", "credit", "copyright", "source", "headline"})
-_PROSE = frozenset(
-    {
-        "title", "description", "imagedescription", "comment", "usercomment", "xptitle", "xpcomment",
-        "parameters", "caption", "keywords", "hostcomputer", "caption writer",
-    }
-)  # fmt: skip
 
 
 def from_text(key: str, value: str) -> Evidence | None:
@@ -114,13 +46,13 @@ def from_text(key: str, value: str) -> Evidence | None:
     if name == "make":
         maker = named_generator(head.strip())
         return _names(key, maker, head) if maker else None
-    line = credited_generator(head) if name in _PERSONS | {"title"} else None
+    line = credited_generator(head) if name in patterns.PERSONS | {"title"} else None
     if line:
         return _names(key, line, head)
-    line = credited_editor(head) if name in _PERSONS else None
+    line = credited_editor(head) if name in patterns.PERSONS else None
     if line:
         return _edited(key, line, head)
-    if name in _PERSONS | _PROSE:
+    if name in patterns.PERSONS | patterns.PROSE:
         mention = mentioned_generator(head)
         if mention:
             return Evidence(
@@ -137,13 +69,14 @@ def from_texts(texts: Sequence[tuple[str, str]]) -> list[Evidence]:
     """Evidence that takes several fields together."""
     found = []
     named = {key.strip().lower().replace(" ", "_"): value for key, value in texts}
-    easy = _EASY & named.keys()
+    easy = patterns.EASY & named.keys()
     if "prompt" in named and "seed" in named and len(easy) >= 2:
         found.append(_generated("Easy Diffusion", "prompt", {name: named[name] for name in sorted(easy)}))
     signed = next(
-        (named[n] for n in ("imagedescription", "usercomment") if _XAI.fullmatch(named.get(n, ""))), ""
+        (named[n] for n in ("imagedescription", "usercomment") if patterns.XAI.fullmatch(named.get(n, ""))),
+        "",
     )
-    if signed and _UUID.fullmatch(named.get("artist", "").strip()):
+    if signed and patterns.UUID.fullmatch(named.get("artist", "").strip()):
         found.append(
             Evidence(
                 "metadata",
@@ -153,7 +86,7 @@ def from_texts(texts: Sequence[tuple[str, str]]) -> list[Evidence]:
                 {"field": "ImageDescription", "maker": "xAI"},
             )
         )
-    if _UUID.fullmatch(named.get("hf-job-id", "").strip()):
+    if patterns.UUID.fullmatch(named.get("hf-job-id", "").strip()):
         found.append(
             Evidence(
                 "metadata",
@@ -173,22 +106,22 @@ def from_xmp(packet: str) -> list[Evidence]:
     """
     found: list[Evidence] = []
     terms = []
-    for match in list(_SOURCE_TYPE.finditer(packet))[:8]:
+    for match in list(patterns.SOURCE_TYPE.finditer(packet))[:8]:
         value = next(group for group in match.groups() if group is not None)
         terms.append(term_of(value))
         found += _source_type(value)
     captured = any(term is not None and points_to(term) != "synthetic" for term in terms)
-    for match in list(_AI_FIELD.finditer(packet))[:8]:
+    for match in list(patterns.AI_FIELD.finditer(packet))[:8]:
         value = unescaped((match.group(2) or match.group(3) or "").strip())
-        if not _NOTHING.fullmatch(value):
+        if not patterns.NOTHING.fullmatch(value):
             found.append(_ai_field(match.group(1), value, captured))
-    for match in list(_FIELD.finditer(packet))[:8]:
+    for match in list(patterns.FIELD.finditer(packet))[:8]:
         named = from_text(match.group(1), unescaped(match.group(2) or match.group(3) or ""))
-        if named is None and match.group(1) in _PROGRAM_FIELDS:
+        if named is None and match.group(1) in patterns.PROGRAM_FIELDS:
             named = _program(match.group(1), unescaped(match.group(2) or match.group(3) or ""))
         if named is not None:
             found.append(named)
-    if _AIGC.search(packet) or "TC260:AIGC" in packet:
+    if patterns.AIGC.search(packet) or "TC260:AIGC" in packet:
         label = _aigc("AIGC", packet)
         if label is not None:
             found.append(label)
@@ -227,7 +160,11 @@ def _structured(name: str, key: str, value: str) -> Evidence | None:
     if name in ("invokeai_metadata", "invokeai_graph", "invokeai_workflow", "sd-metadata"):
         return _generated("InvokeAI", key, _json_facts(value)) if value.lstrip().startswith("{") else None
     if name == "dream":
-        return _generated("InvokeAI", key, {"dream": value}) if _DREAM.search(value[:_MAX_TEXT]) else None
+        return (
+            _generated("InvokeAI", key, {"dream": value})
+            if patterns.DREAM.search(value[:_MAX_TEXT])
+            else None
+        )
     if name in ("generation_data", "generation-data") and value.lstrip().startswith("{"):
         return _generated("a generation service", key, _json_facts(value))
     if name == "fooocus_scheme":
@@ -242,23 +179,23 @@ def _structured(name: str, key: str, value: str) -> Evidence | None:
         return _generated("NovelAI", key, {"source": value})
     if name == "title" and value.strip().lower() == "ai generated image":
         return _generated("NovelAI", key, {})
-    if name in ("software", "imagedescription") and _BFL.fullmatch(value[:200]):
+    if name in ("software", "imagedescription") and patterns.BFL.fullmatch(value[:200]):
         return _generated("Black Forest Labs", key, {"software": value})
-    if _MIDJOURNEY.search(value[:_MAX_TEXT]) or (
-        name == "description" and _MIDJOURNEY_FLAGS.search(value[:_MAX_TEXT])
+    if patterns.MIDJOURNEY.search(value[:_MAX_TEXT]) or (
+        name == "description" and patterns.MIDJOURNEY_FLAGS.search(value[:_MAX_TEXT])
     ):
         return _generated("Midjourney", key, {"description": value})
-    if name == "aigc" or _AIGC.search(value[:_MAX_TEXT]):
+    if name == "aigc" or patterns.AIGC.search(value[:_MAX_TEXT]):
         return _aigc(key, value)
     return None
 
 
 def _web_ui(key: str, value: str) -> Evidence | None:
     """ "Steps: …, Sampler: …" and at least one more setting that goes with them, as web UIs write it."""
-    match = _STEPS.search(value)
-    if match is None or not _WITH_STEPS.search(match.group(0)):
+    match = patterns.STEPS.search(value)
+    if match is None or not patterns.WITH_STEPS.search(match.group(0)):
         return None
-    facts = {each: text.strip() for each, text in _PAIRS.findall(value)}
+    facts = {each: text.strip() for each, text in patterns.PAIRS.findall(value)}
     facts["prompt"] = re.split(r"\n(?:Negative prompt|Steps):", value, maxsplit=1)[0]
     return _generated("Stable Diffusion web UI or a relative", key, facts)
 
@@ -267,7 +204,7 @@ def _known_json(key: str, value: str) -> Evidence | None:
     start = value.find("{")
     if start < 0:
         return None
-    for name, maker in _JSON_KEYS.items():
+    for name, maker in patterns.JSON_KEYS.items():
         if re.search(rf'"{name}"\s*:', value[start : start + MAX_JSON]):
             return _generated(maker, key, _json_facts(value[start:]))
     return None
@@ -276,12 +213,12 @@ def _known_json(key: str, value: str) -> Evidence | None:
 def _comfy(key: str, value: str) -> Evidence | None:
     """A graph of ComfyUI: strong when something in it makes pictures, weak when photographs go through it."""
     text = value[:MAX_JSON]
-    kinds = _distinct(_CLASS, text)
-    if not kinds and '"nodes"' in text and _GRAPH.search(text):
-        kinds = _distinct(_NODE, text)
+    kinds = _distinct(patterns.CLASS, text)
+    if not kinds and '"nodes"' in text and patterns.GRAPH.search(text):
+        kinds = _distinct(patterns.NODE, text)
     if not kinds:
         return None
-    if not any(_MAKES.search(kind) and "upscalemodel" not in kind.lower() for kind in kinds):
+    if not any(patterns.MAKES.search(kind) and "upscalemodel" not in kind.lower() for kind in kinds):
         return Evidence(
             "metadata",
             "neither",
@@ -339,7 +276,7 @@ def _ai_field(name: str, value: str, captured: bool) -> Evidence:
 
 
 def _aigc(key: str, value: str) -> Evidence | None:
-    label = _LABEL.search(value[:_MAX_TEXT])
+    label = patterns.LABEL.search(value[:_MAX_TEXT])
     if label is None:
         return None
     said = {"1": "is", "2": "may be", "3": "is suspected to be"}[label.group(1)]
