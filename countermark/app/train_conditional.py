@@ -49,9 +49,8 @@ def train_conditional(
         from countermark.generators.sketch.latent_training import LatentSketchSettings, train_latent_sketch
 
         drawn = validated(LatentSketchConfig, network or {}, where)
-        return train_latent_sketch(
-            data, out, config=drawn, settings=LatentSketchSettings(seed=seed), **options
-        )
+        begun = LatentSketchSettings(seed=seed, start=options.pop("start", ""))
+        return train_latent_sketch(data, out, config=drawn, settings=begun, **options)
     if kind == "superres":
         from countermark.generators.superres.network import SuperresConfig
         from countermark.generators.superres.training import SuperresSettings, train_superres

@@ -60,8 +60,13 @@ def sketch_latent(
     out: Path = OUT,
     name: str = typer.Option("sketch-latent", "--name", help="Of the model."),
     size: int = typer.Option(128, "--size", help="Side in pixels: 64, 128 or 256."),
-    width: int = typer.Option(64, "--width", min=4, help="Channels at a quarter of the side."),
-    images: int = _images("doodles"),
+    start: str = typer.Option(
+        "", "--start", help="Latent generator of this size (name or path) whose detail it starts from."
+    ),
+    width: int = typer.Option(80, "--width", min=8, help="Channels of detail, where it starts from none."),
+    images: int | None = typer.Option(
+        None, "--images", min=1, help="Stop after so many doodles; 20,000 where --minutes says nothing."
+    ),
     minutes: float | None = MINUTES,
     seed: int = SEED,
     resume: bool = RESUME,
@@ -72,7 +77,7 @@ def sketch_latent(
 
     path = train_conditional(
         "sketch-latent", data, out=out, name=name, network={"size": size, "width": width},
-        seed=seed, minutes=minutes, images=images, resume=resume,
+        seed=seed, minutes=minutes, images=images, resume=resume, start=start,
     )  # fmt: skip
     return _written(path, as_json)
 

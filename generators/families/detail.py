@@ -69,9 +69,13 @@ class Noise(nn.Module):
 
 class Detail(nn.Module):
     """z [N, latent] and layouts [N, 3, cells, cells] in [-1, 1] (and labels [N]) to standardised latents
-    [N, 32, side, side]."""
+    [N, 32, side, side].
 
-    def __init__(self, config: LatentConfig) -> None:
+    Args:
+        source, target: Channels of what takes the place of layouts, and of latents.
+    """
+
+    def __init__(self, config: LatentConfig, source: int = 3, target: int = CHANNELS) -> None:
         super().__init__()
         self.padding = config.padding
         levels = config.levels
@@ -79,7 +83,7 @@ class Detail(nn.Module):
         self.code = ClassCode(config)
         self.steer = nn.Sequential(nn.Linear(self.code.length, STEER), nn.SiLU(), nn.Linear(STEER, STEER))
         self.noise = Noise(config.latent, config.noise, config.side)
-        self.enter = convolution(3 + config.noise, widths[0], 3, config.padding)
+        self.enter = convolution(source + config.noise, widths[0], 3, config.padding)
         pairs = list(zip([widths[0], *widths[:-1]], widths, strict=True))
         self.down = nn.ModuleList(SteeredBlock(a, b, config) for a, b in pairs)
         self.middle = SteeredBlock(widths[-1], widths[-1], config)
@@ -88,7 +92,7 @@ class Detail(nn.Module):
         )
         self.last = nn.ModuleList(SteeredBlock(widths[0], widths[0], config) for _ in range(config.depth))
         self.norm = SteeredNorm(widths[0])
-        self.out = convolution(widths[0], CHANNELS, 3, config.padding)
+        self.out = convolution(widths[0], target, 3, config.padding)
         initialise(self)
 
     def forward(self, z: Tensor, layouts: Tensor, labels: Tensor | None = None) -> Tensor:

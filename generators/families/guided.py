@@ -4,9 +4,10 @@ Each real picture is painted anew from its own layout. Two losses of its own kee
 colours that can be read from the latents must be the layout's, and what the critic's frozen part sees must
 be near what it sees of the picture (Wang et al. 2018). Texture is left to the critic.
 
+>>> from countermark.generators.families.detail import Detail
 >>> from countermark.generators.latents.config import LatentConfig
 >>> config = LatentConfig(size=64, width=8, max_width=16, latent=8)
->>> guided = GuidedDetail(config, Reading())
+>>> guided = GuidedDetail(Detail(config), Reading())
 >>> guided(torch.zeros(2, 8), None, torch.zeros(2, 3, 8, 8)).shape
 torch.Size([2, 32, 8, 8])
 """
@@ -18,8 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from countermark.core.autoencoder import CHANNELS
-from countermark.generators.families.detail import Detail
-from countermark.generators.latents.config import LatentConfig
 
 #: Spread of the noise on layouts, at most: drawn ones are not as clean as those of photographs.
 NOISE = 0.15
@@ -61,18 +60,25 @@ class Reading(nn.Module):
 
 
 class GuidedDetail(nn.Module):
-    """A ``Detail`` as ``gan.fitting`` trains it; see ``families.base.Guided``."""
+    """A ``Detail`` as ``gan.fitting`` trains it; see ``families.base.Guided``.
 
-    def __init__(self, config: LatentConfig, reading: Reading) -> None:
+    Args:
+        detail: Called ``detail(z, guides, labels)``; the first three channels of guides are a layout, what
+            else there is of them is left to it.
+    """
+
+    def __init__(self, detail: nn.Module, reading: Reading) -> None:
         super().__init__()
-        self.detail = Detail(config)
+        self.detail = detail
         self.reading = reading
 
     def forward(self, z: Tensor, labels: Tensor | None, guides: Tensor) -> Tensor:
         if self.training:
+            layouts, more = guides[:, :3], guides[:, 3:]
             strength = NOISE * torch.rand(len(guides), 1, 1, 1, device=guides.device)
-            guides = guides + strength * torch.randn_like(guides)
-        return self.detail(z, guides, labels)
+            guides = torch.cat([layouts + strength * torch.randn_like(layouts), more], dim=1)
+        drawn: Tensor = self.detail(z, guides, labels)
+        return drawn
 
     def own_loss(
         self,
@@ -85,7 +91,7 @@ class GuidedDetail(nn.Module):
     ) -> Tensor:
         """Distance of ``drawn`` from its layout and from the real latents; ``warm``: of every latent, too."""
         colours = F.adaptive_avg_pool2d(self.reading(drawn), guides.shape[-1])
-        value = COLOURS * F.mse_loss(colours, guides.float())
+        value = COLOURS * F.mse_loss(colours, guides[:, :3].float())
         if seen is not None:
             pairs = list(zip(*seen, strict=True))[:-1]  # the last are the latents themselves
             apart = [F.l1_loss(made.float(), found.float()) for found, made in pairs]

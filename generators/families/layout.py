@@ -83,9 +83,12 @@ class LayoutCritic(nn.Module):
     """Layouts [N, 3, cells, cells] (and labels) to logits [N].
 
     Squares of 2 x 2 become channels instead of strides: in bfloat16 on a CPU their gradient costs half.
+
+    Args:
+        source: Channels of what it sees.
     """
 
-    def __init__(self, config: LatentConfig) -> None:
+    def __init__(self, config: LatentConfig, source: int = 3) -> None:
         super().__init__()
         width, padding = config.layout_critic_width, config.critic_padding
 
@@ -94,7 +97,7 @@ class LayoutCritic(nn.Module):
             return maybe_spectral(layer, True)
 
         channels = 2 * width
-        self.enter, self.first = conv(12, channels, 3), conv(channels, channels, 3)
+        self.enter, self.first = conv(4 * source, channels, 3), conv(channels, channels, 3)
         self.falls = nn.ModuleList()
         for _ in range(config.layout.bit_length() - 4):
             self.falls.append(conv(4 * channels, 4 * width, 1))

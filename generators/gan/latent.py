@@ -20,6 +20,7 @@ from countermark.core.seeds import derive, torch_seeded
 from countermark.generators.base import to_pixels, to_tensor
 from countermark.generators.data.pictures import Pictures
 from countermark.generators.families.base import Padding
+from countermark.generators.families.detail import Detail
 from countermark.generators.families.guided import GuidedDetail, Reading
 from countermark.generators.families.latent import LatentGenerator
 from countermark.generators.families.layout import LayoutCritic
@@ -182,7 +183,7 @@ def fit_stages(
         f"{pictures.name}, detail", real.latents, real.labels, real.classes, real.space, real.padding, layouts
     )
     with torch_seeded(derive(seed, "detail")):
-        guided = GuidedDetail(config, reading)
+        guided = GuidedDetail(Detail(config), reading)
     second = stage_recipe(recipe, first=False)
     detail = fit(guided, critic, guiding, second, folder / DETAIL, seed=seed, resume=resume, **options)
     with torch_seeded(derive(seed, "layouts")):

@@ -72,6 +72,17 @@ def rub_out(strokes: np.ndarray, generator: np.random.Generator, share: float = 
     return np.where(noise < np.quantile(noise, share), 0, strokes).astype(np.float32)
 
 
+def long_lines(strokes: np.ndarray, least: float) -> np.ndarray:
+    """Without the strokes that join fewer than ``least`` points: who draws by hand leaves these out."""
+    count, marks, found, _ = cv2.connectedComponentsWithStats((strokes > 0.3).astype(np.uint8))
+    kept = found[:, cv2.CC_STAT_AREA] >= least
+    if count < 2 or not kept[1:].any():
+        return strokes
+    kept[0] = False
+    near = cv2.dilate(kept[marks].astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.where(near > 0, strokes, 0).astype(np.float32)
+
+
 def scribbles(pixels: Pixels, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """``count`` short lines in the colours below them: hints [H, W, 3] in [-1, 1], mask [H, W]."""
     height, width = pixels.shape[:2]
@@ -97,8 +108,8 @@ def doodle(
 ) -> np.ndarray:
     """The condition for a photograph, float32 [H, W, 5], different at every call.
 
-    Mixes soft and Canny edges, then wobbles, thickens and erases them at random; in four of ten
-    it adds colour scribbles.
+    Mixes soft and Canny edges, then leaves out short ones, wobbles, thickens and erases at random; in four
+    of ten it adds colour scribbles.
 
     Args:
         plain: Only strokes, not disturbed: what is measured on.
@@ -117,6 +128,8 @@ def doodle(
     else:
         soft = soft_edges(pixels, sigma) if outline is None else outline
         strokes = np.maximum(canny_edges(pixels, sigma), soft * 0.7)
+    if generator.random() < 0.6:
+        strokes = long_lines(strokes, float(generator.uniform(0.1, 0.8)) * strokes.shape[1])
     if generator.random() < 0.5:
         strokes = wobble(strokes, generator, float(generator.uniform(0.3, 2.0)))
     if generator.random() < 0.35:

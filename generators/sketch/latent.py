@@ -1,13 +1,12 @@
-"""Doodle to image in the latent space: the U-Net draws latents, and the shipped decoder paints them.
+"""Doodle to image in the latent space, in two stages: a layout of colours for the doodle, then detail.
 
->>> network = LatentSketch(LatentSketchConfig(size=64, width=8, max_width=16))
->>> network(torch.zeros(2, 32), torch.zeros(2, 5, 64, 64)).shape
+>>> network = LatentSketch(LatentSketchConfig(size=64, width=8, max_width=16, layout_width=8))
+>>> network(torch.zeros(2, 128), torch.zeros(2, 5, 64, 64)).shape
 torch.Size([2, 3, 64, 64])
 
-The same conditions as ``sketch.network``, but the network never works above a quarter of the side: an
-eighth is what it draws. Two critics judge: one by the frozen features of photographs
-(``families.projected``), whether it could be one at all, and a small one that sees doodle and drawing
-together, whether it is that of this doodle.
+The same conditions as ``sketch.network``, and the same two stages as the family ``latent``: what is drawn
+in 16 x 16 colours is another one for each z, and follows the lines; what paints it sees layout and lines.
+Both are U-Nets of ``families.detail``, which get the doodle as squares of 8 x 8 strokes in a few channels.
 """
 
 from __future__ import annotations
@@ -19,18 +18,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from countermark.core.autoencoder import CHANNELS as LATENTS
 from countermark.core.autoencoder import DOWN
 from countermark.core.networks import maybe_spectral
 from countermark.generators.base import Family
+from countermark.generators.families.detail import Detail
 from countermark.generators.families.latent import bound_to_decoder
+from countermark.generators.families.layout import LayoutCritic
+from countermark.generators.families.upsampling import double
 from countermark.generators.latents.autoencoder import decode
+from countermark.generators.latents.config import LatentConfig
 from countermark.generators.latents.space import LatentSpace
 from countermark.generators.sketch.edges import CHANNELS
 from countermark.generators.sketch.generator import SketchToImage
-from countermark.generators.sketch.network import NoiseNorm
 
 NAME = "sketch-latent"
+#: Channels of a doodle as squares of 8 x 8, see ``squares``.
+SQUARES = CHANNELS * DOWN**2
+#: Channels of a square on their way to ``LatentSketchConfig.lines``.
+_HIDDEN = 48
 
 
 class LatentSketchConfig(BaseModel):
@@ -39,74 +44,112 @@ class LatentSketchConfig(BaseModel):
     Attributes:
         size: Side of the image in pixels.
         latent: Length of z.
-        width: Channels at a quarter of the side; doubled at each level up to ``max_width``.
-        critic_width: Channels of both critics.
+        width, max_width, depth, noise: Of the network that adds detail, see ``LatentConfig``.
+        layout_width, layout_max_width: Of the one that draws layouts.
+        lines: Channels in which either sees the doodle.
+        critic_width: Channels of the critics.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: Literal[64, 128, 256] = 128
-    latent: int = Field(default=32, ge=2, le=512)
-    width: int = Field(default=64, ge=4, le=256)
-    max_width: int = Field(default=192, ge=8, le=1024)
+    latent: int = Field(default=128, ge=2, le=512)
+    width: int = Field(default=80, ge=8, le=512)
+    max_width: int = Field(default=144, ge=8, le=2048)
+    depth: int = Field(default=2, ge=0, le=8)
+    noise: int = Field(default=8, ge=1, le=64)
+    layout_width: int = Field(default=48, ge=8, le=512)
+    layout_max_width: int = Field(default=96, ge=8, le=2048)
+    lines: int = Field(default=12, ge=1, le=256)
     critic_width: int = Field(default=64, ge=4, le=256)
 
     @property
-    def side(self) -> int:
-        """Of the grid of latents."""
-        return self.size // DOWN
+    def detail(self) -> LatentConfig:
+        """Of the network that adds detail, and of its critic."""
+        return LatentConfig(
+            size=self.size, latent=self.latent, width=self.width, max_width=self.max_width,
+            depth=self.depth, noise=self.noise, critic_width=self.critic_width,
+        )  # fmt: skip
+
+    @property
+    def layouts(self) -> LatentConfig:
+        """Of the network that draws layouts, whose grid is that of a picture of 128 px at most."""
+        return LatentConfig(
+            size=64 if self.size == 64 else 128, latent=self.latent, width=self.layout_width,
+            max_width=self.layout_max_width, depth=1, noise=self.noise,
+            layout_critic_width=self.critic_width,
+        )  # fmt: skip
 
 
-class Middle(nn.Module):
-    """Residual block of two convolutions that noise enters."""
-
-    def __init__(self, channels: int, code: int) -> None:
-        super().__init__()
-        self.norms = nn.ModuleList(NoiseNorm(channels, code) for _ in range(2))
-        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
-
-    def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        h = x
-        for norm, conv in zip(self.norms, self.convs, strict=True):
-            h = conv(F.leaky_relu(norm(h, code), 0.2))
-        return x + h
+def squares(condition: Tensor, cells: int) -> Tensor:
+    """A condition [N, 5, S, S] in squares of 8 x 8 points, shrunk to them: [N, 320, cells, cells]."""
+    side = cells * DOWN
+    if condition.shape[-1] > side:
+        condition = F.avg_pool2d(condition, condition.shape[-1] // side)
+    return F.pixel_unshuffle(condition, DOWN)
 
 
-class SketchDrawing(nn.Module):
-    """z [N, latent] and condition [N, 5, size, size] to standardised latents [N, 32, size/8, size/8]."""
+class Lines(nn.Sequential):
+    """Squares [N, 320, h, w] in a few channels [N, lines, h, w]."""
+
+    def __init__(self, config: LatentSketchConfig) -> None:
+        super().__init__(
+            nn.Conv2d(SQUARES, _HIDDEN, 1), nn.LeakyReLU(0.2), nn.Conv2d(_HIDDEN, config.lines, 3, padding=1)
+        )
+
+
+class SketchLayout(nn.Module):
+    """z [N, latent] and squares [N, 320, cells, cells] to layouts [N, 3, cells, cells] in [-1, 1]."""
 
     def __init__(self, config: LatentSketchConfig) -> None:
         super().__init__()
-        code = 64
-        widths = [min(config.width * 2**i, config.max_width) for i in range(4)]
-        self.mapping = nn.Sequential(
-            nn.Linear(config.latent, code), nn.LeakyReLU(0.2), nn.Linear(code, code), nn.LeakyReLU(0.2)
-        )
-        # Four by four pixels become channels: strokes are thin, and a quarter of the side is enough.
-        self.stem = nn.Conv2d(CHANNELS * 16, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(
-            nn.Conv2d(widths[i], widths[i + 1], 4, stride=2, padding=1) for i in range(3)
-        )
-        self.middle = nn.ModuleList(Middle(widths[3], code) for _ in range(2))
-        self.join = nn.ModuleList(
-            nn.Conv2d(widths[i + 1] + widths[i], widths[i], 3, padding=1) for i in (2, 1)
-        )
-        self.up = nn.ModuleList(Middle(widths[i], code) for i in (2, 1))
-        self.out = nn.Conv2d(widths[1], LATENTS, 3, padding=1)
+        self.lines = Lines(config)
+        self.drawing = Detail(config.layouts, config.lines, 3)
 
-    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        code = self.mapping(z)
-        x = F.leaky_relu(self.stem(F.pixel_unshuffle(condition, 4)), 0.2)
-        skips = []
-        for conv in self.down:
-            skips.append(x)
-            x = F.leaky_relu(conv(x), 0.2)
-        for block in self.middle:
-            x = block(x, code)
-        for join, block, skip in zip(self.join, self.up, (skips[2], skips[1]), strict=True):
-            x = join(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
-            x = block(x, code)
-        return self.out(F.leaky_relu(x, 0.2))
+    def forward(self, z: Tensor, doodle: Tensor) -> Tensor:
+        return torch.tanh(self.drawing(z, self.lines(doodle)))
+
+
+class SketchDetail(nn.Module):
+    """z [N, latent] and guides [N, 3 + 320, side, side] to standardised latents [N, 32, side, side].
+
+    Guides are a layout at the latents' side and squares, see ``guides``.
+    """
+
+    def __init__(self, config: LatentSketchConfig) -> None:
+        super().__init__()
+        self.lines = Lines(config)
+        self.detail = Detail(config.detail, 3 + config.lines)
+
+    def forward(self, z: Tensor, guides: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.detail(z, torch.cat([guides[:, :3], self.lines(guides[:, 3:])], dim=1), labels)
+
+    @torch.no_grad()
+    def begin_with(self, detail: Detail) -> None:
+        """Takes the weights of a ``Detail`` of the same settings that sees layouts alone.
+
+        It then draws what that one does, and has the lines to learn. Classes become their mean.
+        """
+        state = detail.state_dict()
+        entered = self.detail.enter.weight.clone()
+        entered[:, 3 : -self.detail.noise.shape[0]] = 0
+        entered[:, :3] = state["enter.weight"][:, :3]
+        entered[:, -self.detail.noise.shape[0] :] = state["enter.weight"][:, 3:]
+        state["enter.weight"] = entered
+        codes = state.pop("code.embedding.weight", None)
+        if codes is not None:
+            weight = state["steer.0.weight"]
+            own = weight.shape[1] - codes.shape[1]
+            state["steer.0.bias"] = state["steer.0.bias"] + weight[:, own:] @ codes.mean(dim=0)
+            state["steer.0.weight"] = weight[:, :own]
+        self.detail.load_state_dict(state)
+
+
+def guides(layouts: Tensor, doodle: Tensor) -> Tensor:
+    """What ``SketchDetail`` is told: layouts [N, 3, cells, cells] and squares [N, 320, side, side]."""
+    while layouts.shape[-1] < doodle.shape[-1]:
+        layouts = double(layouts, "bilinear", "zeros")
+    return torch.cat([layouts, doodle.to(layouts.dtype)], dim=1)
 
 
 class LatentSketch(nn.Module):
@@ -114,31 +157,29 @@ class LatentSketch(nn.Module):
 
     def __init__(self, config: LatentSketchConfig) -> None:
         super().__init__()
-        self.drawing = SketchDrawing(config)
+        self.config = config
+        self.layout = SketchLayout(config)
+        self.detail = SketchDetail(config)
         self.space = LatentSpace()
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        return decode(self.space.back(self.drawing(z, condition)))
+        layouts = self.layout(z, squares(condition, self.config.layouts.side))
+        told = guides(layouts, squares(condition, self.config.detail.side))
+        return decode(self.space.back(self.detail(z, told)))
 
 
 class PairCritic(nn.Module):
-    """Standardised latents and condition together to logits [N, h, w]: does the drawing follow the doodle?"""
+    """Layouts [N, 3, cells, cells] and squares together to logits [N]: are these colours of this doodle?"""
 
     def __init__(self, config: LatentSketchConfig) -> None:
         super().__init__()
-        width = config.critic_width
-        self.layers = nn.Sequential(
-            maybe_spectral(nn.Conv2d(LATENTS + CHANNELS * DOWN**2, 2 * width, 1), True),
-            nn.LeakyReLU(0.2),
-            maybe_spectral(nn.Conv2d(2 * width, 2 * width, 3, padding=1), True),
-            nn.LeakyReLU(0.2),
-            maybe_spectral(nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1), True),
-            nn.LeakyReLU(0.2),
-            maybe_spectral(nn.Conv2d(2 * width, 1, 3, padding=1), True),
-        )
+        self.lines = maybe_spectral(nn.Conv2d(SQUARES, 2 * config.lines, 1), True)
+        self.judge = LayoutCritic(config.layouts, 3 + 2 * config.lines)
 
-    def forward(self, drawn: Tensor, condition: Tensor) -> Tensor:
-        return self.layers(torch.cat([drawn, F.pixel_unshuffle(condition, DOWN)], dim=1)).flatten(1)
+    def forward(self, layouts: Tensor, doodle: Tensor) -> Tensor:
+        lines = F.leaky_relu(self.lines(doodle), 0.2)
+        judged: Tensor = self.judge(torch.cat([layouts, lines], dim=1))
+        return judged
 
 
 FAMILY = Family(NAME, LatentSketchConfig, LatentSketch, bound_to_decoder(SketchToImage))

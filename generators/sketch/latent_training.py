@@ -1,42 +1,55 @@
 """Training of ``sketch-latent`` on any folder of photographs; doodles are made on the way, latents once.
 
->>> train_latent_sketch("photos", "runs/mine", minutes=30)                 # doctest: +SKIP
+>>> train_latent_sketch("photos", "runs/mine", start="clothing-128", minutes=30)  # doctest: +SKIP
 
-Loss of the generator: hinge against both critics, L1 to the photograph's latents (which ties strokes to
-layout; only the nearer of two drawings must match) and the mode-seeking term (Mao et al. 2019), which
-rewards two codes z for giving two drawings.
+Detail comes first, from the layouts of the photographs and their doodles, as in ``gan.latent``; it may
+start from a latent generator, which then has only the lines to learn. Then layouts, in a small conditional
+GAN: its critic sees layout and doodle together, drawn ones and real ones of another doodle count as false,
+and a mode-seeking term (Mao et al. 2019) rewards two codes z for giving two layouts of one doodle.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from countermark.core.errors import ConfigError
 from countermark.core.networks import count_parameters
-from countermark.core.seeds import rng, torch_rng, torch_seeded
+from countermark.core.seeds import derive, torch_rng, torch_seeded
 from countermark.core.weights import WeightsCard
 from countermark.generators.data.pictures import DataConfig, Pictures, load_pictures
+from countermark.generators.families.guided import GuidedDetail, Reading
+from countermark.generators.families.latent import LatentGenerator
 from countermark.generators.families.projected import ProjectedCritic
 from countermark.generators.gan.diffaugment import augment
-from countermark.generators.gan.latent import latent_pictures
+from countermark.generators.gan.fitting import fit
+from countermark.generators.gan.latent import DETAIL, LAYOUTS, latent_pictures, shrunk
 from countermark.generators.gan.losses import LOSSES
 from countermark.generators.latents.autoencoder import digest
-from countermark.generators.latents.config import LatentConfig
-from countermark.generators.library import save_generator
-from countermark.generators.sketch.edges import doodle
-from countermark.generators.sketch.hed import hed_is_installed, load_hed
-from countermark.generators.sketch.latent import NAME, LatentSketch, LatentSketchConfig, PairCritic
-from countermark.generators.training.checkpoints import Progress
+from countermark.generators.library import load_generator, save_generator
+from countermark.generators.recipes.schema import OptimiserConfig, Recipe
+from countermark.generators.sketch.latent import (
+    NAME,
+    LatentSketch,
+    LatentSketchConfig,
+    PairCritic,
+    SketchLayout,
+    squares,
+)
+from countermark.generators.sketch.latent_data import DoodledPictures, Doodles, Edges
+from countermark.generators.training.checkpoints import FILE, Progress, refuse_used_folder
 from countermark.generators.training.ema import Ema
 from countermark.generators.training.steps import Losses, StepLoop, set_rates
+
+#: Photographs on which the reading of colours is measured, at most about.
+_READ = 300
 
 
 @dataclass(frozen=True)
@@ -44,23 +57,31 @@ class LatentSketchSettings:
     """How it is trained.
 
     Attributes:
-        batch: Doodles a step; each is drawn with two codes.
-        pair_weight: Of the critic that sees doodle and drawing together.
-        pixel_weight: Of the L1 distance to the photograph's latents.
-        seek_weight, seek: Of the mode-seeking term, and the distance of two drawings over that of their
+        start: Name or path of a latent generator of the same size, whose detail is where detail starts.
+        batch, rate: Of detail; ``layout_batch`` and ``layout_rate`` of layouts.
+        warm: Doodles that detail is shown without its critic; none where it starts from a generator.
+        layouts: Layouts for each doodle that detail is shown.
+        share: Of the minutes for layouts, where they are the budget.
+        hint_weight: Of the distance of a layout's colours from those of colour scribbles, where they are.
+        seek_weight, seek: Of the mode-seeking term, and the distance of two layouts over that of their
             codes above which it asks for no more.
         edges: As for ``sketch.training``.
         seed: Of weights, doodles and codes.
     """
 
+    start: str = ""
     batch: int = 16
     rate: float = 4e-4
-    pair_weight: float = 1.0
-    pixel_weight: float = 3.0
-    seek_weight: float = 2.0
-    seek: float = 0.6
+    warm: int = 6000
+    layout_batch: int = 48
+    layout_rate: float = 4e-4
+    layouts: float = 10.0
+    share: float = 0.5
+    hint_weight: float = 2.0
+    seek_weight: float = 4.0
+    seek: float = 0.2
     checkpoint_minutes: float = 2.0
-    edges: Literal["auto", "hed", "soft"] = "auto"
+    edges: Edges = "auto"
     seed: int = 0
     bf16: bool = True
 
@@ -73,20 +94,22 @@ def train_latent_sketch(
     config: LatentSketchConfig | None = None,
     settings: LatentSketchSettings | None = None,
     minutes: float | None = None,
-    images: int = 200_000,
+    images: int | None = None,
     resume: bool = False,
-    holdout: float = 0.15,
+    holdout: float = 0.1,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
-    """Trains and returns the path of the weights; card, checkpoint and latents lie beside them.
+    """Trains and returns the path of the weights; card, checkpoints and latents lie beside them.
 
     Args:
         data: Folder or zip archive of photographs.
-        minutes: By ``clock``, without the encoding; None trains for ``images`` photographs.
-        resume: Go on from the checkpoint in ``out``.
+        minutes: By ``clock``, without the encoding.
+        images: Doodles that detail is shown; 20,000 where neither budget is given.
+        resume: Go on from the checkpoints in ``out``.
         clock: Gives seconds; ``time.process_time`` counts the CPU's.
 
     Raises:
+        ConfigError: ``settings.start`` is no latent generator of this size.
         CorpusError: under two readable photographs; ``latents.foreign``: latents of another set in ``out``.
         OutputError: ``out`` holds a run already and ``resume`` is not set.
         MissingExtraError: the network behind the critic, or ``edges="hed"``, without its package.
@@ -94,113 +117,199 @@ def train_latent_sketch(
             ``training.stopped`` (by a signal).
     """
     config, settings, out = config or LatentSketchConfig(), settings or LatentSketchSettings(), Path(out)
-    loop = StepLoop(
-        out, settings.batch, images, settings.rate, minutes=minutes, resume=resume, counted="doodles",
-        checkpoint_minutes=settings.checkpoint_minutes, seed=settings.seed, clock=clock,
-    )  # fmt: skip
-    loop.check(f"{name}.safetensors")
+    begun = None
+    if settings.start:
+        begun, config = _start(settings.start, config)
+    if images is None:
+        images = 20_000 if minutes is None else 10**12
+    if images < 1 or (minutes is not None and minutes <= 0):
+        raise ConfigError("Training needs at least one image and more than no minutes.")
+    for folder in (out / DETAIL, out / LAYOUTS):
+        refuse_used_folder(folder, resume=resume)
+    refuse_used_folder(out, resume=resume, weights=f"{name}.safetensors")
     pictures = load_pictures(data, size=config.size, options=DataConfig(holdout=holdout), seed=settings.seed)
-    run = _Run(config, settings, pictures, out / "latents")
-    identity = {"family": NAME, "network": config.model_dump(), "seed": settings.seed, "edges": run.edges}
-    modules = {
-        "generator": run.generator, "critic": run.critic, "pair": run.pair, "average": run.average.network,
-    }  # fmt: skip
-    optimisers: dict[str, torch.optim.Optimizer] = {
-        "generator_optimiser": run.opt_g,
-        "critic_optimiser": run.opt_d,
-    }
-    progress = loop.run(run.step, modules, optimisers, identity)
-    network = LatentSketch(config)
-    network.drawing.load_state_dict(run.average.network.state_dict())
-    network.space.load_state_dict(run.real.space.state_dict())
-    return save_generator(out, network, _card(name, config, settings, pictures, progress, run, holdout))
+    run = _Run(config, settings, pictures, out, begun)
+    budget: dict[str, Any] = {"resume": resume, "clock": clock}
+    detail = run.fit_detail(images, minutes and minutes * (1 - settings.share), **budget)
+    layouts = run.fit_layouts(
+        max(round(images * settings.layouts), 1), minutes and minutes * settings.share, **budget
+    )
+    return save_generator(
+        out, run.network, _card(name, config, settings, pictures, (detail, layouts), run, holdout)
+    )
+
+
+def _start(name: str, config: LatentSketchConfig) -> tuple[LatentGenerator, LatentSketchConfig]:
+    """The latent generator ``name``, and ``config`` with its settings of detail."""
+    network = getattr(load_generator(name), "network", None)
+    if not isinstance(network, LatentGenerator) or network.config.size != config.size:
+        raise ConfigError(
+            f"{name} is no latent generator of {config.size} px.",
+            hint="Start from one of the same size, as clothing-128 is for 128 px, or from nothing.",
+        )
+    same = {key: getattr(network.config, key) for key in ("latent", "width", "max_width", "depth", "noise")}
+    return network, config.model_copy(update=same)
 
 
 class _Run:
-    """The networks and optimisers of one run, and one step of it."""
+    """The networks of one run, and the training of both stages."""
 
     def __init__(
-        self, config: LatentSketchConfig, settings: LatentSketchSettings, pictures: Pictures, folder: Path
+        self,
+        config: LatentSketchConfig,
+        settings: LatentSketchSettings,
+        pictures: Pictures,
+        out: Path,
+        begun: LatentGenerator | None,
     ) -> None:
-        self.config, self.settings, self.pictures = config, settings, pictures
-        self.real = latent_pictures(pictures, folder, mirror=True)
-        eyes = LatentConfig(size=config.size, critic_width=config.critic_width)
-        with torch_seeded(settings.seed):
-            self.generator = LatentSketch(config).drawing
-            self.critic, self.pair = ProjectedCritic(eyes), PairCritic(config)
-        self.critic.space.load_state_dict(self.real.space.state_dict())
-        for network in (self.generator, self.critic, self.pair):
-            network.to(memory_format=torch.channels_last)
-        self.average = Ema(self.generator, half_life=4000)
-        self.opt_g = torch.optim.Adam(self.generator.parameters(), settings.rate, (0.0, 0.99))
-        judges = [p for c in (self.critic, self.pair) for p in c.parameters() if p.requires_grad]
-        self.opt_d = torch.optim.Adam(judges, settings.rate, (0.0, 0.99))
-        self.loss = LOSSES.get("hinge")
-        self.edges = settings.edges
-        if settings.edges == "auto":
-            self.edges = "hed" if hed_is_installed() else "soft"
-        self.outlines = load_hed().outlines(pictures.images) if self.edges == "hed" else None
+        self.config, self.settings, self.pictures, self.out = config, settings, pictures, out
+        self.doodles = Doodles(pictures, settings.edges, settings.seed)
+        self.begun = begun
+        with torch_seeded(derive(settings.seed, "initialise")):
+            self.network = LatentSketch(config)
+        self.real = latent_pictures(pictures, out / "latents", mirror=True)
+        if begun is not None:
+            self.real = replace(self.real, space=begun.space)
+            self.network.detail.begin_with(begun.detail)
+        self.network.space.load_state_dict(self.real.space.state_dict())
+        self.cells = shrunk(pictures.images, config.layouts.side)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Standardised latents [N, 32, s, s] of photographs, and their conditions [N, 5, S, S]."""
-        draw = rng(self.settings.seed, "batch", step)
-        picks = draw.integers(len(self.pictures), size=self.settings.batch)
-        flips = draw.random(len(picks)) < 0.5
-        conditions = []
-        for pick, flip in zip(picks, flips, strict=True):
-            image = self.pictures.images[pick]
-            outline = None if self.outlines is None else self.outlines[pick]
-            if flip:
-                image = np.ascontiguousarray(image[:, ::-1])
-                outline = None if outline is None else np.ascontiguousarray(outline[:, ::-1])
-            conditions.append(doodle(image, draw, outline=outline))
-        real = self.real.tensors(torch.from_numpy(picks), torch.from_numpy(flips))
-        return real, torch.from_numpy(np.stack(conditions)).permute(0, 3, 1, 2).contiguous()
+    def fit_detail(
+        self, images: int, minutes: float | None, *, resume: bool, clock: Callable[[], float]
+    ) -> Progress:
+        """Trains the second stage, on the layouts of photographs."""
+        s, config, real = self.settings, self.config, self.real
+        step = max(len(self.pictures) // _READ, 1)
+        wanted = shrunk(self.pictures.images[::step], config.detail.side)
+        reading = Reading().measure(real.space.there(real.latents[::step, 0]), wanted)
+        told = DoodledPictures(
+            f"{self.pictures.name}, detail", real.latents, None, (), real.space, real.padding,
+            cells=self.cells, doodles=self.doodles, config=config,
+        )  # fmt: skip
+        with torch_seeded(derive(s.seed, "critic")):
+            critic = ProjectedCritic(config.detail)
+        critic.space.load_state_dict(real.space.state_dict())
+        guided = GuidedDetail(self.network.detail, reading)
+        recipe = Recipe(
+            name=NAME,
+            family=NAME,
+            network=config.model_dump(),
+            images=images,
+            minutes=minutes,
+            warm_images=0 if self.begun is not None else s.warm,
+            preview_images=4000,
+            precision="bf16" if s.bf16 else "fp32",
+            checkpoint_minutes=s.checkpoint_minutes,
+            data=DataConfig(mirror=True),
+            optimiser=OptimiserConfig(
+                generator_rate=s.rate, critic_rate=s.rate, batch=s.batch, decay_after=0.6
+            ),
+        )
+        fitted = fit(
+            guided, critic, told, recipe, self.out / DETAIL,
+            latent=config.latent, seed=s.seed, resume=resume, progress=False, clock=clock,
+        )  # fmt: skip
+        average = fitted.average
+        assert isinstance(average, GuidedDetail)
+        self.network.detail.load_state_dict(average.detail.state_dict())
+        return fitted.progress
+
+    def fit_layouts(
+        self, images: int, minutes: float | None, *, resume: bool, clock: Callable[[], float]
+    ) -> Progress:
+        """Trains the first stage."""
+        s, folder = self.settings, self.out / LAYOUTS
+        stage = _LayoutStage(self.config, s, self.cells, self.doodles, self.network.layout)
+        loop = StepLoop(
+            folder, s.layout_batch, images, s.layout_rate, minutes=minutes,
+            resume=resume and (folder / FILE).exists(), counted="layouts",
+            checkpoint_minutes=s.checkpoint_minutes, seed=derive(s.seed, LAYOUTS), clock=clock,
+        )  # fmt: skip
+        identity = {"family": NAME, "network": self.config.model_dump(), "seed": s.seed}
+        identity["edges"] = self.doodles.edges
+        modules = {"generator": stage.layout, "critic": stage.critic, "average": stage.average.network}
+        optimisers: dict[str, torch.optim.Optimizer] = {
+            "generator_optimiser": stage.opt_g,
+            "critic_optimiser": stage.opt_d,
+        }
+        progress = loop.run(stage.step, modules, optimisers, identity)
+        self.network.layout.load_state_dict(stage.average.network.state_dict())
+        return progress
+
+
+class _LayoutStage:
+    """Networks and optimisers of the first stage, and one step of it."""
+
+    def __init__(
+        self,
+        config: LatentSketchConfig,
+        settings: LatentSketchSettings,
+        cells: Tensor,
+        doodles: Doodles,
+        layout: SketchLayout,
+    ) -> None:
+        self.config, self.settings, self.cells, self.doodles = config, settings, cells, doodles
+        with torch_seeded(derive(settings.seed, "pair")):
+            critic = PairCritic(config)
+        self.layout = layout.to(memory_format=torch.channels_last)
+        self.critic = critic.to(memory_format=torch.channels_last)
+        self.average = Ema(self.layout, half_life=15_000)
+        self.opt_g = torch.optim.Adam(self.layout.parameters(), settings.layout_rate, (0.0, 0.99))
+        self.opt_d = torch.optim.Adam(self.critic.parameters(), settings.layout_rate, (0.0, 0.99))
+        self.loss = LOSSES.get("hinge")
 
     def step(self, progress: Progress, share: float) -> Losses:
-        """One step of all networks; rates fall linearly over the last 40 %."""
+        """One step of both networks; rates fall linearly over the last 40 %."""
         s = self.settings
-        set_rates([(self.opt_g, s.rate), (self.opt_d, s.rate)], share, last=0.4)
-        real, condition = self.batch(progress.step)
-        z = torch.randn(2 * len(real), self.config.latent, generator=torch_rng(s.seed, "z", progress.step))
-        twice = torch.cat([condition, condition]).to(memory_format=torch.channels_last)
+        set_rates([(self.opt_g, s.layout_rate), (self.opt_d, s.layout_rate)], share, last=0.4)
+        source = torch_rng(s.seed, "layouts", progress.step)
+        index = torch.randint(len(self.cells), (s.layout_batch,), generator=source)
+        mirrored = torch.rand(len(index), generator=source) < 0.5
+        real = torch.where(mirrored[:, None, None, None], self.cells[index].flip(3), self.cells[index])
+        told = squares(self.doodles.of(index, mirrored), real.shape[-1])
+        told = told.contiguous(memory_format=torch.channels_last)
+        z = torch.randn(2 * len(index), self.config.latent, generator=source)
         with torch.autocast("cpu", torch.bfloat16, enabled=s.bf16):
-            fake = self.generator(z, twice)
-            loss_d = self._judge(real, fake[: len(real)].detach(), condition)
+            drawn = self.layout(z, torch.cat([told, told])).float()
+            value_d = self._critic_loss(real, drawn[: len(index)].detach(), told)
         self.opt_d.zero_grad(set_to_none=True)
-        loss_d.backward()
+        value_d.backward()
         self.opt_d.step()
-        for judge in (self.critic, self.pair):
-            judge.requires_grad_(False)
+        self.critic.requires_grad_(False)
+        one, two = drawn.chunk(2)
         with torch.autocast("cpu", torch.bfloat16, enabled=s.bf16):
-            adversarial = self.loss.generator(self.critic(_seen(fake)).float(), None)
-            paired = self.loss.generator(self.pair(fake, twice).float(), None)
-        one, two = fake.float().chunk(2)
-        # Only the nearer of the two must match: the other may be another garment in the same outline.
-        misses = torch.stack([(part - real).abs().mean(dim=(1, 2, 3)) for part in (one, two)])
-        pixel = misses.min(dim=0).values.mean() + 0.25 * misses.mean()
+            judged = torch.cat([self._judged(part, told) for part in (one, two)])
+            value_g = self.loss.generator(judged.float(), None)
         apart = (one - two).abs().mean(dim=(1, 2, 3))
-        codes = (z[: len(real)] - z[len(real) :]).abs().mean(dim=1)
-        seek = F.relu(s.seek - apart / codes).mean()
-        loss_g = adversarial + s.pair_weight * paired + s.pixel_weight * pixel + s.seek_weight * seek
+        codes = (z[: len(index)] - z[len(index) :]).abs().mean(dim=1)
+        value_g = value_g + s.seek_weight * F.relu(s.seek - apart / codes).mean() / s.seek
+        value_g = value_g + s.hint_weight * _missed(drawn, torch.cat([told, told]))
         self.opt_g.zero_grad(set_to_none=True)
-        loss_g.backward()
+        value_g.backward()
         self.opt_g.step()
         self.critic.requires_grad_(True)
-        self.pair.requires_grad_(True)
-        self.average.update(self.generator, len(real), progress.images + len(real))
-        return {"critic": float(loss_d.detach()), "generator": float(loss_g.detach())}
+        self.average.update(self.layout, len(index), progress.images + len(index))
+        return {"critic": float(value_d.detach()), "generator": float(value_g.detach())}
 
-    def _judge(self, real: Tensor, fake: Tensor, condition: Tensor) -> Tensor:
-        """Loss of both critics."""
-        value = self.loss.critic(self.critic(_seen(real)).float(), self.critic(_seen(fake)).float())
-        matched, drawn = self.pair(real, condition).float(), self.pair(fake, condition).float()
-        return value + self.loss.critic(matched, drawn)
+    def _judged(self, layouts: Tensor, told: Tensor) -> Tensor:
+        """Logits of layout and doodle, moved and cut together."""
+        both = augment(torch.cat([layouts, told], dim=1), ("translation", "cutout"))
+        logits: Tensor = self.critic(both[:, :3], both[:, 3:])
+        return logits
+
+    def _critic_loss(self, real: Tensor, drawn: Tensor, told: Tensor) -> Tensor:
+        """Drawn layouts are false, and so are real ones beside the doodle of another photograph."""
+        right = self._judged(real, told).float()
+        value = self.loss.critic(right, self._judged(drawn, told).float())
+        return (value + self.loss.critic(right, self._judged(real, told.roll(1, dims=0)).float())) / 2
 
 
-def _seen(latents: Tensor) -> Tensor:
-    """As the unconditional critic sees latents; the one that compares places sees them unmoved."""
-    return augment(latents, ("translation", "cutout"))
+def _missed(layouts: Tensor, told: Tensor) -> Tensor:
+    """Mean distance of layouts from the colours of colour scribbles, where there are any."""
+    marked = told.unflatten(1, (5, -1)).mean(dim=2)
+    hints, mask = marked[:, 1:4], marked[:, 4:]
+    # Hints are zero where the mask is: the mean colour of the marked part, over that part.
+    return ((layouts * mask - hints).abs().sum() / (3 * mask.sum()).clamp(min=1.0)).float()
 
 
 def _card(
@@ -208,16 +317,18 @@ def _card(
     config: LatentSketchConfig,
     settings: LatentSketchSettings,
     pictures: Pictures,
-    progress: Progress,
+    progress: tuple[Progress, Progress],
     run: _Run,
     holdout: float,
 ) -> WeightsCard:
+    detail, layouts = progress
+    start = f" --start {Path(settings.start).stem}" if settings.start else ""
     return WeightsCard(
         name=name,
         kind="generator",
         family=NAME,
         summary=f"Doodle to image at {config.size} px in the latent space; "
-        f"{count_parameters(run.generator):,} parameters.",
+        f"{count_parameters(run.network):,} parameters.",
         config=config.model_dump(),
         preprocessing={
             "condition": "doodle", "range": "[-1, 1]", "order": "RGB", "decoder": digest("decoder"),
@@ -225,16 +336,16 @@ def _card(
         training_data=[f"{pictures.name}: {len(pictures)} photographs, {len(pictures.heldout)} held out"],
         trained={
             "seed": settings.seed,
-            "doodles": progress.images,
-            "steps": progress.step,
-            "minutes": round(progress.seconds / 60, 2),
+            "doodles": detail.images,
+            "layouts": layouts.images,
+            "steps": detail.step + layouts.step,
+            "minutes": round((detail.seconds + layouts.seconds) / 60, 2),
             "batch": settings.batch,
-            "pair_weight": settings.pair_weight,
-            "pixel_weight": settings.pixel_weight,
+            "start": Path(settings.start).stem,
             "seek_weight": settings.seek_weight,
-            "edges": run.edges,
+            "edges": run.doodles.edges,
             "holdout": holdout,
-            "command": f"countermark train sketch-latent DATA --out DIR --size {config.size}",
+            "command": f"countermark train sketch-latent DATA --out DIR --size {config.size}{start}",
         },
         limits=["Draws only what it was trained on; a doodle of anything else is filled in the same way."],
     )  # fmt: skip

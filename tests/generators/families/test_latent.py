@@ -11,6 +11,7 @@ from countermark.core.weights import WeightsCard
 from countermark.generators.base import to_pixels
 from countermark.generators.data.textures import seam_rank
 from countermark.generators.families import FAMILIES
+from countermark.generators.families.detail import Detail
 from countermark.generators.families.guided import GuidedDetail, Reading
 from countermark.generators.families.layout import LayoutCritic
 from countermark.generators.families.projected import ProjectedCritic
@@ -83,7 +84,7 @@ def test_own_losses_fall_as_a_drawing_nears_its_picture():
     config, _, critic = _made(eyes="projected")
     real = torch.randn(2, CHANNELS, 8, 8)
     reading = Reading().measure(real, real[:, :3].clamp(-1, 1))
-    guided = GuidedDetail(config, reading)
+    guided = GuidedDetail(Detail(config), reading)
     guides = reading(real)
     seen = critic.look(real)
     other = real + 0.5 * torch.randn_like(real)
@@ -96,7 +97,7 @@ def test_own_losses_fall_as_a_drawing_nears_its_picture():
 
 def test_layouts_are_blurred_with_noise_in_training_only():
     config, _, _ = _made()
-    guided = GuidedDetail(config, Reading())
+    guided = GuidedDetail(Detail(config), Reading())
     z, guides = torch.randn(2, 8), torch.zeros(2, 3, 8, 8)
     assert not torch.allclose(guided.train()(z, None, guides), guided(z, None, guides))
     assert torch.equal(guided.eval()(z, None, guides), guided(z, None, guides))

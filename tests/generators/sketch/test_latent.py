@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from countermark.core.errors import CorpusError, OutputError, WeightsError
+from countermark.core.errors import ConfigError, CorpusError, OutputError, WeightsError
 from countermark.core.files import sha256_file
 from countermark.core.images import write_image
-from countermark.core.weights import read_card, write_card
+from countermark.core.weights import WeightsCard, read_card, write_card
+from countermark.generators.families.detail import Detail
+from countermark.generators.families.latent import LatentGenerator
 from countermark.generators.latents.autoencoder import digest
-from countermark.generators.library import load_generator
-from countermark.generators.sketch.latent import LatentSketch, LatentSketchConfig, PairCritic
+from countermark.generators.latents.config import LatentConfig
+from countermark.generators.library import load_generator, save_generator
+from countermark.generators.sketch.latent import (
+    LatentSketch,
+    LatentSketchConfig,
+    PairCritic,
+    SketchDetail,
+    guides,
+    squares,
+)
 from countermark.generators.sketch.latent_training import LatentSketchSettings, train_latent_sketch
 from countermark.generators.sketch.measure import evaluate_sketch
 
-CONFIG = LatentSketchConfig(size=64, latent=8, width=8, max_width=16, critic_width=8)
-SETTINGS = LatentSketchSettings(batch=4, edges="soft", bf16=False)
+CONFIG = LatentSketchConfig(
+    size=64, latent=8, width=8, max_width=16, layout_width=8, layout_max_width=16, lines=4, critic_width=8
+)
+SETTINGS = LatentSketchSettings(batch=4, layout_batch=4, warm=4, layouts=1.0, edges="soft", bf16=False)
 
 
 @pytest.fixture
@@ -36,17 +50,67 @@ def page():
     return pixels
 
 
-def test_doodle_and_z_both_change_the_drawing():
+def _strokes() -> torch.Tensor:
+    full = torch.zeros(2, 5, 64, 64)
+    full[:, 0, 20:24] = 1
+    return full
+
+
+def test_doodle_and_z_both_change_layout_and_detail():
     torch.manual_seed(0)
     network, critic = LatentSketch(CONFIG), PairCritic(CONFIG)
-    z, empty = torch.randn(2, 8), torch.zeros(2, 5, 64, 64)
-    full = empty.clone()
-    full[:, 0, 20:24] = 1
-    drawn = network.drawing(z, empty)
-    assert drawn.shape == (2, 32, 8, 8)
+    z, empty, full = torch.randn(2, 8), *(squares(c, 8) for c in (torch.zeros(2, 5, 64, 64), _strokes()))
+    drawn = network.layout(z, empty)
+    assert drawn.shape == (2, 3, 8, 8)
     assert not torch.allclose(drawn[:1], drawn[1:])
-    assert not torch.allclose(drawn, network.drawing(z, full))
+    assert not torch.allclose(drawn, network.layout(z, full))
     assert not torch.allclose(critic(drawn, empty), critic(drawn, full))
+    painted = network.detail(z, guides(drawn, empty))
+    assert painted.shape == (2, 32, 8, 8)
+    assert not torch.allclose(painted, network.detail(z, guides(drawn, full)))
+    assert not torch.allclose(painted, network.detail(z, guides(-drawn, empty)))
+
+
+@pytest.mark.parametrize(("size", "cells"), [(64, 8), (128, 16), (256, 16)])
+def test_a_stroke_lies_in_the_square_where_it_was_drawn(size, cells):
+    condition = torch.zeros(1, 5, size, size)
+    condition[:, 0, size // 2 : size // 2 + 8, :8] = 1
+    found = squares(condition, cells)
+    assert found.shape == (1, 320, cells, cells)
+    assert found.amax(dim=1).nonzero().tolist() == [[0, cells // 2, 0]]
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_detail_begun_with_a_generator_draws_what_that_one_does(classes):
+    torch.manual_seed(0)
+    config = CONFIG.detail.model_copy(update={"classes": classes, "code": 6})
+    other, own = Detail(config), SketchDetail(CONFIG)
+    if classes:
+        with torch.no_grad():
+            other.code.embedding.weight[:] = other.code.embedding.weight[:1].clone()
+    own.begin_with(other)
+    z, cells = torch.randn(2, 8), torch.randn(2, 3, 8, 8)
+    labels = torch.tensor([0, 1]) if classes else None
+    expected = other(z, cells, labels)
+    assert torch.allclose(own(z, guides(cells, squares(_strokes(), 8))), expected, atol=1e-5)
+
+
+def test_a_run_starts_from_latent_generators_of_its_size_only(scenes, tmp_path):
+    settings = replace(SETTINGS, start="digits-32")
+    with pytest.raises(ConfigError, match="latent generator of 64 px"):
+        train_latent_sketch(scenes, tmp_path / "run", config=CONFIG, settings=settings, images=4)
+    network = LatentGenerator(LatentConfig(size=64, latent=8, width=8, max_width=16, layout_width=8))
+    card = WeightsCard(
+        name="small", kind="generator", family="latent", config=network.config.model_dump(),
+        preprocessing={"decoder": digest("decoder")},
+    )  # fmt: skip
+    path = save_generator(tmp_path / "small", network, card)
+    wide = CONFIG.model_copy(update={"width": 16, "max_width": 32})
+    made = train_latent_sketch(
+        scenes, tmp_path / "run", config=wide, settings=replace(SETTINGS, start=str(path)), images=4
+    )
+    assert read_card(made).trained["start"] == "small"
+    assert read_card(made).config["width"] == 8
 
 
 def test_a_trained_one_samples_is_measured_and_says_what_it_is_for(scenes, page, tmp_path):
