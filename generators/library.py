@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from countermark.core.errors import ConfigError, UnknownNameError, WeightsError, known_names
 from countermark.core.files import data_dir
@@ -20,6 +20,7 @@ from countermark.core.seeds import torch_seeded
 from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
 from countermark.generators.base import Family, LoadedGenerator
 from countermark.generators.families import FAMILIES
+from countermark.generators.storage import restored, stored
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -76,7 +77,7 @@ def load_generator(name_or_path: str | Path, device: str | None = None) -> Loade
             f"The card of {path.name} is not understood: {error.message}", hint=error.hint
         ) from error
     try:
-        network.load_state_dict({k: _full(v) for k, v in tensors.items()})
+        network.load_state_dict(restored(tensors))
     except RuntimeError as error:
         raise WeightsError(
             f"{path.name} does not fit a {card.family} network: {error}", code="weights.family"
@@ -97,15 +98,6 @@ def find_family(name: str) -> Family:
 def save_generator(folder: Path, network: nn.Module, card: WeightsCard) -> Path:
     """Writes a trained generator's weights and card, see ``core.weights``; returns the weights' path."""
     return save_weights(folder, stored(network), card)
-
-
-def stored(network: nn.Module) -> dict[str, Tensor]:
-    """The network's tensors for storage, floating-point ones as float16."""
-    return {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-
-
-def _full(value: Tensor) -> Tensor:
-    return value.float() if value.is_floating_point() else value
 
 
 def _locate(name_or_path: str | Path) -> Path:

@@ -9,13 +9,12 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
 from countermark.core.errors import ConfigError, UnknownNameError, WeightsError
 from countermark.core.weights import read_card, write_card
 from countermark.generators import list_generators, load_generator
 from countermark.generators.gan.training import train_generator
-from countermark.generators.library import WEIGHTS, stored
+from countermark.generators.library import WEIGHTS
 
 GUIDED = ("sketch2image", "superres")  # start from an image
 
@@ -108,11 +107,6 @@ def test_a_card_that_lies_is_refused(tmp_path, change, error):
 def test_cards_are_plain_json():
     for path in WEIGHTS.glob("*.card.json"):
         assert json.loads(path.read_text("utf-8"))["kind"]
-
-
-def test_only_floating_point_is_halved_for_storage():
-    kept = stored(torch.nn.BatchNorm1d(2))
-    assert kept["weight"].dtype == torch.float16 and kept["num_batches_tracked"].dtype == torch.int64
 
 
 def test_no_family_is_imported_before_it_is_asked_for():
