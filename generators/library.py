@@ -20,7 +20,7 @@ from countermark.core.seeds import torch_seeded
 from countermark.core.weights import WeightsCard, load_weights, save_weights, shipped_cards
 from countermark.generators.base import Family, LoadedGenerator
 from countermark.generators.families import FAMILIES
-from countermark.generators.storage import restored, stored
+from countermark.generators.packing import restored, stored
 
 WEIGHTS = Path(__file__).parent / "weights"
 

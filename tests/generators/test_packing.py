@@ -8,7 +8,7 @@ import torch
 from countermark.core.errors import WeightsError
 from countermark.core.weights import save_weights
 from countermark.generators import load_generator
-from countermark.generators.storage import packed, restored, stored
+from countermark.generators.packing import packed, restored, stored
 
 
 def test_only_floating_point_is_halved_for_storage():
