@@ -58,7 +58,8 @@ def generate(
         options: For the generator: ``style`` (a path or a list), ``mix``, ``style_weight``,
             ``content_weight``, ``steps``, ``keep_colours`` and ``side`` for ``style``; ``style``,
             ``mix``, ``alpha``, ``keep_colours`` and ``style_side`` for ``style-adain``; ``layout`` (the
-            path of a picture whose colours are painted anew) for latent generators.
+            path of a picture whose colours are painted anew) for latent generators, and ``side`` for those
+            whose pictures tile.
         progress: Called with 1 for every image that is written.
 
     Raises:

@@ -28,6 +28,9 @@ def generate(
         "--layout",
         help="For latent generators: a picture whose layout of colours is painted anew.",
     ),
+    side: int | None = typer.Option(
+        None, "--side", min=1, help="Of the pictures in pixels, for generators of materials and for style."
+    ),
     scale: int = typer.Option(1, "--scale", min=1, max=16, help="Enlarge; for superres 2 or 4."),
     upscale: int = typer.Option(1, "--upscale", help="2 or 4: enlarge with the superres network."),
     style: list[Path] | None = typer.Option(
@@ -56,6 +59,7 @@ def generate(
 
     options = {
         "layout": layout,
+        "side": side,
         "style": style or None,
         "mix": tuple(mix) if mix else None,
         "style_weight": style_weight,

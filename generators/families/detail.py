@@ -23,6 +23,8 @@ from countermark.generators.latents.config import LatentConfig
 
 #: Length of the code that steers: few numbers, since every block has a linear map of it.
 STEER = 48
+#: Places by which z is moved on from block to block of noise.
+_ROLL = 7
 
 
 class SteeredNorm(nn.Module):
@@ -54,7 +56,10 @@ class SteeredBlock(nn.Module):
 
 
 class Noise(nn.Module):
-    """z [N, latent] to maps [N, maps, side, side]: a fixed random mixture, so that z decides all."""
+    """z [N, latent] to maps [N, maps, side, side]: a fixed random mixture, so that z decides all.
+
+    For a multiple of the side there are as many blocks, each of z in another order.
+    """
 
     def __init__(self, latent: int, maps: int, side: int) -> None:
         super().__init__()
@@ -63,13 +68,21 @@ class Noise(nn.Module):
             mixture = torch.randn(latent, maps * side * side) / latent**0.5
         self.register_buffer("mixture", mixture, persistent=False)
 
-    def forward(self, z: Tensor) -> Tensor:
-        return (z.float() @ self.get_buffer("mixture")).unflatten(1, self.shape)
+    def forward(self, z: Tensor, times: int = 1) -> Tensor:
+        mixture = self.get_buffer("mixture")
+        blocks = [
+            (z.float().roll(_ROLL * n, dims=1) @ mixture).unflatten(1, self.shape) for n in range(times**2)
+        ]
+        rows = [torch.cat(blocks[n : n + times], dim=3) for n in range(0, times**2, times)]
+        return torch.cat(rows, dim=2)
 
 
 class Detail(nn.Module):
     """z [N, latent] and layouts [N, 3, cells, cells] in [-1, 1] (and labels [N]) to standardised latents
     [N, 32, side, side].
+
+    Layouts with more cells than the grid has, a whole multiple, give as many more latents: the network only
+    looks around each place.
 
     Args:
         source, target: Channels of what takes the place of layouts, and of latents.
@@ -97,9 +110,10 @@ class Detail(nn.Module):
 
     def forward(self, z: Tensor, layouts: Tensor, labels: Tensor | None = None) -> Tensor:
         code = self.steer(self.code(z, labels))
-        noise = self.noise(z)
-        while layouts.shape[-1] < noise.shape[-1]:
+        side = self.noise.shape[-1]
+        while layouts.shape[-1] < side:
             layouts = double(layouts, "bilinear", self.padding)
+        noise = self.noise(z, layouts.shape[-1] // side)
         x = self.enter(torch.cat([layouts, noise.to(layouts.dtype)], dim=1))
         kept: list[Tensor] = []
         for block in self.down:

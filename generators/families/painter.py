@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from countermark.core.autoencoder import DOWN
+from countermark.core.errors import ConfigError
 from countermark.core.images import Pixels
 from countermark.generators.base import (
     Condition,
@@ -22,14 +23,18 @@ from countermark.generators.base import (
     as_pixels,
     to_tensor,
 )
+from countermark.generators.families.upsampling import double
 from countermark.generators.latents.config import LAYOUT
+
+#: Sides that can be asked for, over a generator's own.
+TIMES = (1, 2, 4)
 
 
 @dataclass(frozen=True)
 class Painter(LoadedGenerator):
     """A generator of two stages, the first of which a given picture can stand in for."""
 
-    takes: ClassVar[frozenset[str]] = frozenset({"layout"})
+    takes: ClassVar[frozenset[str]] = frozenset({"layout", "side"})
 
     def sample(self, count: int, seed: int = 0, condition: Condition = None, **options: Any) -> np.ndarray:
         """Makes images: uint8 [count, size, size, 3], RGB.
@@ -38,30 +43,60 @@ class Painter(LoadedGenerator):
             condition: As for every generator.
             options: ``layout``: a photograph, a scribble in colours or a very small picture; its middle
                 square is shrunk to 16 x 16 colours, and each image is another painting of these.
+                ``side``: two or four times the generator's own, for generators whose pictures tile: a
+                larger piece of the same material, which tiles as well.
 
         Raises:
-            ConfigError: as ``LoadedGenerator.sample``.
+            ConfigError: as ``LoadedGenerator.sample``; ``generator.side``.
             ImageError: the picture cannot be read.
         """
         source: ImageSource | None = options.pop("layout", None)
-        if source is None:
+        times = self._times(options.pop("side", None))
+        if source is None and times == 1:
             return super().sample(count, seed, condition, **options)
         self.check_count(count)
         self.refuse(options)
-        cells = layout_of(as_pixels(source), min(self.size // DOWN, LAYOUT)).to(self.device)
-        painted = replace(self, network=_Painting(self.network, cells))
+        cells = None
+        if source is not None:
+            cells = layout_of(as_pixels(source), min(self.size // DOWN, LAYOUT)).to(self.device)
+        painted = replace(self, network=_Painting(self.network, cells, times))
         return painted.render(self.latents(count, seed), self.labels(count, seed, condition))
+
+    def _times(self, side: object) -> int:
+        """How often the generator's own side goes into ``side``."""
+        if side is None or side == self.size:
+            return 1
+        sides = [self.size * n for n in TIMES]
+        if self.card.config.get("padding") != "circular":
+            raise ConfigError(
+                f"{self.name} draws pictures of {self.size} px only: what it draws has a size.",
+                code="generator.side",
+                hint="--upscale 2 enlarges them; generators of materials, as materials-128, take a side.",
+            )
+        if side not in sides:
+            raise ConfigError(
+                f"{self.name} cannot draw pictures of {side} px.",
+                code="generator.side",
+                hint=f"Choose {', '.join(map(str, sides[:-1]))} or {sides[-1]}.",
+            )
+        return TIMES[sides.index(side)]  # type: ignore[arg-type]
 
 
 class _Painting(nn.Module):
-    """A ``LatentGenerator`` whose first stage always draws ``cells`` [1, 3, s, s]."""
+    """A ``LatentGenerator`` at ``times`` its side; ``cells`` [1, 3, s, s] stand in for its first stage."""
 
-    def __init__(self, network: nn.Module, cells: Tensor) -> None:
+    def __init__(self, network: nn.Module, cells: Tensor | None, times: int) -> None:
         super().__init__()
-        self.network, self.cells = network, cells
+        self.network, self.cells, self.times = network, cells, times
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        painted: Tensor = self.network.paint(z, self.cells.expand(len(z), -1, -1, -1), labels)  # type: ignore[operator]
+        network: Any = self.network
+        cells = network.layout(z, labels) if self.cells is None else self.cells.expand(len(z), -1, -1, -1)
+        if self.times > 1:
+            wanted = network.detail.noise.shape[-1] * self.times
+            while cells.shape[-1] < wanted:
+                cells = double(cells, "bilinear", network.padding)
+        painted: Tensor = network.paint(z, cells, labels)
         return painted
 
 
