@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -124,14 +125,28 @@ class ThresholdTable:
         None for kinds of too few sources or images (``SMALLEST_KIND``). The interval is that of as many
         independent images, so read it as the narrowest that is honest.
         """
-        inside = self._kinds().get(kind)
-        if inside is None:
+        if kind not in self._of_kinds:
             return None
-        weights = self.weights()[inside] / self.weights()[inside].sum()
-        share = float(weights[np.asarray(self.scores)[inside] >= score].sum())
-        exact = rate(round(share * int(inside.sum())), int(inside.sum()))
-        clusters = len(np.unique(np.asarray(self.sources, dtype=str)[inside]))
+        scores, weights, clusters = self._of_kinds[kind]
+        share = float(weights[scores >= score].sum())
+        exact = rate(round(share * len(scores)), len(scores))
         return Interval(share, min(exact.low, share), max(exact.high, share), exact.n, clusters)
+
+    @cached_property
+    def _of_kinds(self) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
+        """Scores, weights that sum to one, and number of sources of every kind that is large enough.
+
+        Kept: every picture of a scan asks for one of them, and the sources are thousands of names.
+        """
+        scores, sources, weights = (
+            np.asarray(self.scores),
+            np.asarray(self.sources, dtype=str),
+            self.weights(),
+        )
+        return {
+            kind: (scores[inside], weights[inside] / weights[inside].sum(), len(np.unique(sources[inside])))
+            for kind, inside in self._kinds().items()
+        }
 
     def weights(self) -> np.ndarray:
         """Float64 [N] that sum to one, every source counting alike."""
