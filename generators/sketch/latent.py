@@ -11,6 +11,7 @@ Both are U-Nets of ``families.detail``, which get the doodle as squares of 8 x 8
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -25,6 +26,7 @@ from countermark.generators.families.detail import Detail
 from countermark.generators.families.latent import bound_to_decoder
 from countermark.generators.families.layout import LayoutCritic
 from countermark.generators.families.upsampling import double
+from countermark.generators.gan.diffaugment import augment
 from countermark.generators.latents.autoencoder import decode
 from countermark.generators.latents.config import LatentConfig
 from countermark.generators.latents.space import LatentSpace
@@ -47,7 +49,7 @@ class LatentSketchConfig(BaseModel):
         width, max_width, depth, noise: Of the network that adds detail, see ``LatentConfig``.
         layout_width, layout_max_width: Of the one that draws layouts.
         lines: Channels in which either sees the doodle.
-        critic_width: Channels of the critics.
+        critic_width, layout_critic_width: Channels of their critics.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,10 +60,11 @@ class LatentSketchConfig(BaseModel):
     max_width: int = Field(default=144, ge=8, le=2048)
     depth: int = Field(default=2, ge=0, le=8)
     noise: int = Field(default=8, ge=1, le=64)
-    layout_width: int = Field(default=48, ge=8, le=512)
+    layout_width: int = Field(default=32, ge=8, le=512)
     layout_max_width: int = Field(default=96, ge=8, le=2048)
     lines: int = Field(default=12, ge=1, le=256)
     critic_width: int = Field(default=64, ge=4, le=256)
+    layout_critic_width: int = Field(default=48, ge=4, le=256)
 
     @property
     def detail(self) -> LatentConfig:
@@ -77,7 +80,7 @@ class LatentSketchConfig(BaseModel):
         return LatentConfig(
             size=64 if self.size == 64 else 128, latent=self.latent, width=self.layout_width,
             max_width=self.layout_max_width, depth=1, noise=self.noise,
-            layout_critic_width=self.critic_width,
+            layout_critic_width=self.layout_critic_width,
         )  # fmt: skip
 
 
@@ -176,9 +179,10 @@ class PairCritic(nn.Module):
         self.lines = maybe_spectral(nn.Conv2d(SQUARES, 2 * config.lines, 1), True)
         self.judge = LayoutCritic(config.layouts, 3 + 2 * config.lines)
 
-    def forward(self, layouts: Tensor, doodle: Tensor) -> Tensor:
+    def forward(self, layouts: Tensor, doodle: Tensor, augmented: Sequence[str] = ()) -> Tensor:
+        """``augmented``: policies of ``gan.diffaugment`` that move both together."""
         lines = F.leaky_relu(self.lines(doodle), 0.2)
-        judged: Tensor = self.judge(torch.cat([layouts, lines], dim=1))
+        judged: Tensor = self.judge(augment(torch.cat([layouts, lines], dim=1), augmented))
         return judged
 
 

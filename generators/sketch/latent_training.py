@@ -4,8 +4,9 @@
 
 Detail comes first, from the layouts of the photographs and their doodles, as in ``gan.latent``; it may
 start from a latent generator, which then has only the lines to learn. Then layouts, in a small conditional
-GAN: its critic sees layout and doodle together, drawn ones and real ones of another doodle count as false,
-and a mode-seeking term (Mao et al. 2019) rewards two codes z for giving two layouts of one doodle.
+GAN: its critic sees layout and doodle together, drawn ones and real ones of another doodle count as false.
+Of two layouts of a doodle, only the nearer must match the photograph's, by a weight that falls to nothing,
+and a mode-seeking term (Mao et al. 2019) rewards two codes z for giving two layouts.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from countermark.generators.data.pictures import DataConfig, Pictures, load_pict
 from countermark.generators.families.guided import GuidedDetail, Reading
 from countermark.generators.families.latent import LatentGenerator
 from countermark.generators.families.projected import ProjectedCritic
-from countermark.generators.gan.diffaugment import augment
 from countermark.generators.gan.fitting import fit
 from countermark.generators.gan.latent import DETAIL, LAYOUTS, latent_pictures, shrunk
 from countermark.generators.gan.losses import LOSSES
@@ -50,6 +50,8 @@ from countermark.generators.training.steps import Losses, StepLoop, set_rates
 
 #: Photographs on which the reading of colours is measured, at most about.
 _READ = 300
+#: Of layout and doodle, together.
+_MOVED = ("translation", "cutout")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class LatentSketchSettings:
         warm: Doodles that detail is shown without its critic; none where it starts from a generator.
         layouts: Layouts for each doodle that detail is shown.
         share: Of the minutes for layouts, where they are the budget.
+        nearest_weight: At first, of the distance of the nearer of two layouts from the photograph's; it falls
+            to nothing over the first half.
         hint_weight: Of the distance of a layout's colours from those of colour scribbles, where they are.
         seek_weight, seek: Of the mode-seeking term, and the distance of two layouts over that of their
             codes above which it asks for no more.
@@ -73,10 +77,11 @@ class LatentSketchSettings:
     batch: int = 16
     rate: float = 4e-4
     warm: int = 6000
-    layout_batch: int = 48
+    layout_batch: int = 32
     layout_rate: float = 4e-4
-    layouts: float = 10.0
+    layouts: float = 5.0
     share: float = 0.5
+    nearest_weight: float = 10.0
     hint_weight: float = 2.0
     seek_weight: float = 4.0
     seek: float = 0.2
@@ -193,7 +198,7 @@ class _Run:
         recipe = Recipe(
             name=NAME,
             family=NAME,
-            network=config.model_dump(),
+            network={**config.detail.model_dump(), "lines": config.lines},
             images=images,
             minutes=minutes,
             warm_images=0 if self.begun is not None else s.warm,
@@ -278,8 +283,10 @@ class _LayoutStage:
         self.critic.requires_grad_(False)
         one, two = drawn.chunk(2)
         with torch.autocast("cpu", torch.bfloat16, enabled=s.bf16):
-            judged = torch.cat([self._judged(part, told) for part in (one, two)])
+            judged = torch.cat([self.critic(part, told, _MOVED) for part in (one, two)])
             value_g = self.loss.generator(judged.float(), None)
+        misses = torch.stack([(part - real).abs().mean(dim=(1, 2, 3)) for part in (one, two)])
+        value_g = value_g + s.nearest_weight * max(1 - 2 * share, 0) * misses.amin(dim=0).mean()
         apart = (one - two).abs().mean(dim=(1, 2, 3))
         codes = (z[: len(index)] - z[len(index) :]).abs().mean(dim=1)
         value_g = value_g + s.seek_weight * F.relu(s.seek - apart / codes).mean() / s.seek
@@ -291,17 +298,13 @@ class _LayoutStage:
         self.average.update(self.layout, len(index), progress.images + len(index))
         return {"critic": float(value_d.detach()), "generator": float(value_g.detach())}
 
-    def _judged(self, layouts: Tensor, told: Tensor) -> Tensor:
-        """Logits of layout and doodle, moved and cut together."""
-        both = augment(torch.cat([layouts, told], dim=1), ("translation", "cutout"))
-        logits: Tensor = self.critic(both[:, :3], both[:, 3:])
-        return logits
-
     def _critic_loss(self, real: Tensor, drawn: Tensor, told: Tensor) -> Tensor:
         """Drawn layouts are false, and so are real ones beside the doodle of another photograph."""
-        right = self._judged(real, told).float()
-        value = self.loss.critic(right, self._judged(drawn, told).float())
-        return (value + self.loss.critic(right, self._judged(real, told.roll(1, dims=0)).float())) / 2
+        right = self.critic(real, told, _MOVED).float()
+        value = self.loss.critic(right, self.critic(drawn, told, _MOVED).float())
+        half = len(real) // 2
+        other = self.critic(real[:half], told.roll(1, dims=0)[:half], _MOVED).float()
+        return (value + self.loss.critic(right, other)) / 2
 
 
 def _missed(layouts: Tensor, told: Tensor) -> Tensor:
