@@ -17,22 +17,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
-import signal
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
+from kills import ROOT, at_home, killed, make, torn_reports
 
-ROOT = Path(__file__).resolve().parents[1]
 OUT, RAW = ROOT / "docs" / "benchmark-faults.md", ROOT / "runs" / "faults.json"
-SIDE = 208
 QUICK = ["scan", "-d", "gan", "--no-marks", "--parts", "off"]
 
 
@@ -50,41 +45,6 @@ class Tally:
     damaged: int = 0
     left: int = 0
     finished: int = 0
-
-
-def make(folder: Path, count: int) -> None:
-    """Smooth pictures that can carry a mark."""
-    from countermark.core.images import write_image
-
-    for number in range(count):
-        noise = np.random.default_rng(number).integers(0, 255, (12, 12, 3), np.uint8)
-        pixels = cv2.resize(noise, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-        write_image(folder / f"{number:03}.png", pixels)
-
-
-def killed(arguments: list[str], begun: Callable[[], bool], seconds: float) -> tuple[bool, float]:
-    """Runs a command in a fork and kills it ``seconds`` after it has ``begun``.
-
-    Returns:
-        Whether it was still running, and how long it had run.
-    """
-    from countermark.cli import run
-
-    child = os.fork()
-    if child == 0:
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
-        os._exit(run(arguments))
-    started, since = time.monotonic(), None
-    while since is None or time.monotonic() - since < seconds:
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return False, time.monotonic() - started
-        if since is None and begun():
-            since = time.monotonic()
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1]), time.monotonic() - started
 
 
 def signings(work: Path, rounds: int, pictures: int, chance: random.Random) -> Tally:
@@ -108,8 +68,8 @@ def signings(work: Path, rounds: int, pictures: int, chance: random.Random) -> T
             # Three of four within some pictures after the first new one, the others anywhere before.
             early = chance.random() < 0.25
             pause = chance.uniform(0, 0.25)
-            was, moment = killed(["sign", str(made), str(out)], (lambda: True) if early else begun, pause)
-            tally.killed += was
+            code, moment = killed(["sign", str(made), str(out)], pause, (lambda: True) if early else begun)
+            tally.killed += code is None
             tally.moments.append(moment)
             present = [path for path in out.glob("*.png") if not is_temporary(path.name)]
             for path in present:
@@ -119,7 +79,7 @@ def signings(work: Path, rounds: int, pictures: int, chance: random.Random) -> T
             if len(present) == pictures:
                 tally.files += pictures
                 tally.finished += 1
-                killed(["sign", str(made), str(out)], lambda: False, 0)  # sweeps, and finds nothing to do
+                killed(["sign", str(made), str(out)], 1e9)  # sweeps, and finds nothing to do
                 tally.left += sum(is_temporary(path.name) for path in out.rglob(".*"))
                 shutil.rmtree(out)
         tally.files += len(list(out.glob("*.png"))) if out.exists() else 0
@@ -145,18 +105,14 @@ def reports(work: Path, command: list[str], rounds: int, chance: random.Random, 
         # Two of three just after it begins to write, the others anywhere before.
         early = chance.random() < 1 / 3
         pause = chance.uniform(0.02, most) if early else chance.uniform(0, 0.02)
-        was, moment = killed([*command, str(folder), *outputs], (lambda: True) if early else begun, pause)
-        tally.killed += was
-        tally.finished += not was
+        code, moment = killed([*command, str(folder), *outputs], pause, (lambda: True) if early else begun)
+        tally.killed += code is None
+        tally.finished += code is not None
         tally.moments.append(moment)
         tally.left += sum(each.name.startswith(".countermark-") for each in out.iterdir())
-        for name in ("r.json", "r.sarif"):
-            if (out / name).exists():
-                tally.files += 1
-                try:
-                    json.loads((out / name).read_text())
-                except ValueError:
-                    tally.damaged += 1
+        bad, looked = torn_reports(out)
+        tally.damaged += bad
+        tally.files += looked
         shutil.rmtree(out)
     return tally
 
@@ -204,11 +160,9 @@ def main() -> None:
     chance = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        os.environ["COUNTERMARK_HOME"] = str(work / "home")
+        at_home(work)
         from countermark.cli import run
-        from countermark.provenance.identities.store import get_identity
 
-        get_identity("default")
         make(work, 1)
         run(["sign", str(work / "000.png"), str(work / "warm.png")])
         run([*QUICK, str(work / "warm.png")])
