@@ -4,14 +4,14 @@
 >>> network(torch.zeros(2, 128), torch.zeros(2, 5, 64, 64)).shape
 torch.Size([2, 3, 64, 64])
 
-The same conditions as ``sketch.network``, and the same two stages as the family ``latent``: what is drawn
-in 16 x 16 colours is another one for each z, and follows the lines; what paints it sees layout and lines.
-Both are U-Nets of ``families.detail``, which get the doodle as squares of 8 x 8 strokes in a few channels.
+The same conditions as ``sketch.network``, and the same two stages as the family ``latent``. The first
+(``sketch.regions``) divides the doodle into regions and takes their colours from a photograph, another one
+for each z; the second, a U-Net of ``families.detail`` that sees layout and lines, paints it. Both get the
+doodle as squares of 8 x 8 points in a few channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -20,18 +20,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from countermark.core.autoencoder import DOWN
-from countermark.core.networks import maybe_spectral
 from countermark.generators.base import Family
 from countermark.generators.families.detail import Detail
 from countermark.generators.families.latent import bound_to_decoder
-from countermark.generators.families.layout import LayoutCritic
 from countermark.generators.families.upsampling import double
-from countermark.generators.gan.diffaugment import augment
 from countermark.generators.latents.autoencoder import decode
 from countermark.generators.latents.config import LatentConfig
 from countermark.generators.latents.space import LatentSpace
 from countermark.generators.sketch.edges import CHANNELS
 from countermark.generators.sketch.generator import SketchToImage
+from countermark.generators.sketch.regions import Palettes, coloured
 
 NAME = "sketch-latent"
 #: Channels of a doodle as squares of 8 x 8, see ``squares``.
@@ -47,9 +45,11 @@ class LatentSketchConfig(BaseModel):
         size: Side of the image in pixels.
         latent: Length of z.
         width, max_width, depth, noise: Of the network that adds detail, see ``LatentConfig``.
-        layout_width, layout_max_width: Of the one that draws layouts.
-        lines: Channels in which either sees the doodle.
-        critic_width, layout_critic_width: Channels of their critics.
+        layout_width, layout_max_width: Of the one that finds regions.
+        regions: Number of them.
+        palettes: Photographs whose colours are kept.
+        lines: Channels in which either network sees the doodle.
+        critic_width: Channels of the critic of detail.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,10 +61,11 @@ class LatentSketchConfig(BaseModel):
     depth: int = Field(default=2, ge=0, le=8)
     noise: int = Field(default=8, ge=1, le=64)
     layout_width: int = Field(default=32, ge=8, le=512)
-    layout_max_width: int = Field(default=96, ge=8, le=2048)
+    layout_max_width: int = Field(default=64, ge=8, le=2048)
+    regions: int = Field(default=5, ge=2, le=32)
+    palettes: int = Field(default=512, ge=2, le=8192)
     lines: int = Field(default=12, ge=1, le=256)
     critic_width: int = Field(default=64, ge=4, le=256)
-    layout_critic_width: int = Field(default=48, ge=4, le=256)
 
     @property
     def detail(self) -> LatentConfig:
@@ -76,11 +77,10 @@ class LatentSketchConfig(BaseModel):
 
     @property
     def layouts(self) -> LatentConfig:
-        """Of the network that draws layouts, whose grid is that of a picture of 128 px at most."""
+        """Of the network that finds regions, whose grid is that of a picture of 128 px at most."""
         return LatentConfig(
             size=64 if self.size == 64 else 128, latent=self.latent, width=self.layout_width,
-            max_width=self.layout_max_width, depth=1, noise=self.noise,
-            layout_critic_width=self.layout_critic_width,
+            max_width=self.layout_max_width, depth=1, noise=1,
         )  # fmt: skip
 
 
@@ -90,6 +90,13 @@ def squares(condition: Tensor, cells: int) -> Tensor:
     if condition.shape[-1] > side:
         condition = F.avg_pool2d(condition, condition.shape[-1] // side)
     return F.pixel_unshuffle(condition, DOWN)
+
+
+def hints(doodle: Tensor) -> tuple[Tensor, Tensor]:
+    """Colours [N, 3, h, w] in [-1, 1] of the colour scribbles in squares, and how much of each is marked."""
+    parts = doodle.float().unflatten(1, (CHANNELS, -1)).mean(dim=2)
+    marked = parts[:, 4:]
+    return parts[:, 1:4] / marked.clamp(min=1e-6), marked
 
 
 class Lines(nn.Sequential):
@@ -107,10 +114,17 @@ class SketchLayout(nn.Module):
     def __init__(self, config: LatentSketchConfig) -> None:
         super().__init__()
         self.lines = Lines(config)
-        self.drawing = Detail(config.layouts, config.lines, 3)
+        self.dividing = Detail(config.layouts, config.lines, config.regions)
+        self.palettes = Palettes(config.latent, config.palettes, config.regions)
+
+    def regions(self, doodle: Tensor) -> Tensor:
+        """Shares [N, regions, cells, cells] of each cell, which sum to 1."""
+        nothing = doodle.new_zeros(len(doodle), self.dividing.code.length)
+        return self.dividing(nothing, self.lines(doodle)).float().softmax(dim=1)
 
     def forward(self, z: Tensor, doodle: Tensor) -> Tensor:
-        return torch.tanh(self.drawing(z, self.lines(doodle)))
+        shares = self.regions(doodle)
+        return coloured(shares, self.palettes(z, shares, *hints(doodle)))
 
 
 class SketchDetail(nn.Module):
@@ -169,21 +183,6 @@ class LatentSketch(nn.Module):
         layouts = self.layout(z, squares(condition, self.config.layouts.side))
         told = guides(layouts, squares(condition, self.config.detail.side))
         return decode(self.space.back(self.detail(z, told)))
-
-
-class PairCritic(nn.Module):
-    """Layouts [N, 3, cells, cells] and squares together to logits [N]: are these colours of this doodle?"""
-
-    def __init__(self, config: LatentSketchConfig) -> None:
-        super().__init__()
-        self.lines = maybe_spectral(nn.Conv2d(SQUARES, 2 * config.lines, 1), True)
-        self.judge = LayoutCritic(config.layouts, 3 + 2 * config.lines)
-
-    def forward(self, layouts: Tensor, doodle: Tensor, augmented: Sequence[str] = ()) -> Tensor:
-        """``augmented``: policies of ``gan.diffaugment`` that move both together."""
-        lines = F.leaky_relu(self.lines(doodle), 0.2)
-        judged: Tensor = self.judge(augment(torch.cat([layouts, lines], dim=1), augmented))
-        return judged
 
 
 FAMILY = Family(NAME, LatentSketchConfig, LatentSketch, bound_to_decoder(SketchToImage))

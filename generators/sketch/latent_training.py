@@ -3,10 +3,8 @@
 >>> train_latent_sketch("photos", "runs/mine", start="clothing-128", minutes=30)  # doctest: +SKIP
 
 Detail comes first, from the layouts of the photographs and their doodles, as in ``gan.latent``; it may
-start from a latent generator, which then has only the lines to learn. Then layouts, in a small conditional
-GAN: its critic sees layout and doodle together, drawn ones and real ones of another doodle count as false.
-Of two layouts of a doodle, only the nearer must match the photograph's, by a weight that falls to nothing,
-and a mode-seeking term (Mao et al. 2019) rewards two codes z for giving two layouts.
+start from a latent generator, which then has only the lines to learn. Then the regions of doodles
+(``sketch.regions``): filled with their mean colours of the photograph, they must come near its layout.
 """
 
 from __future__ import annotations
@@ -31,7 +29,6 @@ from countermark.generators.families.latent import LatentGenerator
 from countermark.generators.families.projected import ProjectedCritic
 from countermark.generators.gan.fitting import fit
 from countermark.generators.gan.latent import DETAIL, LAYOUTS, latent_pictures, shrunk
-from countermark.generators.gan.losses import LOSSES
 from countermark.generators.latents.autoencoder import digest
 from countermark.generators.library import load_generator, save_generator
 from countermark.generators.recipes.schema import OptimiserConfig, Recipe
@@ -39,19 +36,17 @@ from countermark.generators.sketch.latent import (
     NAME,
     LatentSketch,
     LatentSketchConfig,
-    PairCritic,
     SketchLayout,
     squares,
 )
 from countermark.generators.sketch.latent_data import DoodledPictures, Doodles, Edges
+from countermark.generators.sketch.regions import coloured, region_colours
 from countermark.generators.training.checkpoints import FILE, Progress, refuse_used_folder
 from countermark.generators.training.ema import Ema
 from countermark.generators.training.steps import Losses, StepLoop, set_rates
 
 #: Photographs on which the reading of colours is measured, at most about.
 _READ = 300
-#: Of layout and doodle, together.
-_MOVED = ("translation", "cutout")
 
 
 @dataclass(frozen=True)
@@ -60,15 +55,10 @@ class LatentSketchSettings:
 
     Attributes:
         start: Name or path of a latent generator of the same size, whose detail is where detail starts.
-        batch, rate: Of detail; ``layout_batch`` and ``layout_rate`` of layouts.
+        batch, rate: Of detail; ``layout_batch`` and ``layout_rate`` of regions.
         warm: Doodles that detail is shown without its critic; none where it starts from a generator.
-        layouts: Layouts for each doodle that detail is shown.
-        share: Of the minutes for layouts, where they are the budget.
-        nearest_weight: At first, of the distance of the nearer of two layouts from the photograph's; it falls
-            to nothing over the first half.
-        hint_weight: Of the distance of a layout's colours from those of colour scribbles, where they are.
-        seek_weight, seek: Of the mode-seeking term, and the distance of two layouts over that of their
-            codes above which it asks for no more.
+        layouts: Doodles that regions are learnt from, for each that detail is shown.
+        share: Of the minutes for regions, where they are the budget.
         edges: As for ``sketch.training``.
         seed: Of weights, doodles and codes.
     """
@@ -78,13 +68,9 @@ class LatentSketchSettings:
     rate: float = 4e-4
     warm: int = 6000
     layout_batch: int = 32
-    layout_rate: float = 4e-4
-    layouts: float = 5.0
-    share: float = 0.5
-    nearest_weight: float = 10.0
-    hint_weight: float = 2.0
-    seek_weight: float = 4.0
-    seek: float = 0.2
+    layout_rate: float = 2e-3
+    layouts: float = 2.0
+    share: float = 0.3
     checkpoint_minutes: float = 2.0
     edges: Edges = "auto"
     seed: int = 0
@@ -224,95 +210,58 @@ class _Run:
     ) -> Progress:
         """Trains the first stage."""
         s, folder = self.settings, self.out / LAYOUTS
-        stage = _LayoutStage(self.config, s, self.cells, self.doodles, self.network.layout)
+        stage = _LayoutStage(s, self.cells, self.doodles, self.network.layout)
         loop = StepLoop(
             folder, s.layout_batch, images, s.layout_rate, minutes=minutes,
-            resume=resume and (folder / FILE).exists(), counted="layouts",
+            resume=resume and (folder / FILE).exists(), counted="doodles",
             checkpoint_minutes=s.checkpoint_minutes, seed=derive(s.seed, LAYOUTS), clock=clock,
         )  # fmt: skip
         identity = {"family": NAME, "network": self.config.model_dump(), "seed": s.seed}
         identity["edges"] = self.doodles.edges
-        modules = {"generator": stage.layout, "critic": stage.critic, "average": stage.average.network}
-        optimisers: dict[str, torch.optim.Optimizer] = {
-            "generator_optimiser": stage.opt_g,
-            "critic_optimiser": stage.opt_d,
-        }
-        progress = loop.run(stage.step, modules, optimisers, identity)
+        modules = {"regions": stage.layout, "average": stage.average.network}
+        progress = loop.run(stage.step, modules, {"optimiser": stage.optimiser}, identity)
         self.network.layout.load_state_dict(stage.average.network.state_dict())
+        self.network.layout.palettes.keep(*self._divided())
         return progress
+
+    @torch.no_grad()
+    def _divided(self) -> tuple[Tensor, Tensor]:
+        """Regions of the photographs' own doodles, and their layouts."""
+        shares = []
+        for index in torch.arange(len(self.cells)).split(self.settings.layout_batch):
+            told = squares(self.doodles.of(index, None), self.cells.shape[-1])
+            shares.append(self.network.layout.regions(told))
+        return torch.cat(shares), self.cells
 
 
 class _LayoutStage:
-    """Networks and optimisers of the first stage, and one step of it."""
+    """The network of the first stage, its optimiser, and one step of it."""
 
     def __init__(
-        self,
-        config: LatentSketchConfig,
-        settings: LatentSketchSettings,
-        cells: Tensor,
-        doodles: Doodles,
-        layout: SketchLayout,
+        self, settings: LatentSketchSettings, cells: Tensor, doodles: Doodles, layout: SketchLayout
     ) -> None:
-        self.config, self.settings, self.cells, self.doodles = config, settings, cells, doodles
-        with torch_seeded(derive(settings.seed, "pair")):
-            critic = PairCritic(config)
+        self.settings, self.cells, self.doodles = settings, cells, doodles
         self.layout = layout.to(memory_format=torch.channels_last)
-        self.critic = critic.to(memory_format=torch.channels_last)
-        self.average = Ema(self.layout, half_life=15_000)
-        self.opt_g = torch.optim.Adam(self.layout.parameters(), settings.layout_rate, (0.0, 0.99))
-        self.opt_d = torch.optim.Adam(self.critic.parameters(), settings.layout_rate, (0.0, 0.99))
-        self.loss = LOSSES.get("hinge")
+        self.average = Ema(self.layout, half_life=3000)
+        self.optimiser = torch.optim.Adam(self.layout.parameters(), settings.layout_rate)
 
     def step(self, progress: Progress, share: float) -> Losses:
-        """One step of both networks; rates fall linearly over the last 40 %."""
+        """Regions filled with their mean colours, against the layout; the rate falls over the last 40 %."""
         s = self.settings
-        set_rates([(self.opt_g, s.layout_rate), (self.opt_d, s.layout_rate)], share, last=0.4)
+        set_rates([(self.optimiser, s.layout_rate)], share, last=0.4)
         source = torch_rng(s.seed, "layouts", progress.step)
         index = torch.randint(len(self.cells), (s.layout_batch,), generator=source)
         mirrored = torch.rand(len(index), generator=source) < 0.5
         real = torch.where(mirrored[:, None, None, None], self.cells[index].flip(3), self.cells[index])
         told = squares(self.doodles.of(index, mirrored), real.shape[-1])
-        told = told.contiguous(memory_format=torch.channels_last)
-        z = torch.randn(2 * len(index), self.config.latent, generator=source)
         with torch.autocast("cpu", torch.bfloat16, enabled=s.bf16):
-            drawn = self.layout(z, torch.cat([told, told])).float()
-            value_d = self._critic_loss(real, drawn[: len(index)].detach(), told)
-        self.opt_d.zero_grad(set_to_none=True)
-        value_d.backward()
-        self.opt_d.step()
-        self.critic.requires_grad_(False)
-        one, two = drawn.chunk(2)
-        with torch.autocast("cpu", torch.bfloat16, enabled=s.bf16):
-            judged = torch.cat([self.critic(part, told, _MOVED) for part in (one, two)])
-            value_g = self.loss.generator(judged.float(), None)
-        misses = torch.stack([(part - real).abs().mean(dim=(1, 2, 3)) for part in (one, two)])
-        value_g = value_g + s.nearest_weight * max(1 - 2 * share, 0) * misses.amin(dim=0).mean()
-        apart = (one - two).abs().mean(dim=(1, 2, 3))
-        codes = (z[: len(index)] - z[len(index) :]).abs().mean(dim=1)
-        value_g = value_g + s.seek_weight * F.relu(s.seek - apart / codes).mean() / s.seek
-        value_g = value_g + s.hint_weight * _missed(drawn, torch.cat([told, told]))
-        self.opt_g.zero_grad(set_to_none=True)
-        value_g.backward()
-        self.opt_g.step()
-        self.critic.requires_grad_(True)
+            shares = self.layout.regions(told.contiguous(memory_format=torch.channels_last))
+        value = F.mse_loss(coloured(shares, region_colours(shares, real)), real)
+        self.optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        self.optimiser.step()
         self.average.update(self.layout, len(index), progress.images + len(index))
-        return {"critic": float(value_d.detach()), "generator": float(value_g.detach())}
-
-    def _critic_loss(self, real: Tensor, drawn: Tensor, told: Tensor) -> Tensor:
-        """Drawn layouts are false, and so are real ones beside the doodle of another photograph."""
-        right = self.critic(real, told, _MOVED).float()
-        value = self.loss.critic(right, self.critic(drawn, told, _MOVED).float())
-        half = len(real) // 2
-        other = self.critic(real[:half], told.roll(1, dims=0)[:half], _MOVED).float()
-        return (value + self.loss.critic(right, other)) / 2
-
-
-def _missed(layouts: Tensor, told: Tensor) -> Tensor:
-    """Mean distance of layouts from the colours of colour scribbles, where there are any."""
-    marked = told.unflatten(1, (5, -1)).mean(dim=2)
-    hints, mask = marked[:, 1:4], marked[:, 4:]
-    # Hints are zero where the mask is: the mean colour of the marked part, over that part.
-    return ((layouts * mask - hints).abs().sum() / (3 * mask.sum()).clamp(min=1.0)).float()
+        return {"regions": float(value.detach())}
 
 
 def _card(
@@ -345,7 +294,6 @@ def _card(
             "minutes": round((detail.seconds + layouts.seconds) / 60, 2),
             "batch": settings.batch,
             "start": Path(settings.start).stem,
-            "seek_weight": settings.seek_weight,
             "edges": run.doodles.edges,
             "holdout": holdout,
             "command": f"countermark train sketch-latent DATA --out DIR --size {config.size}{start}",

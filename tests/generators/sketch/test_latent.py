@@ -20,7 +20,6 @@ from countermark.generators.library import load_generator, save_generator
 from countermark.generators.sketch.latent import (
     LatentSketch,
     LatentSketchConfig,
-    PairCritic,
     SketchDetail,
     guides,
     squares,
@@ -29,7 +28,15 @@ from countermark.generators.sketch.latent_training import LatentSketchSettings, 
 from countermark.generators.sketch.measure import evaluate_sketch
 
 CONFIG = LatentSketchConfig(
-    size=64, latent=8, width=8, max_width=16, layout_width=8, layout_max_width=16, lines=4, critic_width=8
+    size=64,
+    latent=8,
+    width=8,
+    max_width=16,
+    layout_width=8,
+    layout_max_width=16,
+    lines=4,
+    palettes=16,
+    critic_width=8,
 )
 SETTINGS = LatentSketchSettings(batch=4, layout_batch=4, warm=4, layouts=1.0, edges="soft", bf16=False)
 
@@ -58,13 +65,13 @@ def _strokes() -> torch.Tensor:
 
 def test_doodle_and_z_both_change_layout_and_detail():
     torch.manual_seed(0)
-    network, critic = LatentSketch(CONFIG), PairCritic(CONFIG)
+    network = LatentSketch(CONFIG)
+    network.layout.palettes.keep(torch.rand(16, 5, 8, 8).softmax(dim=1), torch.rand(16, 3, 8, 8))
     z, empty, full = torch.randn(2, 8), *(squares(c, 8) for c in (torch.zeros(2, 5, 64, 64), _strokes()))
     drawn = network.layout(z, empty)
     assert drawn.shape == (2, 3, 8, 8)
     assert not torch.allclose(drawn[:1], drawn[1:])
     assert not torch.allclose(drawn, network.layout(z, full))
-    assert not torch.allclose(critic(drawn, empty), critic(drawn, full))
     painted = network.detail(z, guides(drawn, empty))
     assert painted.shape == (2, 32, 8, 8)
     assert not torch.allclose(painted, network.detail(z, guides(drawn, full)))
