@@ -150,7 +150,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, help="Photographs; without them only growth is measured.")
-    parser.add_argument("--grown", default="textures-256", help="Generator; '' leaves growth out.")
+    parser.add_argument("--grown", default="", help="Grown generator, if any: its weights.")
     parser.add_argument("--each", type=int, default=24, help="Pictures of each class, even.")
     parser.add_argument("--limit", type=int, default=24, help="Photographs at most.")
     parser.add_argument("--out", type=Path, required=True)

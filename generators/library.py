@@ -35,6 +35,15 @@ CONDITIONAL.place("adain", "countermark.generators.style.generator:FAMILY")
 BUILT_IN: Registry[Callable[[], LoadedGenerator]] = Registry("generator")
 BUILT_IN.place("style", "countermark.generators.style.generator:load_style")
 
+#: Generators that came with earlier builds, and what does their work now.
+RETIRED = {
+    "bloodcells-64": "bloodcells-128",
+    "cifar-32": "flowers-128",
+    "faces-64": "flowers-128",
+    "textures-64": "materials-128",
+    "textures-256": "materials-128, with --side 256",
+}
+
 
 def user_folder() -> Path:
     """Where a user's own generators are looked for by name."""
@@ -115,6 +124,13 @@ def _locate(name_or_path: str | Path) -> Path:
             f"{path} holds {len(inside)} finished generators.",
             code="weights.missing",
             hint="Give the path of one .safetensors file that has its card beside it.",
+        )
+    name = str(name_or_path)
+    if name in RETIRED:
+        raise UnknownNameError(
+            f"The generator {name} came with earlier builds and was retired in 0.1.0.",
+            code="name.retired",
+            hint=f"Use {RETIRED[name]}.",
         )
     raise UnknownNameError(
         f"There is no generator {str(name_or_path)!r}.",

@@ -48,7 +48,7 @@ def samples(folder: Path) -> dict[str, Path]:
     from countermark.app.clips.drawing import draw_clip
     from countermark.app.generate import generate
 
-    drawn = generate("textures-256", 4, out=folder / "drawn", seed=3, scale=2).paths
+    drawn = generate("materials-128", 4, out=folder / "drawn", seed=3, side=256, scale=2).paths
     temple = np.ascontiguousarray(load_sample_image("china.jpg"))
     flower = np.ascontiguousarray(load_sample_image("flower.jpg"))
     pixels = [read_image(path).pixels for path in drawn]
@@ -217,7 +217,7 @@ def walk(camera: Camera, files: dict[str, Path], docs: Path | None) -> None:
     take("compare")
     camera.go("/sign")
     camera.find("#file").send_keys(str(files["made"]))
-    camera.find("#generator").send_keys("countermark/textures-256")
+    camera.find("#generator").send_keys("countermark/materials-128")
     camera.find("#source_type option[value=trainedAlgorithmicMedia]").click()
     take("sign")
     camera.find("button.main").click()

@@ -2,7 +2,7 @@
 
 >>> preset = load_preset("texture")
 >>> preset.recipe_for("textures").network["padding"], preset.model
-('circular', 'textures-64')
+('circular', 'materials-128')
 
 A preset is a TOML file in this folder with a typed schema; unknown keys are refused and nothing in
 it is executed.

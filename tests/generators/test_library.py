@@ -14,7 +14,7 @@ from countermark.core.errors import ConfigError, UnknownNameError, WeightsError
 from countermark.core.weights import read_card, write_card
 from countermark.generators import list_generators, load_generator
 from countermark.generators.gan.training import train_generator
-from countermark.generators.library import WEIGHTS
+from countermark.generators.library import RETIRED, WEIGHTS
 
 GUIDED = ("sketch2image", "superres")  # start from an image
 
@@ -60,6 +60,15 @@ def test_shipped_generators_sample_and_say_what_they_are(name):
 def test_the_package_stays_small():
     assert sum(p.stat().st_size for p in WEIGHTS.iterdir()) < 60_000_000
     assert max(p.stat().st_size for p in WEIGHTS.iterdir()) < 20_000_000
+
+
+@pytest.mark.parametrize("name", sorted(RETIRED))
+def test_retired_names_say_what_does_their_work_now(name):
+    with pytest.raises(UnknownNameError, match="retired") as caught:
+        load_generator(name)
+    instead = RETIRED[name].partition(",")[0]
+    assert caught.value.code == "name.retired" and instead in (caught.value.hint or "")
+    assert instead in list_generators() and name not in list_generators()
 
 
 def test_unknown_names_and_devices():
