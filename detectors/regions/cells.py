@@ -1,8 +1,9 @@
 """Cells of 16 x 16 pixels, judged by two witnesses together: the region network, and a tower's patch tokens.
 
-What the region network looks at is mostly gone once a picture was saved again as JPEG. The patch tokens of an
-early block of the tower see structure that lasts longer. A small head compares both, cell by cell, with the
-mean and the spread of the picture's own cells, and looks at a cell's neighbours.
+What the region network looks at is mostly gone once a picture was saved again as JPEG. The patch tokens of
+middle blocks of the tower see structure that lasts longer. A small head compares both, cell by cell, with the
+mean and the spread of the picture's own cells, and looks at a cell's neighbours. Several heads, on different
+blocks or trained on different crops, are averaged.
 
     engine = CellEngine(arrays, tower.engine)
     logits = engine.logits(picture, regions.embeddings(picture))     # float32 [H // 16, W // 16]
@@ -24,8 +25,8 @@ from countermark.detectors.towers.graph import Graph
 from countermark.detectors.towers.library import load_tower
 from countermark.detectors.towers.shape import GRID, PATCH, WIDTH
 
-#: Which tower, and after which of its blocks tokens are taken.
-TOWER, TAKEN = "clip-vit-b16", 6
+#: Which tower, and after which of its blocks each head takes its tokens.
+TOWER, TAKEN = "clip-vit-b16", (6, 6, 8)
 #: Blocks that are loaded: as many as the default detector asks for, so that both share them.
 DEPTH = 10
 #: Side of a cell in pixels, and of a cell in the region network's blocks.
@@ -33,9 +34,9 @@ CELL = PATCH
 BLOCKS = CELL // 8
 #: Side in pixels of what the tower sees at a time.
 TILE = GRID * PATCH
-#: Tiles of a picture that the tower is asked about. Of a larger picture half of these are spread evenly, half
-#: stand where the region network sees most.
-MOST_TILES = 36
+#: Most tiles of a picture that the tower is asked about. Of a larger picture half of these are spread evenly,
+#: half stand where the region network sees most.
+MOST_TILES = 25
 #: Numbers that tokens are brought down to, that describe a cell by itself, and that the head is given.
 PROJECTED = 64
 OWN = PROJECTED + EMBEDDED + 1
@@ -47,30 +48,63 @@ HIDDEN, CHANNELS = 96, 64
 #: Added to the spread of cells, so that a flat picture divides by something.
 SPREAD = 0.05
 
-SHAPES: dict[str, tuple[int, ...]] = {
-    "cells.token.mean": (WIDTH,),
-    "cells.token.spread": (WIDTH,),
-    "cells.project.weight": (PROJECTED, WIDTH),
-    "cells.place": (GRID * GRID, PROJECTED),
-    "cells.block.mean": (EMBEDDED + 1,),
-    "cells.block.spread": (EMBEDDED + 1,),
-    "cells.hidden.weight": (HIDDEN, JOINED, 1, 1),
-    "cells.hidden.bias": (HIDDEN,),
-    "cells.near.weight": (CHANNELS, HIDDEN, 3, 3),
-    "cells.near.bias": (CHANNELS,),
-    "cells.wide.weight": (CHANNELS, CHANNELS, 3, 3),
-    "cells.wide.bias": (CHANNELS,),
-    "cells.out.weight": (1, CHANNELS, 1, 1),
-    "cells.out.bias": (1,),
+#: Shapes of the arrays that make one head.
+HEAD_SHAPES: dict[str, tuple[int, ...]] = {
+    "token.mean": (WIDTH,),
+    "token.spread": (WIDTH,),
+    "project.weight": (PROJECTED, WIDTH),
+    "place": (GRID * GRID, PROJECTED),
+    "block.mean": (EMBEDDED + 1,),
+    "block.spread": (EMBEDDED + 1,),
+    "hidden.weight": (HIDDEN, JOINED, 1, 1),
+    "hidden.bias": (HIDDEN,),
+    "near.weight": (CHANNELS, HIDDEN, 3, 3),
+    "near.bias": (CHANNELS,),
+    "wide.weight": (CHANNELS, CHANNELS, 3, 3),
+    "wide.bias": (CHANNELS,),
+    "out.weight": (1, CHANNELS, 1, 1),
+    "out.bias": (1,),
 }
 
 
+def head_name(head: int, name: str) -> str:
+    """What an array of a head (its place in ``TAKEN``) is called in the file of weights."""
+    return f"cells.{head}.{name}"
+
+
+SHAPES = {head_name(head, name): shape for head in range(len(TAKEN)) for name, shape in HEAD_SHAPES.items()}
+
+
+class CellHead:
+    """One head.
+
+    Args:
+        state: By the names of ``HEAD_SHAPES``, float32.
+    """
+
+    def __init__(self, state: Mapping[str, np.ndarray]) -> None:
+        self._state, self._session = state, _session(_head_model(state))
+
+    def projected(self, tokens: np.ndarray) -> np.ndarray:
+        """float32 [14, 14, PROJECTED] of one tile's tokens [196, WIDTH]."""
+        tokens = (tokens - self._state["token.mean"]) / self._state["token.spread"]
+        found: np.ndarray = tokens @ self._state["project.weight"].T + self._state["place"]
+        return found.reshape(GRID, GRID, PROJECTED)
+
+    def logits(self, projected: np.ndarray, own: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """float32 [h, w] of cells: projected tokens, means of blocks, and whether the tower saw them."""
+        block = (own - self._state["block.mean"]) / self._state["block.spread"]
+        rows = joined(np.concatenate([projected, block], axis=2), seen)
+        found: np.ndarray = self._session.run(None, {"x": rows.transpose(2, 0, 1)[None]})[0][0, 0]
+        return found
+
+
 class CellEngine:
-    """The head, and the tower that it listens to. Safe to use from several threads.
+    """The heads, and the tower that they listen to. Safe to use from several threads.
 
     Args:
         arrays: By the names of ``SHAPES``, of any float type.
-        tower: Its first ``TAKEN`` blocks at least.
+        tower: As many of its first blocks as ``TAKEN`` asks for.
 
     Raises:
         WeightsError: an array is missing or has another shape.
@@ -80,9 +114,11 @@ class CellEngine:
         for name, shape in SHAPES.items():
             if name not in arrays or np.shape(arrays[name]) != shape:
                 raise WeightsError(f"The region finder's {name} is missing or not of the shape {shape}.")
-        state = {name: np.asarray(arrays[name], np.float32) for name in SHAPES}
-        self._state, self._tower = state, tower
-        self._head = _session(_head_model(state))
+        self._tower = tower
+        self._heads = [
+            CellHead({name: np.asarray(arrays[head_name(head, name)], np.float32) for name in HEAD_SHAPES})
+            for head in range(len(TAKEN))
+        ]
 
     def logits(self, picture: Pixels, embedded: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """float32 [H // 16, W // 16]: does this cell not fit the rest? -inf where nobody looked.
@@ -93,32 +129,29 @@ class CellEngine:
         """
         high, wide = (n // CELL for n in picture.shape[:2])
         own = cell_means(np.concatenate([embedded, logits[..., None]], axis=2))[:high, :wide]
-        places = tiles(high, wide, own[..., -1])
-        sums = np.zeros((high, wide, PROJECTED), np.float32)
+        sums = np.zeros((len(TAKEN), high, wide, PROJECTED), np.float32)
         count = np.zeros((high, wide, 1), np.float32)
-        for top, left in places:
-            tokens = self._tokens(picture, top, left)
+        for top, left in tiles(high, wide, own[..., -1]):
             rows, columns = min(GRID, high - top), min(GRID, wide - left)
-            sums[top : top + rows, left : left + columns] += tokens[:rows, :columns]
-            count[top : top + rows, left : left + columns] += 1
+            place = np.s_[top : top + rows, left : left + columns]
+            tokens = self._tokens(picture, top, left)
+            for head, block, total in zip(self._heads, TAKEN, sums, strict=True):
+                total[place] += head.projected(tokens[block])[:rows, :columns]
+            count[place] += 1
         seen = count[..., 0] > 0
-        block = (own - self._state["cells.block.mean"]) / self._state["cells.block.spread"]
-        rows_ = joined(np.concatenate([sums / np.maximum(count, 1), block], axis=2), seen)
-        found: np.ndarray = self._head.run(None, {"x": rows_.transpose(2, 0, 1)[None]})[0][0, 0]
-        return np.where(seen, found, -np.inf).astype(np.float32)
+        means = sums / np.maximum(count, 1)
+        found = [head.logits(mean, own, seen) for head, mean in zip(self._heads, means, strict=True)]
+        return np.where(seen, np.mean(found, axis=0), -np.inf).astype(np.float32)
 
-    def _tokens(self, picture: Pixels, top: int, left: int) -> np.ndarray:
-        """float32 [14, 14, PROJECTED] of the tile at a cell; what lies beyond the picture mirrors it."""
+    def _tokens(self, picture: Pixels, top: int, left: int) -> dict[int, np.ndarray]:
+        """float32 [196, WIDTH] by block, of the tile at a cell; what lies beyond the picture mirrors it."""
         part = picture[top * CELL : top * CELL + TILE, left * CELL : left * CELL + TILE]
         missing = (TILE - part.shape[0], TILE - part.shape[1])
         if any(missing):
             part = cv2.copyMakeBorder(part, 0, missing[0], 0, missing[1], cv2.BORDER_REFLECT)
-        tokens = self._tower.tokens(np.ascontiguousarray(part)[None], [TAKEN])[0][0, 1:]
-        state = self._state
-        tokens = (tokens - state["cells.token.mean"]) / state["cells.token.spread"]
-        return (tokens @ state["cells.project.weight"].T + state["cells.place"]).reshape(
-            GRID, GRID, PROJECTED
-        )
+        blocks = sorted(set(TAKEN))
+        tokens = self._tower.tokens(np.ascontiguousarray(part)[None], blocks)
+        return {block: found[0, 1:] for block, found in zip(blocks, tokens, strict=True)}
 
 
 def load_cell_tower() -> TowerEngine:
@@ -153,13 +186,25 @@ def tiles(high: int, wide: int, suspicion: np.ndarray, most: int = MOST_TILES) -
     Args:
         suspicion: float [high, wide]: where to look rather than elsewhere, if not everywhere.
     """
-    every = [(top, left) for top in _steps(high) for left in _steps(wide)]
+    tops, lefts = _steps(high), _steps(wide)
+    every = [(top, left) for top in tops for left in lefts]
     if len(every) <= most:
         return every
-    even = {round(number * (len(every) - 1) / (most // 2 - 1)) for number in range(most // 2)}
+    across = max(1, min(most // 2, round(np.sqrt(most / 2 * len(lefts) / len(tops)))))
+    down = most // 2 // across
+    even = {
+        row * len(lefts) + column
+        for row in _middles(len(tops), down)
+        for column in _middles(len(lefts), across)
+    }
     height = [float(suspicion[top : top + GRID, left : left + GRID].max()) for top, left in every]
     ranked = sorted((n for n in range(len(every)) if n not in even), key=lambda n: -height[n])
     return [every[n] for n in sorted(even | set(ranked[: most - len(even)]))]
+
+
+def _middles(length: int, count: int) -> set[int]:
+    """The middle of each of ``count`` equal parts of ``range(length)``."""
+    return {int((number + 0.5) * length / count) for number in range(count)}
 
 
 def _steps(length: int) -> list[int]:
@@ -182,9 +227,7 @@ def _head_model(state: Mapping[str, np.ndarray]) -> bytes:
     graph = Graph("cells", source, [("y", np.float32, (1, 1, "high", "wide"))])
 
     def layer(name: str, inside: str, result: str, *, spacing: int = 0, relu: bool = True) -> None:
-        names = [
-            graph.constant(f"{name}.{part}", state[f"cells.{name}.{part}"]) for part in ("weight", "bias")
-        ]
+        names = [graph.constant(f"{name}.{part}", state[f"{name}.{part}"]) for part in ("weight", "bias")]
         side = 3 if spacing else 1
         made = f"{result}.sum" if relu else result
         graph.node(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from region_training import pictures
 from region_training.edits import difference
 from region_training.masks import LARGEST, SMALLEST, draw_mask
 from region_training.pairs import PARTS, cutting, part_of
@@ -49,6 +50,20 @@ def test_pictures_are_drawn_alike_from_alike_seeds(untouched: float) -> None:
         assert mask.shape == (96, 96)
         if untouched:
             assert not mask.any()
+
+
+def test_a_pair_differs_only_where_something_was_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuttings = [Cutting("a", photograph(seed=n), {"copy": photograph(seed=n + 9)}) for n in range(2)]
+    composer = Composer(cuttings, [photograph(160, 3)], side=96)
+    for seed in range(6):
+        (edited, share), (untouched, nothing) = composer.pair(rng(seed))
+        assert edited.shape == untouched.shape == (96, 96, 3) and share.shape == (96, 96)
+        assert not nothing.any() and not np.array_equal(edited, untouched)
+        assert np.array_equal(edited, composer.pair(rng(seed))[0][0])
+    monkeypatch.setattr(pictures, "later", lambda picture, share, generator: (picture, share))
+    for seed in range(6):
+        (edited, share), (untouched, _) = composer.pair(rng(seed))
+        assert share.max() > 0.5 and np.array_equal(edited[share == 0], untouched[share == 0])
 
 
 def test_a_source_belongs_to_one_part_whatever_else_is_there() -> None:

@@ -1,17 +1,19 @@
-"""Trains the head of ``detectors.regions.cells``: what the tower's tokens say beside the region network.
+"""Trains the heads of ``detectors.regions.cells``: what the tower's tokens say beside the region network.
 
-    python -m region_training.cells gather STATE CUTTINGS ROWS --pieces FOLDER … --count 4000 [--seed 7]
-    python -m region_training.cells fit ROWS HEAD.npz [--check ROWS2]
+    python -m region_training.cells gather STATE CUTTINGS ROWS --pieces FOLDER … --count 4000 [--pairs]
+    python -m region_training.cells fit ROWS HEAD.npz --block 6 [--passes 6] [--check ROWS2]
 
 ``gather`` draws pictures of 224 x 224 (``pictures.Composer``) and keeps what both networks say of them, in
-files of 250 pictures; it may be interrupted and called again. ``fit`` trains the head on them and, with
-``--check``, prints AUROC of cells and of pictures on rows of other sources after every pass; the pass with
-the highest sum of both is kept.
+files of 250 pictures; it may be interrupted and called again. With ``--pairs`` every picture with an
+exchanged part stands beside the same without it. ``fit`` trains one head on them and, with ``--check``,
+prints AUROC of cells and of pictures on rows of other sources after every pass; the pass with the highest
+sum of both is kept.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from countermark.core.images import Pixels
 from countermark.core.seeds import rng
 from countermark.core.stats import auroc
 from countermark.detectors.regions.cells import (
@@ -46,11 +49,31 @@ RATE, DECAY, DROPPED = 2e-3, 2e-2, 0.15
 PASSES, BATCH = 7, 32
 
 
+def drawn(
+    composer: Composer, seed: int, first: int, count: int, *, pairs: bool
+) -> Iterator[tuple[Pixels, np.ndarray]]:
+    """Pictures and shares; of pairs, every second one is the picture before it without its part."""
+    for number in range(first, first + count):
+        if not pairs:
+            yield composer.draw(rng(seed, "cells", number))
+        elif number % 2 == 0:
+            yield from composer.pair(rng(seed, "pair", number // 2))
+
+
 def gather(
-    state: Path, cuttings: Path, rows: Path, pieces: list[Path], count: int, seed: int, untouched: float
+    state: Path,
+    cuttings: Path,
+    rows: Path,
+    pieces: list[Path],
+    count: int,
+    seed: int,
+    untouched: float,
+    *,
+    pairs: bool = False,
 ) -> None:
     """Draws pictures and keeps tokens, embeddings and shares."""
-    regions, tower = RegionEngine(trained(state)), load_engine(TOWER, TAKEN)
+    regions, tower = RegionEngine(trained(state)), load_engine(TOWER, max(TAKEN))
+    taken = sorted(set(TAKEN))
     composer = Composer(
         load_cuttings(cuttings),
         [piece for folder in pieces for piece in load_pieces(folder)],
@@ -63,28 +86,31 @@ def gather(
         target = rows / f"{first:06d}.npz"
         if target.exists():
             continue
-        tokens, blocks, shares = [], [], []
-        for number in range(first, min(count, first + EACH)):
-            picture, mask = composer.draw(rng(seed, "cells", number))
+        tokens: dict[str, list[np.ndarray]] = {f"tokens{block}": [] for block in taken}
+        blocks, shares = [], []
+        for picture, mask in drawn(composer, seed, first, min(EACH, count - first), pairs=pairs):
             embedded = regions.embeddings(picture)
             own = np.concatenate([embedded, regions.compared(embedded)[..., None]], axis=2)
             blocks.append(cell_means(own).reshape(-1, EMBEDDED + 1).astype(np.float16))
-            tokens.append(tower.tokens(picture[None], [TAKEN])[0][0, 1:].astype(np.float16))
+            for kept, found in zip(tokens.values(), tower.tokens(picture[None], taken), strict=True):
+                kept.append(found[0, 1:].astype(np.float16))
             shares.append(cv2.resize(mask, (GRID, GRID), interpolation=cv2.INTER_AREA).ravel())
         part = target.with_suffix(".part.npz")
-        np.savez(part, tokens=np.stack(tokens), blocks=np.stack(blocks), shares=np.stack(shares))
+        stacked = {name: np.stack(kept) for name, kept in tokens.items()}
+        np.savez(part, blocks=np.stack(blocks), shares=np.stack(shares), **stacked)
         part.replace(target)
-        print(number + 1, flush=True)
+        print(first + len(shares), flush=True)
 
 
-def load_rows(folder: Path) -> dict[str, np.ndarray]:
-    """Everything that ``gather`` kept."""
+def load_rows(folder: Path, block: int) -> dict[str, np.ndarray]:
+    """What ``gather`` kept, with the tokens of one block of the tower."""
     parts = [np.load(path) for path in sorted(folder.glob("[0-9]*.npz")) if ".part" not in path.name]
-    return {name: np.concatenate([part[name] for part in parts]) for name in ("tokens", "blocks", "shares")}
+    names = {"tokens": f"tokens{block}", "blocks": "blocks", "shares": "shares"}
+    return {name: np.concatenate([part[kept] for part in parts]) for name, kept in names.items()}
 
 
 class CellNetwork(nn.Module):
-    """The head, as ``CellEngine`` computes it, on whole tiles."""
+    """One head, as ``CellHead`` computes it, on whole tiles."""
 
     mean: Tensor
     spread: Tensor
@@ -120,16 +146,18 @@ class CellNetwork(nn.Module):
         return found
 
 
-def fit(rows: dict[str, np.ndarray], check: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
-    """The arrays of ``CellEngine``."""
+def fit(
+    rows: dict[str, np.ndarray], check: dict[str, np.ndarray] | None, passes: int = PASSES
+) -> dict[str, np.ndarray]:
+    """The arrays of ``CellHead``."""
     torch.set_num_threads(1)
     torch.manual_seed(3)
     network = CellNetwork(rows["tokens"], rows["blocks"])
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     draw, best, kept = np.random.default_rng(3), -1.0, state_of(network)
-    steps = PASSES * (len(rows["shares"]) // BATCH)
+    steps = passes * (len(rows["shares"]) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
-    for turn in range(PASSES):
+    for turn in range(passes):
         network.train()
         order, lost = draw.permutation(len(rows["shares"])), []
         for start in range(0, len(order) - BATCH + 1, BATCH):
@@ -171,7 +199,7 @@ def checked(network: CellNetwork, rows: dict[str, np.ndarray]) -> tuple[float, f
 
 
 def state_of(network: CellNetwork) -> dict[str, np.ndarray]:
-    """The network's arrays by the names of ``cells.SHAPES``."""
+    """The network's arrays by the names of ``cells.HEAD_SHAPES``."""
     names = {
         "mean": "token.mean",
         "spread": "token.spread",
@@ -179,7 +207,7 @@ def state_of(network: CellNetwork) -> dict[str, np.ndarray]:
         "block_spread": "block.spread",
     }
     state = network.state_dict()
-    return {f"cells.{names.get(name, name)}": value.numpy().copy() for name, value in state.items()}
+    return {names.get(name, name): value.numpy().copy() for name, value in state.items()}
 
 
 def main() -> None:
@@ -193,18 +221,20 @@ def main() -> None:
     first.add_argument("--count", type=int, default=4000)
     first.add_argument("--seed", type=int, default=7)
     first.add_argument("--untouched", type=float, default=0.3)
+    first.add_argument("--pairs", action="store_true")
     second = commands.add_parser("fit")
     second.add_argument("rows", type=Path)
     second.add_argument("head", type=Path)
+    second.add_argument("--block", type=int, choices=sorted(set(TAKEN)), required=True)
+    second.add_argument("--passes", type=int, default=PASSES)
     second.add_argument("--check", type=Path)
     asked = parser.parse_args()
     if asked.command == "gather":
-        gather(
-            asked.state, asked.cuttings, asked.rows, asked.pieces, asked.count, asked.seed, asked.untouched
-        )
+        folders = asked.state, asked.cuttings, asked.rows, asked.pieces
+        gather(*folders, asked.count, asked.seed, asked.untouched, pairs=asked.pairs)
         return
-    check = None if asked.check is None else load_rows(asked.check)
-    np.savez(asked.head, **fit(load_rows(asked.rows), check))
+    check = None if asked.check is None else load_rows(asked.check, asked.block)
+    np.savez(asked.head, **fit(load_rows(asked.rows, asked.block), check, asked.passes))
 
 
 if __name__ == "__main__":

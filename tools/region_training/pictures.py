@@ -75,6 +75,31 @@ class Composer:
             picture, mask = overlay(picture, mask, generator)
         return later(picture, mask, generator)
 
+    def pair(
+        self, generator: np.random.Generator, overlaid: float = 0.12
+    ) -> tuple[tuple[Pixels, np.ndarray], tuple[Pixels, np.ndarray]]:
+        """A picture with an exchanged part, and the same without it, through one later history.
+
+        Each as ``draw`` gives it; the share of nothing is zero. Text and frames lie on so many of them.
+        """
+        cutting = self.cuttings[int(generator.integers(len(self.cuttings)))]
+        box = self._box(cutting.photo, generator)
+        photo = cutting.photo[box]
+        mask = draw_mask(photo, generator)
+        other = self._other(cutting, box, mask, generator)
+        mask = mask * float(generator.choice([1.0, generator.uniform(0.85, 1)]))
+        edited, over = blend(photo, other, mask), generator.random() < overlaid
+        seed = int(generator.integers(2**31))
+
+        def delivered(picture: Pixels, share: np.ndarray) -> tuple[Pixels, np.ndarray]:
+            history = np.random.default_rng(seed)
+            if over:
+                picture, share = overlay(picture, share, history)
+            return later(picture, share, history)
+
+        untouched = np.ascontiguousarray(photo), np.zeros_like(mask)
+        return delivered(edited, mask), delivered(*untouched)
+
     def exchanged(self, place: int, generator: np.random.Generator) -> tuple[Pixels, np.ndarray]:
         """A crop of one cutting with an exchanged part, as it is, and the mask."""
         cutting = self.cuttings[place]

@@ -1,8 +1,8 @@
 """From a trained state and its head to the weights that ship: score, thresholds, card.
 
-    python -m region_training.ship STATE HEAD CORPUS CUTTINGS --pieces FOLDER --out detectors/regions
+    python -m region_training.ship STATE CORPUS CUTTINGS --heads HEAD.npz … --pieces FOLDER --out FOLDER
 
-``HEAD`` is what ``region_training.cells fit`` left.
+Heads are what ``region_training.cells fit`` left, in the order of ``cells.TAKEN``.
 
 Everything is fitted on the sources of the part ``calibrate``: the score on edited pictures beside their
 originals, its threshold on untouched photographs (every source counting alike, with room for sources that
@@ -24,7 +24,7 @@ from countermark.core.corpus import read_corpus
 from countermark.core.images import Pixels, read_image
 from countermark.core.perturb import perturb
 from countermark.core.weights import WeightsCard, save_weights
-from countermark.detectors.regions.cells import SHAPES, load_cell_tower
+from countermark.detectors.regions.cells import HEAD_SHAPES, TAKEN, head_name, load_cell_tower
 from countermark.detectors.regions.finder import (
     FEATURES,
     SCORE_NAMES,
@@ -42,7 +42,7 @@ DELIVERIES = {"native": "none", "q90": "jpeg:90", "q75": "jpeg:75"}
 #: Share of untouched photographs that may be called, half of what is promised: other sources differ.
 MAX_SHARE = 0.01
 #: Inverse of the penalty on the score's weights, features in spreads.
-STRENGTH = 0.05
+STRENGTH = 0.005
 #: Candidates for the threshold of a mask.
 CANDIDATES = np.linspace(0.2, 0.9, 15)
 #: Photographs are cut to this side: their upper left, on the grid of their JPEG.
@@ -97,16 +97,18 @@ def f1(found: np.ndarray, mask: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("state", type=Path)
-    parser.add_argument("head", type=Path)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("cuttings", type=Path)
+    parser.add_argument("--heads", type=Path, nargs=len(TAKEN), required=True)
     parser.add_argument("--pieces", type=Path, required=True)
     parser.add_argument("--each", type=int, default=25)
     parser.add_argument("--one-of", type=int, default=1, help="Edited pictures: one of so many.")
     parser.add_argument("--keep", type=Path, help="Keep what the score is fitted on (.npz).")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    arrays = trained(options.state) | {name: np.load(options.head)[name] for name in SHAPES}
+    arrays = trained(options.state)
+    for head, path in enumerate(options.heads):
+        arrays |= {head_name(head, name): np.load(path)[name] for name in HEAD_SHAPES}
     nothing = (np.zeros(FEATURES), 0, 1, 0.5)
     scored = dict(zip(SCORE_NAMES, map(np.asarray, nothing), strict=True))
     blank = WeightsCard(name="regions", kind="detector", family="region-network")

@@ -10,13 +10,17 @@ import pytest
 from countermark.core.errors import WeightsError
 from countermark.detectors.regions import cells
 from countermark.detectors.regions.cells import (
+    DEPTH,
+    HEAD_SHAPES,
     JOINED,
     MOST_TILES,
     OWN,
     SHAPES,
     SPREAD,
+    TAKEN,
     CellEngine,
     cell_means,
+    head_name,
     joined,
     tiles,
 )
@@ -34,14 +38,14 @@ class Tower:
         self.views = 0
 
     def tokens(self, views: np.ndarray, blocks: list[int]) -> list[np.ndarray]:
-        assert views.shape[1:] == (224, 224, 3) and blocks == [6]
+        assert views.shape[1:] == (224, 224, 3) and blocks == [6, 8]
         self.views += len(views)
         means = (
             views.reshape(-1, GRID, 16, GRID, 16, 3).mean(axis=(2, 4)).reshape(-1, GRID * GRID, 3) / 64 - 2
         )
         found = np.zeros((len(views), TOKENS, WIDTH), np.float32)
         found[:, 1:] = np.repeat(means, WIDTH // 3, axis=2)
-        return [found]
+        return [found, 0.5 * found]
 
 
 def looked(arrays: Arrays, head: Arrays, picture: np.ndarray) -> tuple[np.ndarray, Tower]:
@@ -96,8 +100,19 @@ def test_where_not_all_fit_the_suspected_ones_are_among_them() -> None:
     places = tiles(400, 400, suspicion)
     assert len(places) == MOST_TILES == len(set(places))
     assert any(top <= 333 < top + GRID and left <= 77 < left + GRID for top, left in places)
-    even = {(top // 100, left // 100) for top, left in tiles(400, 400, np.zeros((400, 400)))}
-    assert len(even) >= 12, "and the rest are spread over the picture"
+
+
+@pytest.mark.parametrize("size", [(400, 400), (187, 250), (90, 700), (700, 60)])
+def test_half_of_the_tiles_are_spread_over_the_whole_picture(size: tuple[int, int]) -> None:
+    suspicion = np.zeros(size)
+    suspicion[:20, :20] = 5
+    places = tiles(*size, suspicion)
+    assert len(places) == MOST_TILES
+    for axis, length in enumerate(size):
+        tenths = {10 * place[axis] // length for place in places}
+        assert len(tenths) >= (3 if 2 * length > max(size) else 1), "along a side that is no narrow one"
+    if 2 * min(size) > max(size):
+        assert len({(2 * top // size[0], 2 * left // size[1]) for top, left in places}) == 4
 
 
 def test_a_cell_is_the_mean_of_its_blocks() -> None:
@@ -120,7 +135,7 @@ def test_cells_that_nobody_saw_count_for_nothing() -> None:
     assert np.allclose(found[seen][:, OWN : 2 * OWN], apart, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["cells.project.weight", "cells.out.bias"])
+@pytest.mark.parametrize("name", ["cells.0.project.weight", "cells.2.out.bias"])
 def test_arrays_that_do_not_fit_are_refused(head: Arrays, name: str) -> None:
     with pytest.raises(WeightsError):
         CellEngine({**head, name: np.zeros(3)}, Tower())  # type: ignore[arg-type]
@@ -129,22 +144,29 @@ def test_arrays_that_do_not_fit_are_refused(head: Arrays, name: str) -> None:
 
 
 def test_the_shapes_are_those_of_the_shipped_tower() -> None:
-    assert SHAPES["cells.project.weight"][1] == WIDTH and SHAPES["cells.place"][0] == GRID * GRID
+    assert SHAPES["cells.0.project.weight"][1] == WIDTH and SHAPES["cells.0.place"][0] == GRID * GRID
+    assert len(SHAPES) == len(TAKEN) * len(HEAD_SHAPES) and max(TAKEN) <= DEPTH
 
 
-def test_it_computes_what_the_head_in_pytorch_computes(arrays: Arrays, noise: Noise) -> None:
+def test_it_computes_what_the_heads_in_pytorch_compute(arrays: Arrays, noise: Noise) -> None:
     torch = pytest.importorskip("torch")
     from region_training.cells import CellNetwork, state_of
 
-    torch.manual_seed(1)
     picture, regions, tower = noise(224, 224), RegionEngine(arrays), Tower()
     embedded = regions.embeddings(picture)
     logits = regions.compared(embedded)
-    tokens = tower.tokens(picture[None], [6])[0][:, 1:]
+    tokens = dict(zip((6, 8), (found[:, 1:] for found in tower.tokens(picture[None], [6, 8])), strict=True))
     blocks = cell_means(np.concatenate([embedded, logits[..., None]], axis=2)).reshape(1, GRID * GRID, -1)
-    network = CellNetwork(np.repeat(tokens, 9, axis=0), np.repeat(blocks, 9, axis=0)).eval()
-    with torch.inference_mode():
-        network.place.normal_()
-        expected = network(torch.from_numpy(tokens), torch.from_numpy(blocks.astype(np.float32)))[0].numpy()
-    found = CellEngine(state_of(network), tower).logits(picture, embedded, logits)  # type: ignore[arg-type]
-    assert np.abs(found - expected).max() < 1e-4 * max(1.0, float(np.abs(expected).max()))
+    state, expected = {}, []
+    for head, block in enumerate(TAKEN):
+        torch.manual_seed(head)
+        network = CellNetwork(np.repeat(tokens[block], 9, axis=0), np.repeat(blocks, 9, axis=0)).eval()
+        with torch.inference_mode():
+            network.place.normal_()
+            given = torch.from_numpy(tokens[block]), torch.from_numpy(blocks.astype(np.float32))
+            expected.append(network(*given)[0].numpy())
+        state |= {head_name(head, name): value for name, value in state_of(network).items()}
+    found = CellEngine(state, tower).logits(picture, embedded, logits)  # type: ignore[arg-type]
+    mean = np.mean(expected, axis=0)
+    assert np.abs(found - mean).max() < 1e-4 * max(1.0, float(np.abs(mean).max()))
+    assert np.abs(expected[0] - mean).max() > 1e-3, "the heads differ, or this shows nothing"

@@ -35,7 +35,8 @@ class Tower:
 
     def tokens(self, views: np.ndarray, blocks: list[int]) -> list[np.ndarray]:
         generator = np.random.default_rng(int(views.sum()))
-        return [generator.normal(size=(len(views), TOKENS, WIDTH)).astype(np.float32)]
+        size = (len(blocks), len(views), TOKENS, WIDTH)
+        return list(generator.normal(size=size).astype(np.float32))
 
 
 def finder(arrays: Arrays, head: Arrays, threshold: float = 0.5, mask: float = 0.5) -> RegionFinder:
