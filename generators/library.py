@@ -40,6 +40,7 @@ RETIRED = {
     "bloodcells-64": "bloodcells-128",
     "cifar-32": "flowers-128",
     "faces-64": "flowers-128",
+    "sketch2image": "sketch-clothing-128",
     "textures-64": "materials-128",
     "textures-256": "materials-128, with --side 256",
 }

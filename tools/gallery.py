@@ -41,7 +41,7 @@ COLUMNS = (
 
 #: Pictures of generators that start from an image, and the pages that say what they show.
 EXAMPLES = {
-    "sketch2image": ("conditional-sketch.png", "conditional.md"),
+    "sketch-clothing-128": ("conditional-sketch.png", "conditional.md"),
     "style-adain": ("style.png", "style.md"),
     "superres": ("conditional-superres-x2.png", "conditional.md"),
 }

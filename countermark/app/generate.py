@@ -48,7 +48,7 @@ def generate(
         out: Folder; must not hold a corpus yet.
         seed: Of the first image; image i has ``seed + i``.
         condition: A class name, for class-conditional generators; the path of an image for those
-            that start from one: a doodle for ``sketch2image``, a photograph for ``style``, a small
+            that start from one: a doodle for ``sketch-clothing-128``, a photograph for ``style``, a small
             image for ``superres``.
         sign: Watermark, sign and record every image as ``cm.sign`` does.
         identity: Who signs.

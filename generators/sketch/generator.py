@@ -1,7 +1,7 @@
 """Doodle to image as users call it: loaded, listed and sampled as every generator is.
 
 >>> from countermark.generators import load_generator
->>> drawn = load_generator("sketch2image").sample(2, condition="doodle.png")   # doctest: +SKIP
+>>> drawn = load_generator("sketch-clothing-128").sample(2, condition="doodle.png")   # doctest: +SKIP
 """
 
 from __future__ import annotations

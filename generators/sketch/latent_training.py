@@ -296,7 +296,7 @@ def _card(
             "start": Path(settings.start).stem,
             "edges": run.doodles.edges,
             "holdout": holdout,
-            "command": f"countermark train sketch-latent DATA --out DIR --size {config.size}{start}",
+            "command": f"countermark train sketch-latent DATA --out DIR --size {config.size}{start} --images {detail.images}",
         },
         limits=["Draws only what it was trained on; a doodle of anything else is filled in the same way."],
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """How well doodles become images: the lines kept, closeness, variety, on photographs held out of training.
 
->>> report = evaluate_sketch("sketch2image", "photos")                       # doctest: +SKIP
+>>> report = evaluate_sketch("sketch-clothing-128", "photos")                       # doctest: +SKIP
 >>> report.edge_f1.value > report.edge_f1_other.value                        # doctest: +SKIP
 True
 """

@@ -142,14 +142,14 @@ def test_the_page_shows_the_closest_pairs(generator_report) -> None:
 
 def test_doodles_are_measured_by_their_own_figures(tmp_path) -> None:
     draw = np.random.default_rng(0)
-    for index in range(80):
+    for index in range(120):
         pixels = np.full((48, 48, 3), draw.integers(150, 255), np.uint8)
         top, left = draw.integers(4, 20, 2)
         pixels[top : top + 22, left : left + 22] = draw.integers(0, 120, 3)
         write_image(tmp_path / "photos" / f"{index}.png", pixels)
     picture = tmp_path / "examples.png"
     document, images = evaluate_generator(
-        "sketch2image", str(tmp_path / "photos"), extractor="dct", seed=0, gallery=picture
+        "sketch-clothing-128", str(tmp_path / "photos"), extractor="dct", seed=0, gallery=picture
     )
     jsonschema.validate(document, load_schema("evaluation"))
     figures = {row["name"]: row["interval"] for row in document["figures"]}

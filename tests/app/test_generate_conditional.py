@@ -33,12 +33,12 @@ def photograph(tmp_path: Path) -> Path:
 
 
 def test_a_doodle_becomes_a_corpus(doodle: Path, tmp_path: Path) -> None:
-    corpus = cm.generate("sketch2image", 2, out=tmp_path / "made", seed=4, condition=str(doodle))
+    corpus = cm.generate("sketch-clothing-128", 2, out=tmp_path / "made", seed=4, condition=str(doodle))
     rows = list(corpus)
     assert [row.seed for _, row in rows] == ["4", "5"]
     assert all(row.label == "synthetic" and row.extra["condition"] == "doodle.png" for _, row in rows)
     one, two = (read_image(path).pixels for path, _ in rows)
-    assert one.shape == (96, 96, 3) and (one != two).any()
+    assert one.shape == (128, 128, 3) and (one != two).any()
 
 
 def test_a_stylised_photograph_is_signed_as_a_composite_of_its_content(
@@ -79,17 +79,17 @@ def test_options_of_another_generator_are_refused(tmp_path: Path, doodle: Path) 
     with pytest.raises(ConfigError, match="style_weight"):
         cm.generate("digits-32", 1, out=tmp_path / "a", style_weight=3.0)
     with pytest.raises(ConfigError, match="style"):
-        cm.generate("sketch2image", 1, out=tmp_path / "b", condition=doodle, style=doodle)
+        cm.generate("sketch-clothing-128", 1, out=tmp_path / "b", condition=doodle, style=doodle)
     with pytest.raises(ConfigError):
-        cm.generate("sketch2image", 1, out=tmp_path / "c")
+        cm.generate("sketch-clothing-128", 1, out=tmp_path / "c")
     with pytest.raises(ImageError):
-        cm.generate("sketch2image", 1, out=tmp_path / "d", condition="no-such.png")
+        cm.generate("sketch-clothing-128", 1, out=tmp_path / "d", condition="no-such.png")
 
 
 def test_the_commands_work(doodle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = [
         "generate",
-        "sketch2image",
+        "sketch-clothing-128",
         "-n",
         "1",
         "--out",
@@ -99,7 +99,7 @@ def test_the_commands_work(doodle: Path, tmp_path: Path, capsys: pytest.CaptureF
         "--json",
     ]
     assert run(made) == 0 and json.loads(capsys.readouterr().out)["images"] == 1
-    assert run(["generate", "sketch2image", "--out", str(tmp_path / "none")]) != 0
+    assert run(["generate", "sketch-clothing-128", "--out", str(tmp_path / "none")]) != 0
     data = tmp_path / "data"
     for index in range(4):
         write_image(

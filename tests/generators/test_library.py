@@ -16,7 +16,7 @@ from countermark.generators import list_generators, load_generator
 from countermark.generators.gan.training import train_generator
 from countermark.generators.library import RETIRED, WEIGHTS
 
-GUIDED = ("sketch2image", "superres")  # start from an image
+GUIDED = ("sketch-clothing-128", "superres")  # start from an image
 
 
 STYLED = ("style-adain",)  # need a style as well

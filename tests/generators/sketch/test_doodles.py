@@ -54,7 +54,7 @@ def test_a_coloured_stroke_is_a_hint_and_not_a_line() -> None:
 
 def test_doodles_that_hold_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as missing:
-        load_generator("sketch2image").sample(1)
+        load_generator("sketch-clothing-128").sample(1)
     assert missing.value.code == "generator.condition-missing"
     with pytest.raises(ConfigError) as small:
         read_doodle(np.zeros((1, 1, 3), np.uint8), 96)
