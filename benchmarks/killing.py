@@ -123,8 +123,11 @@ def table(tallies: list[Tally]) -> str:
 
 def load_everything() -> None:
     """Imports the whole package; running commands here would leave threads that no fork has."""
+    import torch
+
     import countermark
 
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # loads as much again
     for module in pkgutil.walk_packages(countermark.__path__, "countermark."):
         if "__main__" not in module.name and ".migrations" not in module.name:
             with suppress(ImportError, CountermarkError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from kills import make, torn_reports
+from kills import killed, make, torn_reports
 
 from countermark.core.errors import CountermarkError
 
@@ -191,7 +191,7 @@ def cases(work: Path) -> list[Case]:
         Case(
             "train detector",
             lambda a, out, _: [
-                *("train", "detector", str(a / "corpus"), "-o", str(out), "--name", "mine", "--steps", "30"),
+                *("train", "detector", str(a / "corpus"), "-o", str(out), "--name", "mine", "--steps", "10"),
             ],
             weights,
             lambda out: bool(list(out.glob("*.safetensors"))),
@@ -200,8 +200,8 @@ def cases(work: Path) -> list[Case]:
         Case(
             "augment",
             lambda a, out, there: [
-                *("augment", "digits", "-o", str(out), "--model", "digits-32", "--no-measure"),
-                *("--add", "0.1", *(["--resume"] if there else [])),
+                *("augment", "digits", "-o", str(out), "--model", str(a / "trained" / "tiny.safetensors")),
+                *("--no-measure", "--add", "0.1", *(["--resume"] if there else [])),
             ],
             corpus,
             lambda out: (out / METADATA).exists(),
@@ -267,6 +267,13 @@ def lay_out(work: Path) -> None:
 
     (work / "tiny.toml").write_text(RECIPE)
     (work / "policy.toml").write_text(POLICY)
+    killed(
+        [
+            *("train", "generator", "digits", "-r", str(work / "tiny.toml")),
+            *("-o", str(work / "trained"), "--name", "tiny"),
+        ],
+        1e9,
+    )
     for label in ("real", "synthetic"):
         for source in ("a", "b", "c"):
             folder = work / "corpus" / label / source
