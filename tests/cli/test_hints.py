@@ -73,6 +73,9 @@ SPOKEN_BY: dict[str, tuple[str, ...]] = {
     "generators/augmentation/filling.py": ("train generator",),
     "generators/base.py": ("generate",),
     "generators/data/published.py": ("train generator",),
+    "generators/families/painter.py": ("generate",),
+    "generators/library.py": ("generate",),
+    "generators/sketch/latent_training.py": ("train sketch-latent",),
     "generators/style/generator.py": ("generate",),
 }
 #: Where an option's own declaration stands, names of options are no sentences.
