@@ -11,6 +11,7 @@ picture: what matters is not how fine detail looks, but whether it looks alike e
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,9 @@ from countermark.detectors.regions.shape import (
 )
 from countermark.detectors.towers.graph import Graph
 
-#: Pixels that the trunk is given at a time: bounds its memory (about 200 bytes for each).
-STRIP_PIXELS = 1_000_000
+#: Longest side, in blocks, of the pieces that the trunk is given, without the ``REACH`` around them: bounds
+#: its memory (about 200 bytes for each pixel).
+PIECE = 128
 
 _FIRST, _SECOND, _THIRD, _LAST = WIDTHS
 _WIDE = tuple(f"wide.{place}" for place in range(len(DILATIONS)))
@@ -97,17 +99,30 @@ class RegionEngine:
         return found.reshape(rows.shape[:2]).astype(np.float32, copy=False)
 
     def embeddings(self, picture: Pixels) -> np.ndarray:
-        """float32 [H // 8, W // 8, EMBEDDED]; computed in strips, which give the same as the whole."""
+        """float32 [H // 8, W // 8, EMBEDDED]; computed in pieces, which give the same as the whole."""
         high, wide = (n // BLOCK for n in picture.shape[:2])
         picture = np.ascontiguousarray(picture[: high * BLOCK, : wide * BLOCK])
-        step = max(4 * REACH, STRIP_PIXELS // (wide * BLOCK * BLOCK))
-        parts = []
-        for top in range(0, high, step):
-            first, last = max(0, top - REACH), min(high, top + step + REACH)
-            strip = picture[None, first * BLOCK : last * BLOCK]
-            found = self._trunk.run(None, {"x": strip})[0][0]
-            parts.append(found[:, top - first : min(high, top + step) - first].transpose(1, 2, 0))
-        return np.concatenate(parts)
+        found = np.empty((high, wide, EMBEDDED), np.float32)
+        for top, bottom in _pieces(high):
+            for left, right in _pieces(wide):
+                rows = slice(max(0, top - REACH), min(high, bottom + REACH))
+                columns = slice(max(0, left - REACH), min(wide, right + REACH))
+                piece = picture[
+                    rows.start * BLOCK : rows.stop * BLOCK, columns.start * BLOCK : columns.stop * BLOCK
+                ]
+                seen = self._trunk.run(None, {"x": np.ascontiguousarray(piece)[None]})[0][0]
+                inside = seen[
+                    :, top - rows.start : bottom - rows.start, left - columns.start : right - columns.start
+                ]
+                found[top:bottom, left:right] = inside.transpose(1, 2, 0)
+        return found
+
+
+def _pieces(length: int) -> list[tuple[int, int]]:
+    """Begin and end of as few equal pieces of ``range(length)`` as ``PIECE`` allows."""
+    count = max(1, -(-length // PIECE))
+    bounds = [number * length // count for number in range(count + 1)]
+    return list(pairwise(bounds))
 
 
 def _session(model: bytes) -> Any:

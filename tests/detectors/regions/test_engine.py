@@ -1,8 +1,9 @@
-"""The trunk in onnxruntime computes what the network in PyTorch computes, in strips as in one."""
+"""The trunk in onnxruntime computes what the network in PyTorch computes, in pieces as in one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from countermark.core.errors import WeightsError
 from countermark.detectors.regions import engine as module
 from countermark.detectors.regions.engine import RegionEngine
-from countermark.detectors.regions.shape import EMBEDDED
+from countermark.detectors.regions.shape import BLOCK, EMBEDDED, REACH
 
 Arrays = dict[str, np.ndarray]
 Noise = Callable[..., np.ndarray]
@@ -31,14 +32,21 @@ def test_it_computes_what_the_network_computes(noise: Noise) -> None:
     assert np.abs(RegionEngine(folded(network)).logits(picture) - expected).max() < 1e-4
 
 
-def test_strips_give_what_the_whole_gives(
-    arrays: Arrays, noise: Noise, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("high", "wide"), [(720, 96), (96, 720), (344, 408)])
+def test_pieces_give_what_the_whole_gives(
+    arrays: Arrays, noise: Noise, monkeypatch: pytest.MonkeyPatch, high: int, wide: int
 ) -> None:
     engine = RegionEngine(arrays)
-    picture = noise(720, 96)
+    picture = noise(high, wide)
     whole = engine.embeddings(picture)
-    monkeypatch.setattr(module, "STRIP_PIXELS", 96 * 8 * 40)
+    sizes = []
+    monkeypatch.setattr(module, "PIECE", 20)
+    run = engine._trunk.run
+    monkeypatch.setattr(
+        engine, "_trunk", SimpleNamespace(run=lambda o, x: (sizes.append(x["x"].shape), run(o, x))[1])
+    )
     assert np.allclose(engine.embeddings(picture), whole, atol=1e-5)
+    assert len(sizes) > 1 and max(max(size[1:3]) for size in sizes) <= (20 + 2 * REACH) * BLOCK
 
 
 def test_rests_at_the_edge_are_cut(arrays: Arrays, noise: Noise) -> None:
