@@ -1,6 +1,6 @@
 """Parts of a picture that do not fit the rest: searched for in a scan, stated as evidence, kept as masks.
 
-The search costs two seconds of one processor for a megapixel, several times the rest of a scan. So
+The search costs 2.5 s of one processor for a megapixel, several times the rest of a scan. So
 ``auto`` searches where somebody looks at single pictures (up to ``AUTO_FILES`` in a scan, of up to
 ``AUTO_PIXELS``, not reduced when they were read) and lists what it found only; ``on`` searches every picture
 and says as well where nothing stands out; ``off`` searches none. Frames of clips are never searched.
