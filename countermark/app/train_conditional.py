@@ -30,8 +30,9 @@ def train_conditional(
         data: Folder of photographs.
         network: Settings of the network, see ``SketchConfig``, ``LatentSketchConfig``,
             ``SuperresConfig`` and ``AdainConfig``.
-        options: ``name``, ``minutes``, ``images``, ``resume``; for ``style`` also ``styles``, a folder,
-            and ``training``, see ``StyleTraining``.
+        options: ``name``, ``minutes``, ``images``, ``resume``; for ``sketch-latent`` also ``start``, the
+            latent generator that it starts from; for ``style`` also ``styles``, a folder, and ``training``,
+            see ``StyleTraining``.
 
     Raises:
         ConfigError: settings that the network does not take.

@@ -1,6 +1,6 @@
 """Growing a trained generator: a stage for two or four times its side, learnt on larger pictures.
 
->>> grow_generator("runs/textures-64", "textures:256", "runs/large", factor=4, minutes=15)     # doctest: +SKIP
+>>> grow_generator("runs/textures-64", "textures:256", "runs/large", factor=4, minutes=15)  # doctest: +SKIP
 
 The small generator stays as it is. Half of each batch are real pictures made small, whose large
 version is known: L1 and critic. The other half are the generator's own small images, for which

@@ -274,7 +274,8 @@ def _card(
     holdout: float,
 ) -> WeightsCard:
     detail, layouts = progress
-    start = f" --start {Path(settings.start).stem}" if settings.start else ""
+    start = f"--start {Path(settings.start).stem} " if settings.start else ""
+    told = f"--size {config.size} {start}--images {detail.images}"
     return WeightsCard(
         name=name,
         kind="generator",
@@ -296,7 +297,7 @@ def _card(
             "start": Path(settings.start).stem,
             "edges": run.doodles.edges,
             "holdout": holdout,
-            "command": f"countermark train sketch-latent DATA --out DIR --size {config.size}{start} --images {detail.images}",
+            "command": f"countermark train sketch-latent DATA --out DIR {told}",
         },
         limits=["Draws only what it was trained on; a doodle of anything else is filled in the same way."],
     )  # fmt: skip
