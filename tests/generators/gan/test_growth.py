@@ -112,7 +112,13 @@ def test_training_brings_real_pictures_nearer_than_bicubic(small: Path, tmp_path
 def test_what_cannot_be_grown_is_named(
     small: Path, large: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for base, factor in (("sketch-clothing-128", 2), ("superres", 2), ("style", 2), (small, 3), ("flowers-64", 8)):
+    for base, factor in (
+        ("sketch-clothing-128", 2),
+        ("superres", 2),
+        ("style", 2),
+        (small, 3),
+        ("flowers-64", 8),
+    ):
         with pytest.raises(ConfigError) as error:
             grow_generator(base, large, tmp_path / "a", factor=factor, settings=FAST)
         assert error.value.code == "growth.base"
