@@ -59,6 +59,7 @@ class Entry:
     expires: datetime
     deadline: float
     kind: str = "look"
+    place: int = 0
     state: str = "waiting"
     stage: str = "waiting"
     data: bytes = b""
@@ -102,8 +103,9 @@ class Desk:
         return entry
 
     def batch(self, name: str) -> list[Entry]:
-        """The entries of a batch in the order in which they came."""
-        return [entry for each in list(self._batches.get(name, ())) if (entry := self.find(each))]
+        """The entries of a batch by their places, of one place in the order in which they came."""
+        found = [entry for each in list(self._batches.get(name, ())) if (entry := self.find(each))]
+        return sorted(found, key=lambda entry: entry.place)
 
     def left_out(self, batch: str) -> dict[str, int]:
         """How many files of a batch's archives are not among its entries, by reason."""
@@ -114,10 +116,12 @@ class Desk:
         for reason, count in reasons.items():
             mine[reason] = mine.get(reason, 0) + count
 
-    def submit(self, data: bytes, name: str, *, owner: str, batch: str, max_fpr: float = 0.01) -> Entry:
-        """Takes a picture in; FullError when there is no place."""
+    def submit(
+        self, data: bytes, name: str, *, owner: str, batch: str, max_fpr: float = 0.01, place: int = 0
+    ) -> Entry:
+        """Takes a picture in, ``place`` among those of its batch; FullError when there is no room."""
         entry = self._add(data, name, owner=owner, batch=batch)
-        entry.max_fpr = max_fpr
+        entry.max_fpr, entry.place = max_fpr, place
         self._start(self._look(entry))
         return entry
 
@@ -128,9 +132,10 @@ class Desk:
         self._start(self._sign(entry))
         return entry
 
-    def refuse(self, name: str, error: CountermarkError, *, owner: str, batch: str) -> Entry:
+    def refuse(self, name: str, error: CountermarkError, *, owner: str, batch: str, place: int = 0) -> Entry:
         """An entry for something that was turned away, with the reason."""
         entry = self._add(b"", name, owner=owner, batch=batch)
+        entry.place = place
         entry.state = entry.stage = "failed"
         entry.failure = Failure(error.code, error.message, error.hint)
         return entry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import unquote, urlencode
 
@@ -56,8 +57,12 @@ async def look(
     name: Annotated[str, Query(max_length=1000)] = "",
     batch: Name = "",
     point: Annotated[str, Query(max_length=20)] = "default",
+    place: Annotated[int, Query(ge=0, le=100_000)] = 0,
 ) -> Response:
-    """Takes pictures in: the body as it is (scripts), or a form (without scripts)."""
+    """Takes pictures in: the body as it is (scripts), or a form (without scripts).
+
+    A script sends several at a time, and they arrive in any order: ``place`` is where each was chosen.
+    """
     desk, plain = desk_of(request), not is_form(request)
     beside = ""
     try:
@@ -71,7 +76,7 @@ async def look(
                 files = [f for f in form.getlist("file") if isinstance(f, UploadFile) and f.filename]
                 given = [(f.filename or "", await f.read()) for f in files]
             rate = WORKING_POINTS.get(point, WORKING_POINTS["default"])
-            entries = _take(desk, given, visitor, batch, rate)
+            entries = _take(desk, given, visitor, batch, rate, place)
     except FullError as error:
         raise busy(error) from None
     if not entries:
@@ -85,11 +90,12 @@ async def look(
 
 
 def _take(
-    desk: Desk, given: list[tuple[str, bytes]], visitor: Visitor, batch: str, rate: float
+    desk: Desk, given: list[tuple[str, bytes]], visitor: Visitor, batch: str, rate: float, place: int
 ) -> list[Entry]:
     """Entries for what was handed in; a ZIP becomes one entry for each of its pictures."""
     settings = desk.context.settings
     batch = batch or secrets.token_urlsafe(18)
+    submit = partial(desk.submit, owner=visitor.owner, batch=batch, max_fpr=rate, place=place)
     entries = []
     for name, data in given:
         try:
@@ -103,20 +109,18 @@ def _take(
                         f"This file has {len(data):,} bytes; the limit is {settings.max_bytes:,}.",
                         code="image.too-large",
                     )
-                entries.append(desk.submit(data, name, owner=visitor.owner, batch=batch, max_fpr=rate))
+                entries.append(submit(data, name))
                 continue
             if not unpacked.pictures:
                 raise ImageError("There is no picture in this file.", code="archive.empty")
             desk.note_left_out(batch, unpacked.left_out)
             for inner, content in unpacked.pictures:
                 try:
-                    entries.append(
-                        desk.submit(content, inner, owner=visitor.owner, batch=batch, max_fpr=rate)
-                    )
+                    entries.append(submit(content, inner))
                 except FullError:
                     desk.note_left_out(batch, {"too many": 1})
         except CountermarkError as error:
-            entries.append(desk.refuse(name, error, owner=visitor.owner, batch=batch))
+            entries.append(desk.refuse(name, error, owner=visitor.owner, batch=batch, place=place))
     return entries
 
 

@@ -134,6 +134,18 @@ def test_a_form_without_scripts_takes_several(make: Make, drawing: Draw) -> None
     assert client.post("/look", data={"batch": "y" * 24}).status_code == 400
 
 
+def test_pictures_are_listed_as_they_were_chosen_whenever_they_arrive(make: Make, drawing: Draw) -> None:
+    client = make()
+    for place in (2, 0, 1):
+        hand_in(client, png(drawing(place)), f"chosen-{place}.png", batch="p" * 24, place=str(place))
+    found = client.app.state.desk.batch("p" * 24)
+    assert [entry.name for entry in found] == ["chosen-0.png", "chosen-1.png", "chosen-2.png"]
+    refused = client.post("/look", params={"name": "a.png", "place": "-1"}, content=png(drawing()))
+    assert refused.status_code == 400
+    for entry in found:
+        settle(client, entry.id)
+
+
 def test_a_zip_gives_its_pictures_and_counts_the_rest(make: Make, drawing: Draw) -> None:
     client = make()
     stream = io.BytesIO()

@@ -51,7 +51,7 @@ function setUpDrop(form) {
     const work = async () => {
       while (next < files.length) {
         const at = next++;
-        const answer = await send(files[at], rows[at]);
+        const answer = await send(files[at], rows[at], at);
         if (answer) answers.push(answer);
       }
     };
@@ -79,11 +79,12 @@ function setUpDrop(form) {
     return row;
   }
 
-  async function send(file, row) {
+  async function send(file, row, place) {
     if (file.size > 4 * Number(texts.limit)) return say(row, texts.large);
     const query = new URLSearchParams({
       name: file.name || "picture",
       batch: texts.batch,
+      place,
       point: new FormData(form).get("point") || "default",
     });
     for (let attempt = 0; attempt < 30; attempt++) {
