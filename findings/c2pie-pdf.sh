@@ -7,8 +7,8 @@
 # store and padding; c2pa-rs asks for it since 0.91 (its pull request 2653), for every format.
 #
 # Seen: 0.37.12 jpg Valid, pdf Valid; 0.38.1 jpg Valid, pdf Invalid (assertion.dataHash.mismatch, "data hash
-# exclusion does not match the manifest location in the asset"). So a credential that was good one release
-# ago is called invalid, and nothing about the file has changed.
+# exclusion does not match the manifest location in the asset"). So a credential that 0.37.12 takes is
+# called invalid by 0.38.1, and nothing about the file has changed.
 # Exits 0 as long as this is so, 1 when it changes, 2 when it cannot be tried.
 set -eu
 folder=$(mktemp -d)
