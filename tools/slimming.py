@@ -3,7 +3,7 @@
 A small detector wants the depth of a tower more than its width. Every block keeps its twelve heads
 with fewer dimensions each and a part of its neurons; what is cut away is made good, block by block,
 by ridge regression on the tower's own tokens (weight inheritance as in TinyCLIP, Wu et al. 2023;
-layer-wise reconstruction as in He et al. 2017). ``distillation.py`` trains the result further.
+layer-wise reconstruction as in He et al. 2017).
 
     slim = slim_trunk(trunk, views, head_dim=24, hidden=768)
 """

@@ -21,11 +21,12 @@ class HeadModule(nn.Module):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
-        self.standardised = len(head.mean) > 0
-        directions = head.directions.astype(np.float32) * head.steps[:, None]
+        self.standardised, self.even = len(head.mean) > 0, head.piece > 0
+        self.pieces = head.dimensions // (head.piece or head.dimensions)
+        directions = head.directions.astype(np.float32) * head.steps[..., None]
         for name, value in (
-            ("mean", head.mean),
-            ("scale", head.scale),
+            ("mean", head.mean.reshape(self.pieces, -1)),
+            ("scale", head.scale.reshape(self.pieces, -1)),
             ("linear", head.linear),
             ("bias", head.bias),
             ("directions", directions),
@@ -34,10 +35,15 @@ class HeadModule(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.array(value, np.float32)))
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.unflatten(1, (self.pieces, -1))
+        if self.even:
+            x = x - x.mean(dim=2, keepdim=True)
+            x = x / x.square().mean(dim=2, keepdim=True).sqrt().clamp_min(1e-6)
         if self.standardised:
             x = (x - self.mean) / self.scale
-            x = x / x.square().sum(dim=1, keepdim=True).sqrt().clamp_min(1e-6)
-        found = x @ self.linear + self.bias
-        if len(self.strength):
-            found = found + (x @ self.directions.T).square() @ self.strength
+            x = x / x.square().sum(dim=2, keepdim=True).sqrt().clamp_min(1e-6)
+        found = x.flatten(1) @ self.linear + self.bias
+        if self.strength.numel():
+            along = (x.transpose(0, 1) @ self.directions.transpose(1, 2)).square()  # [P, N, R]
+            found = found + (along * self.strength[:, None]).sum(dim=(0, 2))
         return found

@@ -1,7 +1,8 @@
 """Fitting heads with squares: logistic regression with the kernel (1 + u·u')², cut to its main directions.
 
-The dual has one coefficient a row. Written out, the kernel machine is a bias, a linear term and a
-quadratic form Σ_i a_i u_i u_iᵀ, whose leading eigenvectors (by size) are kept as the head's directions.
+Features in pieces have a kernel each, and the sum of them is the whole: squares are taken within a piece.
+The dual has one coefficient a row. Written out, the kernel machine is a bias, a linear term and, of every
+piece, a quadratic form Σ_i a_i u_i u_iᵀ, whose leading eigenvectors (by size) are kept as directions.
 
 >>> generator = np.random.default_rng(0)
 >>> x = generator.normal(size=(300, 20)).astype(np.float32); y = (x[:, 0] ** 2 > 0.5).astype(float)
@@ -18,29 +19,37 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from countermark.core.errors import TrainingError
 from countermark.detectors.fitting.gram import MOST_ROWS, GramHeads, minimise
-from countermark.detectors.scoring.heads import Head
+from countermark.detectors.scoring.heads import Head, evened, unit
 
 
 class QuadraticHeads(GramHeads):
-    """Heads with squares on rows of ``features`` float32 [N, D]; ``features`` end up on the unit sphere.
+    """Heads with squares on rows of ``features`` float32 [N, D], which are overwritten.
 
-    ``mean`` and ``scale`` float32 [D] are what they were standardised by, over all rows.
+    Args:
+        features: Put on the unit sphere as ``Head`` says, standardised over all rows.
+        piece: How many features make a piece; 0: all are one.
     """
 
-    def __init__(self, features: np.ndarray) -> None:
+    def __init__(self, features: np.ndarray, *, piece: int = 0) -> None:
         if len(features) > MOST_ROWS:
             raise TrainingError(
                 f"{len(features)} rows are too many for a matrix of products.", code="training.too-large"
             )
+        self.piece = piece
+        rows = features.reshape(len(features), -1, piece or features.shape[1])
+        if piece:
+            rows[:] = evened(rows)[0]
         self.mean = features.mean(axis=0)
         features -= self.mean
         self.scale = features.std(axis=0) + np.float32(1e-6)
         features /= self.scale
-        features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
-        self.rows = features
-        tensor = torch.from_numpy(features)
-        products = tensor @ tensor.T
-        self.products = products.add_(1).div_(2).square_().mul_(features.shape[1])
+        rows[:] = unit(rows)[0]
+        self.rows = rows
+        self.products = torch.zeros(len(rows), len(rows))
+        for part in rows.transpose(1, 0, 2):
+            tensor = torch.from_numpy(np.ascontiguousarray(part))
+            self.products += (tensor @ tensor.T).add_(1).div_(2).square_()
+        self.products.mul_(rows.shape[2])
 
     def head(
         self,
@@ -52,12 +61,53 @@ class QuadraticHeads(GramHeads):
         iterations: int,
         rank: int,
     ) -> Head:
-        """The head fitted on the rows ``fitted`` (mask), with ``rank`` directions in 8 bits."""
+        """The head fitted on the rows ``fitted`` (mask), with ``rank`` directions a piece in 8 bits."""
         rows = torch.from_numpy(np.flatnonzero(fitted))
         y = torch.from_numpy(np.asarray(aims)[fitted].astype(np.float32))
         w = torch.from_numpy(np.asarray(weights)[fitted].astype(np.float32)) * C
         a = minimise(self.products[rows][:, rows], y, w, iterations).numpy().astype(np.float32)
-        return _written_out(a, self.rows[fitted], self.mean, self.scale, rank)
+        return self._written_out(a, self.rows[fitted], rank)
+
+    def _written_out(self, a: np.ndarray, u: np.ndarray, rank: int) -> Head:
+        """The kernel machine Σ a_i S Σ_p ((1 + u_ip·u_p) / 2)² as a head; see the module."""
+        share = np.float32(u.shape[2] / 4)
+        parts = [_form(a * share, np.ascontiguousarray(part), rank) for part in u.transpose(1, 0, 2)]
+        codes, steps, strength, rest = (list(column) for column in zip(*parts, strict=True))
+        return Head(
+            self.mean.astype(np.float32),
+            self.scale.astype(np.float32),
+            (2 * share * np.tensordot(a, u, 1)).ravel().astype(np.float32),
+            np.array(share * u.shape[1] * a.sum() + sum(rest), np.float32),
+            np.stack(codes),
+            np.stack(steps),
+            np.stack(strength),
+            self.piece,
+        )
+
+
+def _form(a: np.ndarray, u: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Σ a_i (u_i·u)² of one piece: directions int8 [R, S], steps, strengths, and the mean of what is left."""
+    dimensions = u.shape[1]
+    form = LinearOperator(
+        (dimensions, dimensions),
+        matvec=lambda v: (u @ v.astype(np.float32)) * a @ u,
+        dtype=np.float32,
+    )
+    count = min(rank, dimensions - 1)
+    start = np.random.default_rng(0).normal(size=(dimensions,)).astype(np.float32)
+    strength, vectors = eigsh(form, k=count, which="LM", v0=start, tol=1e-3)
+    steps: np.ndarray = np.maximum(np.abs(vectors).max(axis=0), 1e-9) / 127
+    codes: np.ndarray = np.round(vectors / steps).astype(np.int8).T
+    # What the directions leave out is, on average over the rows, a constant.
+    some = np.random.default_rng(0).permutation(len(u))[:1000]
+    kept = ((u[some] @ (codes.T * steps)) ** 2) @ strength
+    whole = ((u[some] @ u.T) ** 2) @ a
+    return (
+        np.ascontiguousarray(codes),
+        steps.astype(np.float32),
+        strength.astype(np.float32),
+        float(np.mean(whole - kept)),
+    )
 
 
 def fit_quadratic(
@@ -68,44 +118,15 @@ def fit_quadratic(
     C: float = 1e-2,
     iterations: int = 60,
     rank: int = 128,
+    piece: int = 0,
 ) -> Head:
     """A head on ``features`` float32 [N, D] for ``aims`` [N] in [0, 1] with ``weights`` [N].
 
     Args:
         C: Inverse strength of the penalty.
-        rank: Directions that are kept.
+        rank: Directions of every piece that are kept.
+        piece: See ``QuadraticHeads``.
     """
-    heads = QuadraticHeads(np.array(features, np.float32))
+    heads = QuadraticHeads(np.array(features, np.float32), piece=piece)
     every = np.ones(len(features), bool)
     return heads.head(every, aims, weights, C=C, iterations=iterations, rank=rank)
-
-
-def _written_out(a: np.ndarray, u: np.ndarray, mean: np.ndarray, scale: np.ndarray, rank: int) -> Head:
-    """The kernel machine Σ a_i D ((1 + u_i·u) / 2)² as a head; see the module."""
-    share = np.float32(u.shape[1] / 4)
-    linear: np.ndarray = 2 * share * (a @ u)
-    dimensions = u.shape[1]
-    form = LinearOperator(
-        (dimensions, dimensions),
-        matvec=lambda v: share * ((u @ v.astype(np.float32)) * a @ u),
-        dtype=np.float32,
-    )
-    count = min(rank, dimensions - 1)
-    start = np.random.default_rng(0).normal(size=(dimensions,)).astype(np.float32)
-    strength, vectors = eigsh(form, k=count, which="LM", v0=start, tol=1e-3)
-    steps: np.ndarray = np.abs(vectors).max(axis=0) / 127
-    codes: np.ndarray = np.round(vectors / steps).astype(np.int8).T
-    # What the directions leave out is, on average over the rows, a constant.
-    kept = ((u @ (codes.T * steps)) ** 2) @ strength
-    some = np.random.default_rng(0).permutation(len(u))[:1000]
-    whole = share * ((u[some] @ u.T) ** 2) @ a
-    rest = float(np.mean(whole - kept[some]))
-    return Head(
-        mean.astype(np.float32),
-        scale.astype(np.float32),
-        linear.astype(np.float32),
-        np.array(share * a.sum() + rest, np.float32),
-        np.ascontiguousarray(codes),
-        steps.astype(np.float32),
-        strength.astype(np.float32),
-    )

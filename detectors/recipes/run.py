@@ -89,11 +89,11 @@ def train_recipe(
 
 
 def _fitted_head(
-    part: HeadPart, x: np.ndarray, fitted: np.ndarray, aims: np.ndarray, weights: np.ndarray
+    part: HeadPart, x: np.ndarray, piece: int, fitted: np.ndarray, aims: np.ndarray, weights: np.ndarray
 ) -> tuple[GramHeads, Head]:
     """Heads for folds, which change ``x``, and the head on all rows that may be fitted on."""
     if part.kind == "quadratic":
-        squares = QuadraticHeads(x)
+        squares = QuadraticHeads(x, piece=piece if part.pieces else 0)
         own = squares.head(fitted, aims, weights, C=part.C, iterations=part.iterations, rank=part.rank)
         return squares, own
     weight, bias = fit_logistic(
@@ -140,7 +140,7 @@ def fit_recipe(
     fitted = rows.learnt(recipe.head.learn)
     weights = item_weights(labels, groups, draws, recipe.head)
 
-    heads, head = _fitted_head(recipe.head, x, fitted, aims, weights)
+    heads, head = _fitted_head(recipe.head, x, features.shape[-1], fitted, aims, weights)
 
     def fit_and_score(mask: np.ndarray, scored: np.ndarray) -> np.ndarray:
         return heads.fit_and_score(

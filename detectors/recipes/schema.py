@@ -59,11 +59,13 @@ class HeadPart(_Part):
     ``learn`` names the kinds of draws that it is fitted on, all but ``measured`` ones if empty.
     ``pairs`` is the weight of an image of a pair, ``edited`` of an edited one, ``measured`` of one that is
     drawn for measuring (a few of each source: folds hold out whole sources, so figures stay honest);
-    others count 1.
+    others count 1. With ``pieces`` the features of every view, block and pool are normalised by themselves
+    and have ``rank`` squares each (``quadratic`` heads only).
     """
 
     kind: Literal["linear", "quadratic"] = "linear"
     rank: int = Field(default=128, ge=1, le=1024)
+    pieces: bool = False
     C: float = Field(default=1e-2, gt=0)
     iterations: int = Field(default=60, ge=1, le=10_000)
     pairs: float = Field(default=1.0, ge=0)
