@@ -40,6 +40,9 @@ SHOWN = {
     "page-clip": ("clip", ".verdict", "[aria-labelledby=clip-title]"),
 }
 
+#: Of the flowers that are drawn: those that can be made out.
+CLEAREST = (22, 20, 9)
+
 
 def samples(folder: Path) -> dict[str, Path]:
     """Pictures and a clip, by what they show."""
@@ -48,14 +51,14 @@ def samples(folder: Path) -> dict[str, Path]:
     from countermark.app.clips.drawing import draw_clip
     from countermark.app.generate import generate
 
-    drawn = generate("materials-128", 4, out=folder / "drawn", seed=3, side=256, scale=2).paths
+    drawn = generate("flowers-128", 24, out=folder / "drawn", seed=3, scale=4).paths
     temple = np.ascontiguousarray(load_sample_image("china.jpg"))
     flower = np.ascontiguousarray(load_sample_image("flower.jpg"))
-    pixels = [read_image(path).pixels for path in drawn]
+    pixels = [read_image(drawn[place]).pixels for place in CLEAREST]
     return {
         "flower": _png(folder / "from-the-agency.png", pixels[0]),
         "other": _png(folder / "reader-photo.png", pixels[1]),
-        "made": _png(folder / "wall.png", pixels[2]),
+        "made": _png(folder / "tulip.png", pixels[2]),
         "photo": atomic_write(folder / "temple.jpg", encode_image(temple, "jpeg", quality=92)),
         "painted": _png(folder / "temple-received.png", painted(temple)),
         "second": atomic_write(folder / "dahlia.jpg", encode_image(flower, "jpeg", quality=92)),
@@ -226,7 +229,7 @@ def walk(camera: Camera, files: dict[str, Path], docs: Path | None) -> None:
     camera.find(".buttons form button").click()
     camera.until(lambda: camera.find("#picture").get_attribute("data-state") == "done")
     take("signed-result")
-    received = camera.downloads / "wall-signed.png"
+    received = camera.downloads / "tulip-signed.png"
     camera.until(received.exists)
     copy = atomic_write(
         files["made"].with_name("received.jpg"),
