@@ -13,6 +13,7 @@ True
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,8 @@ MAX_ENTRIES = 50_000
 #: Scores are kept to so much.
 STEP = 1e-5
 ARRAYS = ("thresholds.scores", "thresholds.groups", "thresholds.names")
+#: Names of groups are deflated in a weights file; unpacked they are no longer than this.
+MAX_NAMES = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,7 @@ class ThresholdTable:
         pairs = list(zip(self.sources, self.kinds or [""] * len(self.scores), strict=True))
         groups = sorted(set(pairs))
         place = {pair: number for number, pair in enumerate(groups)}
-        names = json.dumps(groups, ensure_ascii=False).encode()
+        names = zlib.compress(json.dumps(groups, ensure_ascii=False).encode(), 9)
         return {
             ARRAYS[0]: np.round(np.asarray(self.scores) / STEP).astype(np.int32),
             ARRAYS[1]: np.asarray([place[pair] for pair in pairs], np.uint16),
@@ -222,9 +225,9 @@ class ThresholdTable:
         """
         try:
             scores, places, names = (np.asarray(arrays[name]) for name in ARRAYS)
-            groups = [(str(source), str(kind)) for source, kind in json.loads(names.tobytes())]
+            groups = [(str(source), str(kind)) for source, kind in json.loads(_inflated(names.tobytes()))]
             chosen = [groups[int(place)] for place in places]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError, zlib.error) as error:
             raise ConfigError(f"A threshold table cannot be read: {error}.") from error
         values = np.round(scores * STEP, 5)
         return cls.fit(values, [pair[0] for pair in chosen], [pair[1] for pair in chosen])
@@ -233,6 +236,17 @@ class ThresholdTable:
         """What a card says of the table: how many scores of how many sources, and kinds."""
         kinds = {kind: int(mask.sum()) for kind, mask in self._kinds(smallest=(1, 1)).items()}
         return {"scores": len(self.scores), "counted_alike": len(set(self.sources)), "kinds": kinds}
+
+
+def _inflated(names: bytes) -> bytes:
+    """JSON as it is, of files before names were deflated, or unpacked within its bound."""
+    if names.startswith(b"["):
+        return names
+    stream = zlib.decompressobj()
+    found = stream.decompress(names, MAX_NAMES)
+    if not stream.eof:
+        raise ValueError("the names of groups are cut off or too long")
+    return found
 
 
 def _weighted_threshold(scores: np.ndarray, weights: np.ndarray, share: float) -> float:
