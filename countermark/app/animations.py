@@ -70,6 +70,7 @@ def mark_animation(
     with tempfile.TemporaryDirectory(prefix="countermark-animation-") as folder:
         source = Path(folder, f"source.{image.format}")
         source.write_bytes(image.data)
+        weaker: Animated | None = None
         for strength in STRENGTHS:
             try:
                 made = _Run(image, source, format, payload, strength, allow_loss, packet, lossless).make()
@@ -79,9 +80,12 @@ def mark_animation(
                 return made
             target = Path(folder, f"{strength:g}.{format}")
             target.write_bytes(made.data)
-            if _holds(target, payload):
+            together, alone = _held(target, payload)
+            # AVIF predicts frames from each other: its mark is there in all of them together.
+            if together and (alone or format == "avif"):
                 return made
-    return _unmarked("the mark cannot be read in the finished picture")
+            weaker = made if together else weaker
+    return weaker or _unmarked("the mark cannot be read in the finished picture")
 
 
 @dataclass
@@ -156,15 +160,17 @@ class _Run:
                 yield Image.fromarray(np.ascontiguousarray(marked))
 
 
-def _holds(path: Path, payload: bytes) -> bool:
-    """Whether the finished picture gives back its payload."""
+def _held(path: Path, payload: bytes) -> tuple[bool, bool]:
+    """Whether the finished picture's frames give back the payload, all together and each alone."""
     from countermark.provenance.watermark.pooling import FramePool
+    from countermark.provenance.watermark.reading import read
 
-    pool = FramePool()
+    pool, alone = FramePool(), True
     with open_clip(path, Sampling(CHECKED, scenes=0.0)) as clip:
         for frame in clip:
             pool.add(frame.pixels, frame.time)
-    return pool.finish().reading.payload == payload
+            alone = alone and read(frame.pixels, search=False).payload == payload
+    return pool.finish().reading.payload == payload, alone
 
 
 def _unmarked(reason: str) -> Animated:
