@@ -220,7 +220,7 @@ def walk(camera: Camera, files: dict[str, Path], docs: Path | None) -> None:
     take("compare")
     camera.go("/sign")
     camera.find("#file").send_keys(str(files["made"]))
-    camera.find("#generator").send_keys("countermark/materials-128")
+    camera.find("#generator").send_keys("countermark/flowers-128")
     camera.find("#source_type option[value=trainedAlgorithmicMedia]").click()
     take("sign")
     camera.find("button.main").click()
