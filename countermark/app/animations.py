@@ -70,7 +70,7 @@ def mark_animation(
     with tempfile.TemporaryDirectory(prefix="countermark-animation-") as folder:
         source = Path(folder, f"source.{image.format}")
         source.write_bytes(image.data)
-        weaker: Animated | None = None
+        pooled: Animated | None = None
         for strength in STRENGTHS:
             try:
                 made = _Run(image, source, format, payload, strength, allow_loss, packet, lossless).make()
@@ -84,8 +84,8 @@ def mark_animation(
             # AVIF predicts frames from each other: its mark is there in all of them together.
             if together and (alone or format == "avif"):
                 return made
-            weaker = made if together else weaker
-    return weaker or _unmarked("the mark cannot be read in the finished picture")
+            pooled = made if together else pooled
+    return pooled or _unmarked("the mark cannot be read in the finished picture")
 
 
 @dataclass

@@ -23,7 +23,7 @@ from countermark.detectors.scoring.heads import Head, evened, unit
 
 
 class QuadraticHeads(GramHeads):
-    """Heads with squares on rows of ``features`` float32 [N, D], which are overwritten.
+    """Heads with squares on rows of ``features`` float32 [N, D], which may be overwritten.
 
     Args:
         features: Put on the unit sphere as ``Head`` says, standardised over all rows.
@@ -36,13 +36,15 @@ class QuadraticHeads(GramHeads):
                 f"{len(features)} rows are too many for a matrix of products.", code="training.too-large"
             )
         self.piece = piece
-        rows = features.reshape(len(features), -1, piece or features.shape[1])
+        # A view of ``flat``: what is done to one is done to the other.
+        flat = np.ascontiguousarray(features, np.float32)
+        rows = flat.reshape(len(flat), -1, piece or flat.shape[1])
         if piece:
             rows[:] = evened(rows)[0]
-        self.mean = features.mean(axis=0)
-        features -= self.mean
-        self.scale = features.std(axis=0) + np.float32(1e-6)
-        features /= self.scale
+        self.mean = flat.mean(axis=0)
+        flat -= self.mean
+        self.scale = flat.std(axis=0) + np.float32(1e-6)
+        flat /= self.scale
         rows[:] = unit(rows)[0]
         self.rows = rows
         self.products = torch.zeros(len(rows), len(rows))

@@ -66,6 +66,26 @@ def test_every_frame_carries_the_mark(
     assert before[0].shape == after[0].shape
 
 
+@pytest.mark.parametrize(
+    ("held", "strengths", "marked"),
+    [
+        ([(True, True)], 1, True),
+        ([(True, False), (True, True)], 2, True),
+        ([(True, False), (True, False)], 2, True),
+        ([(True, False), (False, False)], 2, True),
+        ([(False, False), (False, False)], 2, False),
+    ],
+)
+def test_a_mark_that_frames_do_not_hold_alone_is_made_stronger(
+    drawn_frames, monkeypatch, held: list, strengths: int, marked: bool
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(animations, "_held", lambda path, _: (asked.append(path), held[len(asked) - 1])[1])
+    image = read_image(animation(drawn_frames(2), "WEBP", lossless=True))
+    made = animations.mark_animation(image, "webp", b"12345678", allow_loss=False, packet=None, lossless=True)
+    assert len(asked) == strengths and (made.data is not None) == marked
+
+
 def test_a_gif_is_too_coarse_and_said_to_be(drawn_frames, tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(animation(drawn_frames(3), "GIF"))
     signed = cm.sign(tmp_path / "a.gif", tmp_path / "b.gif", record=False)

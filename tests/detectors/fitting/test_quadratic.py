@@ -86,6 +86,12 @@ def test_a_head_survives_its_arrays_and_refuses_others() -> None:
         Head.restore(head.state(), 13)
 
 
+def test_rows_of_any_layout_give_the_same_products() -> None:
+    x, _ = rings(40, 7)
+    plain = QuadraticHeads(x.copy(), piece=4).products
+    assert np.allclose(QuadraticHeads(np.asfortranarray(x), piece=4).products, plain, atol=1e-4)
+
+
 def test_too_many_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("countermark.detectors.fitting.quadratic.MOST_ROWS", 5)
     with pytest.raises(TrainingError):
