@@ -7,9 +7,10 @@ smaller than ``--size`` are enlarged (bicubic), as whoever uses them would. All 
 trained on DATA with the same seed and share held out, as their cards say; the held-out pictures are read at
 ``--size``.
 Two extractors: Lite0, whose features the projected critic is trained on, and the CLIP tower of the
-detectors (``tools/tower_extractor.py``), which no generator has seen. Speed: pictures a second on
-``--threads`` threads, 64 of them. A generator that is not shipped any more is given by the path of its
-weights.
+detectors (``tools/tower_extractor.py``), which no generator has seen. The tower sees above all whether a
+picture has been a JPEG file, so that both sides are compared saved alike (``--jpeg``) as well as they are.
+Speed: pictures a second on ``--threads`` threads, 64 of them. A generator that is not shipped any more is
+given by the path of its weights.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
+from alike import enlarged, resaved, saved_pictures
 from tower_extractor import tower_extractor
 
 from countermark.core.errors import ConfigError
@@ -33,13 +34,6 @@ from countermark.generators.data.pictures import load_pictures
 from countermark.generators.measuring.evaluation import GeneratorReport, card_options, evaluate_images
 
 SEED = 1_000_000
-
-
-def at_size(images: np.ndarray, side: int) -> np.ndarray:
-    """uint8 [N, side, side, 3]; enlarged where they are smaller."""
-    if images.shape[1] == side:
-        return images
-    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC) for image in images])
 
 
 def speed(loaded: LoadedGenerator, threads: int, count: int = 64) -> float:
@@ -54,19 +48,27 @@ def speed(loaded: LoadedGenerator, threads: int, count: int = 64) -> float:
     return count / seconds
 
 
-def measure(name: str, data: str, size: int, threads: int, count: int) -> dict[str, Any]:
+def measure(name: str, data: str, size: int, threads: int, count: int, jpeg: int) -> dict[str, Any]:
     """Figures of one generator in both extractors."""
     loaded = load_generator(name)
     options = card_options(loaded.card)
     pictures = load_pictures(data, size=size, options=options, seed=int(loaded.card.trained.get("seed", 0)))
     if loaded.size > size:
         raise ConfigError(f"{loaded.name} is larger than {size} px.")
-    images = at_size(loaded.sample(min(count, len(pictures.heldout)), seed=SEED), size)
+    images = enlarged(loaded.sample(min(count, len(pictures.heldout)), seed=SEED), size)
     # The tower is slow: it looks for copies among few training pictures, which is not reported.
-    reports = [
-        evaluate_images(images, pictures, extractor=extractor, name=loaded.name, seed=0, max_train=most)
-        for extractor, most in ((tower_extractor(), 60), (load_extractor("lite0"), 1000))
-    ]
+    reports = []
+    for extractor, most, quality in (
+        (tower_extractor(), 60, 0),
+        (tower_extractor(), 60, jpeg),
+        (load_extractor("lite0"), 1000, jpeg),
+    ):
+        seen = saved_pictures(pictures, quality)
+        report = evaluate_images(
+            resaved(images, quality), seen, extractor=extractor, name=loaded.name, seed=0, max_train=most
+        )
+        saved = f"both saved as JPEG of quality {quality}" if quality else "as they are"
+        reports.append(replace(report, extractor=f"{report.extractor}, {saved}"))
     return {
         "name": loaded.name,
         "family": loaded.card.family,
@@ -127,13 +129,14 @@ def main() -> None:
     parser.add_argument("--generators", nargs="+", required=True)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--count", type=int, default=400, help="most pictures of each kind")
+    parser.add_argument("--jpeg", type=int, default=85, help="quality at which both sides are saved")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("runs/latent-generators"))
     parser.add_argument("--out", type=Path, default=Path("docs/benchmark-latent.md"))
     options = parser.parse_args()
     results = []
     for name in options.generators:
-        found = measure(name, options.data, options.size, options.threads, options.count)
+        found = measure(name, options.data, options.size, options.threads, options.count, options.jpeg)
         atomic_write(
             options.work / f"{found['name']}.json", json.dumps(found, default=str, indent=1), overwrite=True
         )

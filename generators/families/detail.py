@@ -78,7 +78,7 @@ class Noise(nn.Module):
 
 
 class Detail(nn.Module):
-    """z [N, latent] and layouts [N, 3, cells, cells] in [-1, 1] (and labels [N]) to standardised latents
+    """z [N, texture] and layouts [N, 3, cells, cells] in [-1, 1] (and labels [N]) to standardised latents
     [N, 32, side, side].
 
     Layouts with more cells than the grid has, a whole multiple, give as many more latents: the network only
@@ -95,7 +95,7 @@ class Detail(nn.Module):
         widths = [min(config.width * 2**level, config.max_width) for level in range(levels + 1)]
         self.code = ClassCode(config)
         self.steer = nn.Sequential(nn.Linear(self.code.length, STEER), nn.SiLU(), nn.Linear(STEER, STEER))
-        self.noise = Noise(config.latent, config.noise, config.side)
+        self.noise = Noise(config.texture, config.noise, config.side)
         self.enter = convolution(source + config.noise, widths[0], 3, config.padding)
         pairs = list(zip([widths[0], *widths[:-1]], widths, strict=True))
         self.down = nn.ModuleList(SteeredBlock(a, b, config) for a, b in pairs)

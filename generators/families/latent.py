@@ -1,9 +1,9 @@
 """Latent GANs in two stages: a layout, then latents of the shipped autoencoder, whose decoder paints them.
 
-One network draws a layout of 16 x 16 colours (``families.layout``), another adds detail to it
-(``families.detail``); what it draws is standardised and rotated, see ``latents.space``. Each stage is
-trained alone, on layouts or latents (``gan.latent``); called as every generator is, the network returns
-pictures. The idea of a small picture first is that of Denton et al. 2015 and Ho et al. 2021.
+One network draws a layout of 16 x 16 colours (``families.layout``, or ``families.flow``), another adds
+detail to it (``families.detail``); what it draws is standardised and rotated, see ``latents.space``. Each
+stage is trained alone, on layouts or latents (``gan.latent``); called as every generator is, the network
+returns pictures. The idea of a small picture first is that of Denton et al. 2015 and Ho et al. 2021.
 
 >>> config = LatentConfig(size=64, width=8, max_width=16, layout_width=8, layout_max_width=16)
 >>> LatentGenerator(config)(torch.zeros(2, 128)).shape
@@ -27,6 +27,7 @@ from countermark.core.weights import WeightsCard
 from countermark.generators.base import LoadedGenerator
 from countermark.generators.families.base import GanFamily
 from countermark.generators.families.detail import Detail
+from countermark.generators.families.flow import LayoutFlow
 from countermark.generators.families.layers import ProjectionHead
 from countermark.generators.families.layout import Layout
 from countermark.generators.families.painter import Painter
@@ -42,7 +43,7 @@ class LatentGenerator(nn.Module):
     def __init__(self, config: LatentConfig) -> None:
         super().__init__()
         self.config, self.padding = config, config.padding
-        self.layout = Layout(config)
+        self.layout = LayoutFlow(config) if config.layouts == "flow" else Layout(config)
         self.detail = Detail(config)
         self.space = LatentSpace()
 
@@ -51,7 +52,8 @@ class LatentGenerator(nn.Module):
 
     def paint(self, z: Tensor, layouts: Tensor, labels: Tensor | None = None) -> Tensor:
         """Pictures of layouts float [N, 3, cells, cells] in [-1, 1]; z decides how each is painted."""
-        return decode(self.space.back(self.detail(z, layouts, labels)), self.padding)
+        texture = z[:, : self.config.texture]
+        return decode(self.space.back(self.detail(texture, layouts, labels)), self.padding)
 
 
 class CriticBlock(nn.Module):

@@ -24,12 +24,12 @@ from countermark.generators.latents.config import LatentConfig
 
 
 class ClassCode(nn.Module):
-    """z [N, latent] to [N, latent + code] with the code of each label, or as it is without classes."""
+    """z [N, texture] to [N, texture + code] with the code of each label, or as it is without classes."""
 
     def __init__(self, config: LatentConfig) -> None:
         super().__init__()
         self.embedding = nn.Embedding(config.classes, config.code) if config.classes else None
-        self.length = config.latent + (config.code if config.classes else 0)
+        self.length = config.texture + (config.code if config.classes else 0)
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
         if self.embedding is None or labels is None:

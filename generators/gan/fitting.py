@@ -14,31 +14,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from countermark.core.errors import MissingExtraError, OutputError, TrainingError
-from countermark.core.images import write_image
+from countermark.core.errors import MissingExtraError
 from countermark.core.seeds import torch_rng
 from countermark.generators.families.base import Guided, Looking, SelfSupervised
 from countermark.generators.gan.diffaugment import augment, roll
 from countermark.generators.gan.looking import Remembered
 from countermark.generators.gan.losses import LOSSES
 from countermark.generators.gan.regularisers import gradient_penalty, zero_centred
-from countermark.generators.grids import sheet
 from countermark.generators.recipes.schema import Recipe
 from countermark.generators.training.checkpoints import Progress
 from countermark.generators.training.ema import Ema
+from countermark.generators.training.previews import PREVIEW, write_preview
 from countermark.generators.training.steps import Losses, StepLoop
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-PREVIEW = 36
-
+Network = TypeVar("Network", bound=nn.Module)
 #: What a critic with a frozen first part sees of real and of generated tensors.
 _Looked = tuple[list[Tensor], list[Tensor]]
 
@@ -91,11 +89,14 @@ class _Drawn(NamedTuple):
 
 @dataclass
 class Fitted:
-    """What ``fit`` returns: the averaged generator, both trained networks, and how far it came."""
+    """What ``fit`` returns: the averaged generator, both trained networks, and how far it came.
+
+    A flow has no critic.
+    """
 
     average: nn.Module
     generator: nn.Module
-    critic: nn.Module
+    critic: nn.Module | None
     progress: Progress
 
 
@@ -167,7 +168,7 @@ class _Run:
     ) -> None:
         self.real, self.recipe, self.out, self.latent, self.seed = real, recipe, out, latent, seed
         self.fabric = fabric
-        self.generator, self.critic = (_place(n, fabric.device) for n in (generator, critic))
+        self.generator, self.critic = (on_device(n, fabric.device) for n in (generator, critic))
         self.average = Ema(self.generator, recipe.ema_images, recipe.ema_ramp)
         settings = recipe.optimiser
         betas = (settings.beta1, settings.beta2)
@@ -202,16 +203,16 @@ class _Run:
                 value_d = self._critic_loss(drawn.real, fake, drawn.classes, at.step * turns + turn)
             else:
                 value_d = self._looking_loss(*looked, drawn.classes)
-            _step(self.fabric, self.opt_d, self.critic, value_d)
+            step_of(self.fabric, self.opt_d, self.critic, value_d)
         self.critic.requires_grad_(False)
         value_g = torch.zeros(()) if warm else self._generator_loss(drawn.real, fake, drawn.classes, looked)
         if isinstance(self.generator, Guided) and drawn.guides is not None:
             own = self.generator.own_loss(fake, drawn.real, drawn.guides, looked, warm=warm)
             value_g = self.recipe.adversarial * value_g + own
-        _step(self.fabric, self.opt_g, self.generator, value_g)
+        step_of(self.fabric, self.opt_g, self.generator, value_g)
         self.critic.requires_grad_(True)
         self.average.update(self.generator, self.shown, at.images + self.shown)
-        critic, generator = _together(self.fabric, value_g if value_d is None else value_d, value_g)
+        critic, generator = together(self.fabric, value_g if value_d is None else value_d, value_g)
         return {"generator": generator} if warm else {"critic": critic, "generator": generator}
 
     def _drawing(
@@ -304,8 +305,7 @@ class _Run:
 
     def _set_rates(self, share: float) -> None:
         settings = self.recipe.optimiser
-        late = max(share - settings.decay_after, 0) / max(1 - settings.decay_after, 1e-9)
-        factor = 1 - (1 - settings.final_rate) * min(late, 1)
+        factor = settings.decayed(share)
         pairs = (self.opt_g, settings.generator_rate), (self.opt_d, settings.critic_rate)
         for optimiser, rate in pairs:
             for group in optimiser.param_groups:
@@ -322,12 +322,7 @@ class _Run:
             labels = None if self.labels is None else self.labels[index].to(self.fabric.device)
         with torch.no_grad():
             pixels = self.real.painted(self._drawing(self.average.network, z, labels, guides))
-        try:
-            write_image(self.out / f"samples-{at.images:09d}.png", sheet(pixels), overwrite=True)
-        except OutputError as error:
-            raise TrainingError(
-                error.message, code="training.disk", hint="Free some space and resume."
-            ) from error
+        write_preview(self.out, at.images, pixels)
 
 
 def make_fabric(recipe: Recipe, devices: int | str = 1, accelerator: str = "auto") -> Fabric:
@@ -346,21 +341,36 @@ def make_fabric(recipe: Recipe, devices: int | str = 1, accelerator: str = "auto
     return fabric
 
 
-def _place(network: nn.Module, device: torch.device) -> nn.Module:
+def on_device(network: Network, device: torch.device) -> Network:
+    """The network there, ready to be trained."""
     return network.to(device).to(memory_format=torch.channels_last).train()
 
 
-def _step(fabric: Fabric, optimiser: torch.optim.Optimizer, network: nn.Module, value: Tensor) -> None:
+def step_of(
+    fabric: Fabric,
+    optimiser: torch.optim.Optimizer,
+    network: nn.Module,
+    value: Tensor,
+    *,
+    longest: float | None = None,
+) -> None:
+    """One step of ``optimiser`` down ``value``, by the mean gradient of all processes.
+
+    Args:
+        longest: Norm to which the gradient is shortened.
+    """
     optimiser.zero_grad(set_to_none=True)
     value.backward()
     if fabric.world_size > 1:
         for parameter in network.parameters():
             if parameter.grad is not None:
                 parameter.grad = fabric.all_reduce(parameter.grad, reduce_op="mean")  # type: ignore[assignment]
+    if longest is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), longest)
     optimiser.step()
 
 
-def _together(fabric: Fabric, *values: Tensor) -> tuple[float, ...]:
+def together(fabric: Fabric, *values: Tensor) -> tuple[float, ...]:
     """Losses averaged over processes, so that all of them stop at one that is not a number."""
     stacked = torch.stack([value.detach() for value in values])
     if fabric.world_size > 1:

@@ -21,18 +21,22 @@ from countermark.generators.base import to_pixels, to_tensor
 from countermark.generators.data.pictures import Pictures
 from countermark.generators.families.base import Padding
 from countermark.generators.families.detail import Detail
+from countermark.generators.families.flow import LayoutFlow
 from countermark.generators.families.guided import GuidedDetail, Reading
 from countermark.generators.families.latent import LatentGenerator
 from countermark.generators.families.layout import LayoutCritic
 from countermark.generators.gan.fitting import Fitted, fit
+from countermark.generators.gan.matching import OPTIMISER, fit_flow
 from countermark.generators.latents.autoencoder import decode
 from countermark.generators.latents.cache import encode_set
 from countermark.generators.latents.space import LatentSpace
-from countermark.generators.recipes.schema import Recipe
+from countermark.generators.recipes.schema import OptimiserConfig, Recipe
 from countermark.generators.training.checkpoints import FILE, refuse_used_folder
 
-#: Folders of the two stages in that of the run.
-DETAIL, LAYOUTS = "detail", "layouts"
+#: Folders of the latents and of the two stages in that of the run.
+LATENTS, DETAIL, LAYOUTS = "latents", "detail", "layouts"
+#: What GANs of layouts are trained with unless a recipe says otherwise.
+GAN_OPTIMISER = OptimiserConfig(generator_rate=4e-4, critic_rate=4e-4, batch=64, decay_after=0.7)
 _BATCH = 32
 #: Pictures on which the space and the reading of colours are measured, at most about.
 _MEASURED, _READ = 2000, 300
@@ -155,15 +159,15 @@ def fit_stages(
         options: Of ``fitting.fit``.
 
     Returns:
-        The second stage (a ``GuidedDetail``) and the first (a ``Layout``), as ``fit`` returns them.
+        The second stage (a ``GuidedDetail``) and the first (a ``Layout`` or a ``LayoutFlow``), as ``fit``
+        returns them.
     """
     config = generator.config
     refuse_used_folder(folder / DETAIL, resume=resume)
     refuse_used_folder(folder / LAYOUTS, resume=resume)
     shown = bool(options.get("progress", True))
-    options["latent"] = config.latent
     real = latent_pictures(
-        pictures, folder / "latents", mirror=recipe.data.mirror, padding=generator.padding, progress=shown
+        pictures, folder / LATENTS, mirror=recipe.data.mirror, padding=generator.padding, progress=shown
     )
     layouts = Layouts(
         f"{pictures.name}, layouts",
@@ -185,20 +189,24 @@ def fit_stages(
     with torch_seeded(derive(seed, "detail")):
         guided = GuidedDetail(Detail(config), reading)
     second = stage_recipe(recipe, first=False)
-    detail = fit(guided, critic, guiding, second, folder / DETAIL, seed=seed, resume=resume, **options)
+    detail = fit(
+        guided, critic, guiding, second, folder / DETAIL,
+        latent=config.texture, seed=seed, resume=resume, **options,
+    )  # fmt: skip
+    options |= {"seed": seed, "resume": resume and (folder / LAYOUTS / FILE).exists()}
+    first = stage_recipe(recipe, first=True)
+    if isinstance(generator.layout, LayoutFlow):
+        flow = generator.layout.measure(layouts.cells)
+        return detail, fit_flow(flow, layouts, first, folder / LAYOUTS, **options)
     with torch_seeded(derive(seed, "layouts")):
         judge = LayoutCritic(config)
-    again = resume and (folder / LAYOUTS / FILE).exists()
-    drawn = fit(
-        generator.layout, judge, layouts, stage_recipe(recipe, first=True), folder / LAYOUTS,
-        seed=seed, resume=again, **options,
-    )  # fmt: skip
+    drawn = fit(generator.layout, judge, layouts, first, folder / LAYOUTS, latent=config.latent, **options)
     return detail, drawn
 
 
 def stage_recipe(recipe: Recipe, *, first: bool) -> Recipe:
     """What ``fitting.fit`` is told for one of the stages."""
-    stage = recipe.layouts
+    stage, flow = recipe.layouts, recipe.network.get("layouts") == "flow"
     minutes = None if recipe.minutes is None else recipe.minutes * (stage.share if first else 1 - stage.share)
     if not first:
         return recipe.model_copy(update={"minutes": minutes})
@@ -206,7 +214,7 @@ def stage_recipe(recipe: Recipe, *, first: bool) -> Recipe:
         "minutes": minutes,
         "images": max(round(recipe.images * stage.per_picture), 1),
         "preview_images": max(round(recipe.preview_images * stage.per_picture), 1),
-        "optimiser": stage.optimiser,
+        "optimiser": stage.optimiser or (OPTIMISER if flow else GAN_OPTIMISER),
         "augment": stage.augment,
         "ema_images": stage.ema_images,
         "adversarial": 1.0,

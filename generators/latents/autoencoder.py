@@ -30,11 +30,15 @@ WEIGHTS = Path(__file__).parent / "weights"
 def encode(pictures: Tensor, padding: Padding = "zeros") -> Tensor:
     """Latents float32 [N, 32, H / 8, W / 8] of pictures float [N, 3, H, W] in [-1, 1]; sides divide by 8.
 
+    On processors that compute in bfloat16 it does so: twice as fast, and what is painted from the latents is
+    .3 grey levels away in the mean.
+
     Args:
         padding: ``circular`` for pictures that tile, whose latents then tile.
     """
-    with torch.no_grad():
-        return _half("encoder", padding, pictures.device)(pictures / 2 + 0.5).float()
+    half, kind = _half("encoder", padding, pictures.device), pictures.device.type
+    with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=kind == "cpu" and computes_bfloat16()):
+        return half(pictures / 2 + 0.5).float()
 
 
 def decode(latents: Tensor, padding: Padding = "zeros") -> Tensor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from countermark.core.autoencoder import DOWN
 from countermark.generators.families.base import NetworkConfig
@@ -25,6 +25,12 @@ class LatentConfig(NetworkConfig):
             each level towards 4 x 4, and most at any level.
         depth: Residual blocks at the latents' own side, after those that come back up to it.
         noise: Maps of noise that enter it.
+        layouts: What draws layouts: a ``gan`` (``families.layout``) or a ``flow`` (``families.flow``), for
+            which ``latent`` follows from ``texture``.
+        flow_width: Channels of the flow at the layout's own side; a multiple of 8.
+        steps: In which the flow draws.
+        guidance: How far the flow exaggerates the class; 1 not at all.
+        texture: Length of the part of z that decides how a layout is painted; with a GAN all of z does.
         eyes: What judges detail: ``projected`` by frozen features of photographs
             (``families.projected``; needs the extra ``quality``), ``plain`` a critic of its own.
     """
@@ -40,6 +46,24 @@ class LatentConfig(NetworkConfig):
     depth: int = Field(default=2, ge=0, le=8)
     noise: int = Field(default=8, ge=1, le=64)
     eyes: Literal["projected", "plain"] = "projected"
+    layouts: Literal["gan", "flow"] = "gan"
+    flow_width: int = Field(default=48, ge=8, le=512, multiple_of=8)
+    steps: int = Field(default=8, ge=1, le=100)
+    guidance: float = Field(default=2.0, ge=0, le=10)
+    texture: int = Field(default=128, ge=2, le=2048)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lengths(cls, values: Any) -> Any:
+        """A flow starts from as much noise as a layout has numbers; a GAN shares z with what paints."""
+        if not isinstance(values, dict):
+            return values
+        if values.get("layouts", "gan") == "gan":
+            return {**values, "texture": values.get("latent", cls.model_fields["latent"].default)}
+        size, texture = values.get("size", 128), values.get("texture", 128)
+        if not isinstance(size, int) or not isinstance(texture, int):
+            return values  # said by the fields themselves
+        return {**values, "latent": texture + 3 * min(size // DOWN, LAYOUT) ** 2}
 
     @property
     def side(self) -> int:

@@ -40,6 +40,11 @@ class OptimiserConfig(_Part):
     decay_after: float = Field(default=0.6, ge=0, le=1)
     final_rate: float = Field(default=0.1, ge=0, le=1)
 
+    def decayed(self, share: float) -> float:
+        """What the rates are multiplied by after a share of the budget."""
+        late = max(share - self.decay_after, 0) / max(1 - self.decay_after, 1e-9)
+        return 1 - (1 - self.final_rate) * min(late, 1)
+
 
 class RegulariserConfig(_Part):
     """Weights of the gradient regularisers; each is applied every ``interval`` critic steps."""
@@ -56,13 +61,13 @@ class LayoutStage(_Part):
     Attributes:
         per_picture: Layouts shown to its critic for each picture that the second stage is shown.
         share: Of the minutes, where they are the budget.
+        optimiser: None takes what suits the network: a GAN and a flow want different ones.
+        augment: Of a GAN's; a flow takes none.
     """
 
     per_picture: float = Field(default=12.0, gt=0, le=1000)
     share: float = Field(default=0.6, gt=0, lt=1)
-    optimiser: OptimiserConfig = OptimiserConfig(
-        generator_rate=4e-4, critic_rate=4e-4, batch=64, decay_after=0.7
-    )
+    optimiser: OptimiserConfig | None = None
     augment: tuple[Augmentation, ...] = ("colour", "translation", "cutout")
     ema_images: float = Field(default=15_000, gt=0)
 

@@ -138,8 +138,8 @@ def _start(name: str, config: LatentSketchConfig) -> tuple[LatentGenerator, Late
             f"{name} is no latent generator of {config.size} px.",
             hint="Start from one of the same size, as clothing-128 is for 128 px, or from nothing.",
         )
-    same = {key: getattr(network.config, key) for key in ("latent", "width", "max_width", "depth", "noise")}
-    return network, config.model_copy(update=same)
+    same = {key: getattr(network.config, key) for key in ("width", "max_width", "depth", "noise")}
+    return network, config.model_copy(update={**same, "latent": network.config.texture})
 
 
 class _Run:

@@ -12,8 +12,11 @@ from safetensors.torch import load_file
 from countermark.core.errors import ConfigError, CorpusError, OutputError, TrainingError, WeightsError
 from countermark.core.files import sha256_file
 from countermark.core.images import write_image
+from countermark.core.seeds import torch_seeded
 from countermark.core.weights import read_card
-from countermark.generators.gan import latent, looking
+from countermark.generators.families import FAMILIES
+from countermark.generators.families.flow import LayoutFlow
+from countermark.generators.gan import latent, looking, matching
 from countermark.generators.gan.training import train_generator
 from countermark.generators.latents.autoencoder import digest
 from countermark.generators.library import load_generator
@@ -23,6 +26,10 @@ NETWORK = {
     "size": 64, "latent": 8, "width": 8, "max_width": 16, "layout_width": 8, "layout_max_width": 16,
     "layout_critic_width": 4, "critic_width": 8, "critic_max_width": 16, "code": 4, "eyes": "plain",
 }  # fmt: skip
+
+#: The same with a flow in the first stage.
+FLOW = {**{k: v for k, v in NETWORK.items() if k != "latent"}, "layouts": "flow", "texture": 8,
+        "flow_width": 8, "steps": 2}  # fmt: skip
 
 
 @pytest.fixture
@@ -37,9 +44,10 @@ def recipe(tiny_recipe):
     return make
 
 
-def test_a_run_leaves_latents_and_a_generator_that_samples(photos, tmp_path, recipe):
+@pytest.mark.parametrize("network", [NETWORK, FLOW])
+def test_a_run_leaves_latents_and_a_generator_that_samples(photos, tmp_path, recipe, network):
     out = tmp_path / "run"
-    path = train_generator(photos, out, recipe=recipe(), name="mine", progress=False)
+    path = train_generator(photos, out, recipe=recipe(network=network), name="mine", progress=False)
     assert (out / "latents" / "set.json").is_file()
     card = read_card(path)
     assert card.preprocessing["decoder"] == digest("decoder")
@@ -49,17 +57,21 @@ def test_a_run_leaves_latents_and_a_generator_that_samples(photos, tmp_path, rec
     assert one.shape == (3, 64, 64, 3)
     assert np.array_equal(one[1:2], loaded.sample(1, seed=5))
     assert not np.array_equal(loaded.sample(1, condition="a"), loaded.sample(1, condition="b"))
+    assert list((out / latent.LAYOUTS).glob("samples-*.png"))
     assert path.stat().st_size < 400_000  # the decoder is not in it
 
 
 @pytest.mark.parametrize(
-    ("eyes", "augment"),
-    [("plain", ["translation", "cutout"]), ("projected", ["translation"]), ("projected", [])],
+    ("network", "augment"),
+    [
+        (NETWORK, ["translation", "cutout"]),
+        ({**NETWORK, "eyes": "projected"}, ["translation"]),
+        ({**NETWORK, "eyes": "projected"}, []),
+        (FLOW, []),
+    ],
 )
-def test_resuming_gives_what_an_unbroken_run_gives(photos, tmp_path, eyes, augment, recipe):
-    chosen = recipe(
-        network={**NETWORK, "eyes": eyes}, augment=augment, optimiser={"batch": 8, "decay_after": 1}
-    )
+def test_resuming_gives_what_an_unbroken_run_gives(photos, tmp_path, network, augment, recipe):
+    chosen = recipe(network=network, augment=augment, optimiser={"batch": 8, "decay_after": 1})
     whole = train_generator(photos, tmp_path / "whole", recipe=chosen, progress=False)
     half = chosen.model_copy(update={"images": 16})
     train_generator(photos, tmp_path / "parts", recipe=half, progress=False)
@@ -124,11 +136,14 @@ def test_a_warm_start_trains_the_generator_alone(photos, tmp_path, recipe):
     assert "critic" not in changed
 
 
-def test_a_run_stopped_in_its_second_stage_goes_on_there(photos, tmp_path, recipe, monkeypatch):
-    chosen = recipe(optimiser={"batch": 8, "decay_after": 1})
+@pytest.mark.parametrize(("network", "begins"), [(NETWORK, "LayoutCritic"), (FLOW, "fit_flow")])
+def test_a_run_stopped_in_its_second_stage_goes_on_there(
+    photos, tmp_path, recipe, monkeypatch, network, begins
+):
+    chosen = recipe(network=network, optimiser={"batch": 8, "decay_after": 1})
     whole = train_generator(photos, tmp_path / "whole", recipe=chosen, progress=False)
     parts = tmp_path / "parts"
-    monkeypatch.setattr(latent, "LayoutCritic", _killed)
+    monkeypatch.setattr(latent, begins, _killed)
     with pytest.raises(KeyboardInterrupt):
         train_generator(photos, parts, recipe=chosen, progress=False)
     monkeypatch.undo()
@@ -140,7 +155,7 @@ def test_a_run_stopped_in_its_second_stage_goes_on_there(photos, tmp_path, recip
     assert sha256_file(whole) == sha256_file(resumed)
 
 
-def _killed(config):
+def _killed(*_, **__):
     raise KeyboardInterrupt
 
 
@@ -151,6 +166,34 @@ def test_minutes_are_shared_between_the_stages(recipe):
     assert second.minutes == pytest.approx(4)
     assert first.images == 2 * second.images
     assert (first.warm_images, first.loss) == (0, "hinge")
+
+
+def test_each_kind_of_first_stage_has_rates_of_its_own(tiny_recipe):
+    for network, expected in ((NETWORK, latent.GAN_OPTIMISER), (FLOW, matching.OPTIMISER)):
+        plain = tiny_recipe(family="latent", network=network)
+        assert latent.stage_recipe(plain, first=True).optimiser == expected
+        given = tiny_recipe(family="latent", network=network, layouts={"optimiser": {"batch": 8}})
+        assert latent.stage_recipe(given, first=True).optimiser.batch == 8
+
+
+def test_a_flow_learns_what_each_class_looks_like(tmp_path, tiny_recipe):
+    """Two classes, dark and light: after some 200 steps each is drawn as it is."""
+    cells = torch.full((8, 3, 8, 8), -0.6)
+    cells[4:] = 0.6
+    labels = np.repeat([0, 1], 4)
+    config = FAMILIES.get("latent").parse(
+        {**FLOW, "flow_width": 16, "classes": 2, "steps": 6, "guidance": 1.0}
+    )
+    with torch_seeded(0):
+        flow = LayoutFlow(config).measure(cells)
+    real = latent.Layouts("x", cells, labels, ("dark", "light"), 64)
+    optimiser = matching.OPTIMISER.model_copy(update={"batch": 16, "generator_rate": 2e-3})
+    recipe = tiny_recipe(images=16 * 200, preview_images=10**6, optimiser=optimiser.model_dump())
+    fitted = matching.fit_flow(flow, real, recipe, tmp_path, progress=False)
+    drawn = fitted.average(torch.randn(16, config.latent), torch.arange(16) % 2).mean(dim=(1, 2, 3))
+    assert fitted.critic is None
+    assert float(drawn[0::2].max()) < -0.3
+    assert float(drawn[1::2].min()) > 0.3
 
 
 def test_layouts_are_mean_colours_mirrored_with_their_pictures():

@@ -39,8 +39,12 @@ def test_a_tile_stays_a_tile_with_circular_padding():
         padding: to_pixels(autoencoder.decode(autoencoder.encode(tile, padding), padding))
         for padding in ("zeros", "circular")
     }
-    rolled = autoencoder.encode(tile.roll(8, dims=3), "circular")
-    assert torch.allclose(rolled, autoencoder.encode(tile, "circular").roll(1, dims=3), atol=1e-4)
+    away = {}
+    for padding in ("zeros", "circular"):
+        rolled = autoencoder.encode(tile.roll(8, dims=3), padding)
+        away[padding] = float((rolled - autoencoder.encode(tile, padding).roll(1, dims=3)).abs().max())
+    # In bfloat16 a moved picture is rounded otherwise.
+    assert away["circular"] < 0.1 < away["zeros"]
     assert seam_rank(painted["circular"])[0] < seam_rank(painted["zeros"])[0]
 
 
