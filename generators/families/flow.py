@@ -1,12 +1,12 @@
 """Layouts by flow matching: the first stage of the latent family, in the place of a GAN.
 
 A network learns the velocity that carries noise to a layout along a straight line (Lipman et al. 2023; Liu
-et al. 2023). Of a few thousand pictures it learns in minutes what a GAN of the same cost does not learn in
-an hour: a layout is one of many that could be, and here none has to be chosen to please a critic. Drawing
+et al. 2023). After half an hour on a few thousand photographs its layouts are at less than half the distance
+of a GAN's (docs/latents.md): no critic has to be pleased with what is too coarse to be judged. Drawing
 takes ``LatentConfig.steps`` steps; with classes, what the class adds to the velocity is exaggerated
 (classifier-free guidance; Ho & Salimans 2021).
 
->>> config = LatentConfig(size=64, layouts="flow", flow_width=8, steps=2)
+>>> config = LatentConfig(size=64, layouts="flow", flow_width=16, steps=2)
 >>> flow = LayoutFlow(config)
 >>> flow(torch.zeros(2, config.latent)).shape
 torch.Size([2, 3, 8, 8])

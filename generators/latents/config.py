@@ -27,7 +27,8 @@ class LatentConfig(NetworkConfig):
         noise: Maps of noise that enter it.
         layouts: What draws layouts: a ``gan`` (``families.layout``) or a ``flow`` (``families.flow``), for
             which ``latent`` follows from ``texture``.
-        flow_width: Channels of the flow at the layout's own side; a multiple of 8.
+        flow_width: Channels of the flow at the layout's own side; they are normalised in eight groups, which
+            must have more than one channel each, or every mean is lost.
         steps: In which the flow draws.
         guidance: How far the flow exaggerates the class; 1 not at all.
         texture: Length of the part of z that decides how a layout is painted; with a GAN all of z does.
@@ -47,7 +48,7 @@ class LatentConfig(NetworkConfig):
     noise: int = Field(default=8, ge=1, le=64)
     eyes: Literal["projected", "plain"] = "projected"
     layouts: Literal["gan", "flow"] = "gan"
-    flow_width: int = Field(default=48, ge=8, le=512, multiple_of=8)
+    flow_width: int = Field(default=48, ge=16, le=512, multiple_of=8)
     steps: int = Field(default=8, ge=1, le=100)
     guidance: float = Field(default=2.0, ge=0, le=10)
     texture: int = Field(default=128, ge=2, le=2048)

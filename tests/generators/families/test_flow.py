@@ -10,7 +10,7 @@ from countermark.generators.families import FAMILIES
 from countermark.generators.families.flow import LayoutFlow, shares_of_time, straight
 
 SMALL = {
-    "size": 64, "layouts": "flow", "flow_width": 8, "texture": 8, "steps": 3, "width": 8, "max_width": 16,
+    "size": 64, "layouts": "flow", "flow_width": 16, "texture": 8, "steps": 3, "width": 8, "max_width": 16,
     "eyes": "plain",
 }  # fmt: skip
 FAMILY = FAMILIES.get("latent")
@@ -50,7 +50,7 @@ def test_a_gan_shares_all_of_z():
 
 def test_a_width_that_does_not_divide_is_refused():
     with pytest.raises(ConfigError, match="flow_width"):
-        _config(flow_width=12)
+        _config(flow_width=20)
 
 
 def test_each_part_of_z_decides_its_own_stage():

@@ -29,7 +29,7 @@ NETWORK = {
 
 #: The same with a flow in the first stage.
 FLOW = {**{k: v for k, v in NETWORK.items() if k != "latent"}, "layouts": "flow", "texture": 8,
-        "flow_width": 8, "steps": 2}  # fmt: skip
+        "flow_width": 16, "steps": 2}  # fmt: skip
 
 
 @pytest.fixture
@@ -181,9 +181,7 @@ def test_a_flow_learns_what_each_class_looks_like(tmp_path, tiny_recipe):
     cells = torch.full((8, 3, 8, 8), -0.6)
     cells[4:] = 0.6
     labels = np.repeat([0, 1], 4)
-    config = FAMILIES.get("latent").parse(
-        {**FLOW, "flow_width": 16, "classes": 2, "steps": 6, "guidance": 1.0}
-    )
+    config = FAMILIES.get("latent").parse({**FLOW, "classes": 2, "steps": 6, "guidance": 1.0})
     with torch_seeded(0):
         flow = LayoutFlow(config).measure(cells)
     real = latent.Layouts("x", cells, labels, ("dark", "light"), 64)
