@@ -58,7 +58,7 @@ def test_a_run_leaves_latents_and_a_generator_that_samples(photos, tmp_path, rec
     assert np.array_equal(one[1:2], loaded.sample(1, seed=5))
     assert not np.array_equal(loaded.sample(1, condition="a"), loaded.sample(1, condition="b"))
     assert list((out / latent.LAYOUTS).glob("samples-*.png"))
-    assert path.stat().st_size < 400_000  # the decoder is not in it
+    assert path.stat().st_size < 800_000  # the decoder is not in it
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
 def test_weights_that_are_not_numbers_never_replace_a_good_checkpoint(
     photos, tmp_path, monkeypatch, tiny_recipe
 ):
-    out, real, calls = tmp_path / "run", fitting._step, []
+    out, real, calls = tmp_path / "run", fitting.step_of, []
     train_generator(photos, out, recipe=tiny_recipe(), progress=False)
     before = sha256_file(out / FILE)
 
@@ -122,7 +122,7 @@ def test_weights_that_are_not_numbers_never_replace_a_good_checkpoint(
             with torch.no_grad():
                 next(network.parameters()).fill_(float("inf"))
 
-    monkeypatch.setattr(fitting, "_step", poisoned)
+    monkeypatch.setattr(fitting, "step_of", poisoned)
     recipe = tiny_recipe(images=72)
     with pytest.raises(TrainingError, match="weight is not a number") as caught:
         train_generator(photos, out, recipe=recipe, resume=True, progress=False)
