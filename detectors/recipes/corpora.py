@@ -112,6 +112,30 @@ def write_list(rows: Sequence[Listed], path: Path | str, *, overwrite: bool = Fa
     atomic_write(path, stream.getvalue(), overwrite=overwrite)
 
 
+def makers(rows: Sequence[Listed]) -> dict[tuple[str, str], str]:
+    """For (label, source) of sources that share an owner of repositories, one of these sources for all.
+
+    What one person publishes under several names is alike in ways that no stranger's pictures are, so
+    such sources are held out together.
+
+    >>> from dataclasses import replace
+    >>> row = Listed("real", "photograph", "a-dogs", "", "someone/dogs", "0" * 40, "JPEG", "2020")
+    >>> cats = replace(row, source="a-cats", repo="Someone/cats")
+    >>> makers([row, cats, replace(row, source="b", repo="b/b")])
+    {('real', 'a-cats'): 'a-cats', ('real', 'a-dogs'): 'a-cats'}
+    """
+    sources: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        sources[row.label, row.repo.split("/")[0].lower()].add(row.source)
+    one_of: dict[tuple[str, str], str] = {}
+    for (label, _), shared in sorted(sources.items()):
+        known = {one_of.get((label, source), source) for source in shared} | shared
+        if len(known) > 1:
+            same = {key for key, one in one_of.items() if key[0] == label and one in known}
+            one_of |= dict.fromkeys(same | {(label, source) for source in known}, min(known))
+    return dict(sorted(one_of.items()))
+
+
 def prefix(text: str) -> str:
     """The first 16 hexadecimal digits of SHA-256 of a repository's name (lower case) or a blob id."""
     return hashlib.sha256(text.strip().lower().encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from countermark.core.corpus import LABELS
 from countermark.detectors.recipes.draws import Item, Plan
 from countermark.detectors.recipes.figures import condition_of
 from countermark.detectors.recipes.folds import HeldOut, source_folds
@@ -18,9 +19,14 @@ from countermark.detectors.scoring.thresholds import ThresholdTable
 
 
 class Rows:
-    """Columns of a list of items."""
+    """Columns of a list of items.
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    ``makers`` names for (label, source) what is held out together, see ``corpora.makers``; a source that
+    it does not name is held out by itself.
+    """
+
+    def __init__(self, items: Sequence[Item], makers: Mapping[tuple[str, str], str] | None = None) -> None:
+        self.makers = dict(makers or {})
         self.labels = np.array([item.label for item in items])
         self.groups = np.array([item.group for item in items])
         self.sources = np.array([item.source for item in items])
@@ -36,7 +42,7 @@ class Rows:
         return np.isin(own, list(kinds)) if kinds else own != "measured"
 
     def folds(self, count: int, seed: int = 0) -> np.ndarray:
-        """Whole sources, dealt by their pictures, so that further kinds of draws deal them no other way.
+        """Whole sources, a maker's together, dealt by their pictures: further draws deal them no other way.
 
         Another ``seed`` deals them otherwise. A twin is held out with its photograph, in the fold of the
         real source.
@@ -44,11 +50,12 @@ class Rows:
         pairs = np.char.startswith(self.draws, "pair")
         own = np.flatnonzero(~pairs)
         first = own[np.unique(self.pictures[own], return_index=True)[1]]
-        dealt = source_folds(self.labels[first], self.sources[first], count, seed)
-        keys = zip(self.sources[first], self.labels[first], strict=True)
+        keys = list(zip(self.sources[first].tolist(), self.labels[first].tolist(), strict=True))
+        together = np.array([self.makers.get((LABELS[label], source), source) for source, label in keys])
+        dealt = source_folds(self.labels[first], together, count, seed)
         fold_of = dict(zip(keys, dealt, strict=True))
         labels = np.where(pairs, 0, self.labels)
-        return np.array([fold_of[key] for key in zip(self.sources, labels, strict=True)])
+        return np.array([fold_of[key] for key in zip(self.sources.tolist(), labels.tolist(), strict=True)])
 
     def slices(self, parts: Mapping[str, SlicePart]) -> dict[str, np.ndarray]:
         """A mask of the rows for each slice that is measured by itself."""

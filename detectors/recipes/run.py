@@ -23,6 +23,7 @@ from countermark.detectors.fitting.gram import GramHeads
 from countermark.detectors.fitting.heads import fit_logistic
 from countermark.detectors.fitting.quadratic import QuadraticHeads
 from countermark.detectors.library import save_detector
+from countermark.detectors.recipes.corpora import makers, read_list
 from countermark.detectors.recipes.draws import Item
 from countermark.detectors.recipes.figures import (
     at_shipped_threshold,
@@ -131,7 +132,7 @@ def fit_recipe(
         report: Told what is done, how many of it are, and of how many.
         card: Further fields of the card, such as ``training_data``.
     """
-    rows = Rows(items)
+    rows = Rows(items, makers(read_list()))
     labels, groups, sources, draws = rows.labels, rows.groups, rows.sources, rows.draws
     if len(np.unique(labels)) < 2:
         raise TrainingError("The corpora hold one class only.", code="training.one-class")

@@ -75,7 +75,10 @@ class ThresholdTable:
     def fit(
         cls, scores: Sequence[float] | np.ndarray, sources: Sequence[str], kinds: Sequence[str] = ()
     ) -> ThresholdTable:
-        """From calibrated scores of real images, the source of each, and its kind where that is known."""
+        """From calibrated scores of real images, the source of each, and its kind where that is known.
+
+        Rows are kept from the lowest score to the highest.
+        """
         values = np.asarray(scores, dtype=np.float64)
         if not 0 < len(values) <= MAX_ENTRIES or len(values) != len(sources):
             raise ConfigError("Thresholds need one source for each of 1-50,000 scores of real images.")
@@ -85,7 +88,9 @@ class ThresholdTable:
             raise ConfigError("Thresholds cannot be read from scores that are not numbers.")
         # Rounded up: a threshold read from the table must not fall below the score it came from.
         rounded = np.round(np.ceil(np.round(values / STEP, 6)) * STEP, 5)
-        return cls(tuple(rounded.tolist()), tuple(sources), tuple(kinds) if any(kinds) else ())
+        rows = sorted(zip(rounded.tolist(), sources, kinds or [""] * len(sources), strict=True))
+        kept, own, named = zip(*rows, strict=True)
+        return cls(kept, own, named if any(named) else ())
 
     def thresholds(self, max_fpr: float = 0.01) -> Thresholds:
         """Thresholds for a false-positive rate in (0, 0.5].
@@ -210,8 +215,12 @@ class ThresholdTable:
         groups = sorted(set(pairs))
         place = {pair: number for number, pair in enumerate(groups)}
         names = zlib.compress(json.dumps(groups, ensure_ascii=False).encode(), 9)
+        steps = np.round(np.asarray(self.scores) / STEP).astype(np.int32)
+        # From one score to the next, in half as many bytes; no two of a detector's are so far apart.
+        apart = np.diff(steps, prepend=np.int32(0))
+        small = apart.min() >= 0 and apart.max() < 2**16
         return {
-            ARRAYS[0]: np.round(np.asarray(self.scores) / STEP).astype(np.int32),
+            ARRAYS[0]: apart.astype(np.uint16) if small else steps,
             ARRAYS[1]: np.asarray([place[pair] for pair in pairs], np.uint16),
             ARRAYS[2]: np.frombuffer(names, np.uint8).copy(),
         }
@@ -227,6 +236,8 @@ class ThresholdTable:
             scores, places, names = (np.asarray(arrays[name]) for name in ARRAYS)
             groups = [(str(source), str(kind)) for source, kind in json.loads(_inflated(names.tobytes()))]
             chosen = [groups[int(place)] for place in places]
+            if scores.dtype == np.uint16:
+                scores = np.cumsum(scores, dtype=np.int64)
         except (KeyError, IndexError, TypeError, ValueError, RecursionError, zlib.error) as error:
             raise ConfigError(f"A threshold table cannot be read: {error}.") from error
         values = np.round(scores * STEP, 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from countermark.detectors.recipes.corpora import (
     difference_hash,
     is_excluded,
     lay_out,
+    makers,
     prefix,
     read_excluded,
     read_list,
@@ -123,6 +125,21 @@ def test_rows_that_name_no_picture_are_refused(
     (tmp_path / "list.tsv").write_text(text)
     with pytest.raises(CorpusError, match="line 2"):
         read_list(tmp_path / "list.tsv")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("uvwxyz")), min_size=1), st.randoms())
+def test_sources_that_share_an_owner_are_one_maker(pairs: list[tuple[str, str]], order: Random) -> None:
+    """Against connected components by repeated joining; the order of the rows changes nothing."""
+    rows = [Listed("real", "", s, "", f"{o}/r", "0" * 40, "PNG", "") for s, o in pairs]
+    groups = [{s} for s, _ in pairs]
+    for owner in {o for _, o in pairs}:
+        own = {s for s, o in pairs if o == owner}
+        joined = own.union(*(g for g in groups if g & own))
+        groups = [g for g in groups if not g & joined] + [joined]
+    expected = {("real", s): min(g) for g in groups for s in g if len(g) > 1}
+    assert makers(rows) == expected
+    order.shuffle(rows)
+    assert makers(rows) == expected
 
 
 @given(st.integers(0, 2**32))

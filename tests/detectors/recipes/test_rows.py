@@ -34,6 +34,18 @@ def test_further_draws_deal_the_sources_into_the_same_folds(tiny_corpus: Corpus)
     assert [photographs[s] for s in many.sources[pairs]] == list(many.folds(3)[pairs])
 
 
+def test_what_one_maker_publishes_is_held_out_together() -> None:
+    items = [Item(i, "native", i % 2, f"s{i // 2}", f"s{i // 2}") for i in range(40)]
+    makers = {("real", f"s{i}"): "s3" for i in (3, 4, 7, 11)}
+    rows = Rows(items, makers)
+    for seed in range(4):
+        folds = rows.folds(5, seed)
+        chosen = np.isin(rows.sources, ["s3", "s4", "s7", "s11"])
+        assert len(set(folds[chosen & (rows.labels == 0)])) == 1
+        assert len(set(folds[chosen & (rows.labels == 1)])) > 1 or seed, "the other class is dealt freely"
+    assert len(set(Rows(items).folds(5)[chosen & (rows.labels == 0)])) > 1
+
+
 def test_slices_leave_out_groups(tiny_corpus: Corpus) -> None:
     rows = Rows(list(plan_items([tiny_corpus], DRAWS, 7).items))
     some = next(group for group, label in zip(rows.groups, rows.labels, strict=True) if label == 1)

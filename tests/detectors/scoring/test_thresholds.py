@@ -2,9 +2,11 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from countermark.core.errors import ConfigError
-from countermark.detectors.scoring.thresholds import ThresholdTable
+from countermark.detectors.scoring.thresholds import STEP, ThresholdTable
 
 
 def test_the_share_of_a_kind_counts_its_sources_alike() -> None:
@@ -15,6 +17,24 @@ def test_the_share_of_a_kind_counts_its_sources_alike() -> None:
     assert share is not None and share.value == pytest.approx(1 / 3)
     assert share.low <= share.value <= share.high and (share.n, share.clusters) == (110, 3)
     assert table.share_of_kind(0.5, "photograph") is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.sampled_from("abc"), st.sampled_from(["", "scan"])),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_a_table_is_read_as_it_was_written_and_in_its_older_form(rows: list[tuple[float, str, str]]) -> None:
+    scores, sources, kinds = zip(*rows, strict=True)
+    table = ThresholdTable.fit(scores, sources, kinds)
+    arrays = table.to_arrays()
+    assert ThresholdTable.from_arrays(arrays) == table
+    older = arrays | {"thresholds.scores": np.round(np.asarray(table.scores) / STEP).astype(np.int32)}
+    assert ThresholdTable.from_arrays(older) == table
+    far = max(np.diff(older["thresholds.scores"], prepend=0)) >= 2**16
+    assert arrays["thresholds.scores"].dtype == (np.int32 if far else np.uint16)
 
 
 def test_names_are_deflated_read_as_they_were_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
