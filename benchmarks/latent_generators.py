@@ -9,6 +9,8 @@ trained on DATA with the same seed and share held out, as their cards say; the h
 Two extractors: Lite0, whose features the projected critic is trained on, and the CLIP tower of the
 detectors (``tools/tower_extractor.py``), which no generator has seen. The tower sees above all whether a
 picture has been a JPEG file, so that both sides are compared saved alike (``--jpeg``) as well as they are.
+Detail: how far the power spectrum is from that of the held-out photographs, up to half of Nyquist
+(``tools/spectra.py``).
 Speed: pictures a second on ``--threads`` threads, 64 of them. A generator that is not shipped any more is
 given by the path of its weights.
 """
@@ -24,6 +26,7 @@ from typing import Any
 
 import torch
 from alike import enlarged, resaved, saved_pictures
+from spectra import Band, spectrum_gap
 from tower_extractor import tower_extractor
 
 from countermark.core.errors import ConfigError
@@ -80,8 +83,14 @@ def measure(name: str, data: str, size: int, threads: int, count: int, jpeg: int
         "reports": [report.as_dict() for report in reports],
         "extractors": [report.extractor for report in reports],
         "heldout": len(images),
+        "spectrum": _levels(spectrum_gap(images, pictures.heldout)),
         "row": [_cells(report, copies=report is reports[-1]) for report in reports],
     }
+
+
+def _levels(bands: list[Band]) -> str:
+    most = max(bands, key=lambda band: abs(band.decibels)).decibels
+    return " | ".join(f"{each:+.1f}" for each in (*(band.decibels for band in bands), most))
 
 
 def _cells(report: GeneratorReport, *, copies: bool) -> str:
@@ -117,6 +126,14 @@ def table(results: list[dict[str, Any]], label: str, size: int, threads: int) ->
                 f"| {r['name']} | {r['family']} | {r['px']} | {r['row'][number]} | {r['minutes']} "
                 f"| {r['images_seen']:,} |"
             )
+    ends = " | ".join(f"to {(number + 1) / 32:.3f}" for number in range(8))
+    lines += [
+        "\n## Power spectrum, decibels over that of the held-out photographs\n",
+        "Of the grey picture, in rings of frequencies, cycles a pixel (.25: half of Nyquist).\n",
+        f"| generator | {ends} | furthest |",
+        "|---" * 10 + "|",
+        *(f"| {r['name']} | {r['spectrum']} |" for r in results),
+    ]
     lines += [f"\n## Pictures a second, {threads} threads\n", "| generator | pictures/s |", "|---|---|"]
     lines += [f"| {r['name']} | {r['speed']} |" for r in results]
     return "\n".join(lines) + "\n"

@@ -123,7 +123,7 @@ def write_gallery(docs: Path | str, *, grids: bool = True) -> Path:
         for name, card in cards.items():
             if _samples(card):
                 classes, size = len(card.preprocessing.get("classes", ())), int(card.config["size"])
-                each = 2 if size > 128 else 6 if size > 64 else 12  # or the page holds many megabytes
+                each = 3 if size > 128 else 6 if size > 64 else 12  # or the page holds many megabytes
                 sample_grid(
                     load_generator(name), root / "images" / f"gallery-{name}.png",
                     count=each * (min(classes, 10) or 5), scale=max(64 // size, 1),

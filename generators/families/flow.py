@@ -4,7 +4,7 @@ A network learns the velocity that carries noise to a layout along a straight li
 et al. 2023). After half an hour on a few thousand photographs its layouts are at less than half the distance
 of a GAN's (docs/latents.md): no critic has to be pleased with what is too coarse to be judged. Drawing
 takes ``LatentConfig.steps`` steps; with classes, what the class adds to the velocity is exaggerated
-(classifier-free guidance; Ho & Salimans 2021).
+(classifier-free guidance; Ho & Salimans 2021) in the first half of them, where what is drawn is decided.
 
 >>> config = LatentConfig(size=64, layouts="flow", flow_width=16, steps=2)
 >>> flow = LayoutFlow(config)
@@ -164,8 +164,9 @@ class LayoutFlow(nn.Module):
         before: Tensor | None = None
         coarse = z.device.type == "cpu" and not torch.is_grad_enabled() and computes_bfloat16()
         for number, (now, then) in enumerate(itertools.pairwise(times)):
+            velocity = self.guided if 2 * number < self.steps else self.velocity
             with torch.autocast(z.device.type, torch.bfloat16, enabled=coarse):
-                found = self.guided(x, now.expand(len(x)), labels)
+                found = velocity(x, now.expand(len(x)), labels)
             # Adams and Bashforth: the velocity half a step on, from this one and the one before.
             ahead = found if number == 0 or before is None else 1.5 * found - 0.5 * before
             x, before = x + (then - now) * ahead, found

@@ -30,7 +30,7 @@ class LatentConfig(NetworkConfig):
         flow_width: Channels of the flow at the layout's own side; they are normalised in eight groups, which
             must have more than one channel each, or every mean is lost.
         steps: In which the flow draws.
-        guidance: How far the flow exaggerates the class; 1 not at all.
+        guidance: How far the flow exaggerates the class in the first half of its steps; 1 not at all.
         texture: Length of the part of z that decides how a layout is painted; with a GAN all of z does.
         eyes: What judges detail: ``projected`` by frozen features of photographs
             (``families.projected``; needs the extra ``quality``), ``plain`` a critic of its own.
@@ -49,7 +49,7 @@ class LatentConfig(NetworkConfig):
     eyes: Literal["projected", "plain"] = "projected"
     layouts: Literal["gan", "flow"] = "gan"
     flow_width: int = Field(default=48, ge=16, le=512, multiple_of=8)
-    steps: int = Field(default=8, ge=1, le=100)
+    steps: int = Field(default=6, ge=1, le=100)
     guidance: float = Field(default=2.0, ge=0, le=10)
     texture: int = Field(default=128, ge=2, le=2048)
 

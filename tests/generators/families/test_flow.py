@@ -83,6 +83,17 @@ def test_guidance_multiplies_what_the_class_adds():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("steps", "twice"), [(1, 1), (6, 3), (7, 4)])
+def test_the_class_is_exaggerated_in_the_first_half_of_the_steps(steps, twice, monkeypatch):
+    flow = _flow(classes=3, steps=steps)
+    seen = []
+    velocity = flow.velocity
+    monkeypatch.setattr(flow, "velocity", lambda x, *rest: [seen.append(len(x)), velocity(x, *rest)][1])
+    flow(torch.randn(2, 200), torch.tensor([0, 2]))
+    assert seen == [4] * twice + [2] * (steps - twice)
+
+
+@torch.no_grad()
 def test_no_class_is_any_class():
     flow = _flow(classes=3)
     x, time = torch.randn(2, 3, 8, 8), torch.tensor([0.3, 0.8])
