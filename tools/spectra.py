@@ -3,7 +3,7 @@
 Power of the grey picture behind a Hann window, averaged over pictures and over rings of frequencies.
 
 >>> noise = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3)).astype(np.uint8)
->>> [round(band.decibels, 1) for band in spectrum_gap(noise // 2, noise, bands=2)]
+>>> [round(band.decibels, 1) for band in spectrum_gap(noise // 2, np.repeat(noise, 3, axis=0), bands=2)]
 [-6.0, -6.0]
 """
 
@@ -42,13 +42,14 @@ def spectrum_gap(
 
 
 def _rings(images: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Mean power [bands] within each ring, the mean of every picture left out."""
+    """Mean power [bands] of a picture within each ring, the mean of every picture left out."""
     side = images.shape[1]
     window = np.outer(np.hanning(side), np.hanning(side))
     power = np.zeros((side, side))
     for image in images:
         grey = image @ GREY
         power += np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
+    power /= len(images)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
     return np.array(
         [power[(frequency > low) & (frequency <= high)].mean() for low, high in itertools.pairwise(edges)]

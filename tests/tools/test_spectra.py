@@ -22,6 +22,12 @@ def test_alike_pictures_have_no_gap_and_bands_follow_each_other():
     assert all(a.high == b.low for a, b in itertools.pairwise(bands))
 
 
+def test_more_photographs_than_pictures_have_no_more_power():
+    images = _noise(40)
+    bands = spectrum_gap(images[:20], images, bands=4)
+    assert [band.decibels for band in bands] == pytest.approx([0] * 4, abs=0.5)
+
+
 def test_a_blur_lacks_power_where_its_filter_says():
     """A Gaussian of standard deviation s leaves exp(-4 pi^2 s^2 f^2) of the power at frequency f."""
     images = _noise(40)
