@@ -27,12 +27,21 @@ STEER = 48
 _ROLL = 7
 
 
+def groups(features: int) -> int:
+    """Groups of 16 channels or a few more, so many that they go into ``features``.
+
+    >>> groups(48), groups(56), groups(57)
+    (3, 2, 3)
+    """
+    return next(count for count in range(max(features // 16, 1), 0, -1) if features % count == 0)
+
+
 class SteeredNorm(nn.Module):
     """Group normalisation whose scale and shift are a linear map of a code [N, D]."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(max(features // 16, 1), features, affine=False)
+        self.norm = nn.GroupNorm(groups(features), features, affine=False)
         self.scale_shift = nn.Linear(STEER, 2 * features)
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ from countermark.generators.families.painter import Painter
 from countermark.generators.families.projected import ProjectedCritic
 from countermark.generators.latents.autoencoder import decode, digest
 from countermark.generators.latents.config import LatentConfig
+from countermark.generators.latents.sharpening import sharpened
 from countermark.generators.latents.space import LatentSpace
 
 
@@ -53,7 +54,8 @@ class LatentGenerator(nn.Module):
     def paint(self, z: Tensor, layouts: Tensor, labels: Tensor | None = None) -> Tensor:
         """Pictures of layouts float [N, 3, cells, cells] in [-1, 1]; z decides how each is painted."""
         texture = z[:, : self.config.texture]
-        return decode(self.space.back(self.detail(texture, layouts, labels)), self.padding)
+        painted = decode(self.space.back(self.detail(texture, layouts, labels)), self.padding)
+        return sharpened(painted, self.config.sharpness, circular=self.padding == "circular")
 
 
 class CriticBlock(nn.Module):

@@ -32,6 +32,7 @@ class LatentConfig(NetworkConfig):
         steps: In which the flow draws.
         guidance: How far the flow exaggerates the class in the first half of its steps; 1 not at all.
         texture: Length of the part of z that decides how a layout is painted; with a GAN all of z does.
+        sharpness: How far what is painted is sharpened, see ``latents.sharpening``; 0 not at all.
         eyes: What judges detail: ``projected`` by frozen features of photographs
             (``families.projected``; needs the extra ``quality``), ``plain`` a critic of its own.
     """
@@ -46,6 +47,7 @@ class LatentConfig(NetworkConfig):
     max_width: int = Field(default=144, ge=8, le=2048)
     depth: int = Field(default=2, ge=0, le=8)
     noise: int = Field(default=8, ge=1, le=64)
+    sharpness: float = Field(default=0.0, ge=0, le=2)
     eyes: Literal["projected", "plain"] = "projected"
     layouts: Literal["gan", "flow"] = "gan"
     flow_width: int = Field(default=48, ge=16, le=512, multiple_of=8)

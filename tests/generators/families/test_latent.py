@@ -50,6 +50,14 @@ def test_drawings_and_logits_have_the_stated_shapes(size):
     assert float(painted.abs().max()) <= 1
 
 
+@pytest.mark.parametrize("width", [8, 17, 40, 56])
+def test_any_width_makes_a_network(width):
+    """A group of channels that does not divide them would be refused by what normalises them."""
+    _, generator, _ = _made(width=width, max_width=3 * width)
+    with torch.no_grad():
+        assert generator.eval()(torch.randn(1, 8)).isfinite().all()
+
+
 def test_class_and_z_both_change_layout_and_detail():
     _, generator, critic = _made(classes=3)
     z = torch.randn(6, 8)
