@@ -61,7 +61,7 @@ def sketch_latent(
     name: str = typer.Option("sketch-latent", "--name", help="Of the model."),
     size: int = typer.Option(128, "--size", help="Side in pixels: 64, 128 or 256."),
     start: str = typer.Option(
-        "", "--start", help="Latent generator of this size (name or path) whose detail it starts from."
+        "", "--start", help="Latent generator or doodle-to-image model of this size to take detail from."
     ),
     width: int = typer.Option(80, "--width", min=8, help="Channels of detail, where it starts from none."),
     images: int | None = typer.Option(

@@ -142,11 +142,15 @@ class SketchDetail(nn.Module):
         return self.detail(z, torch.cat([guides[:, :3], self.lines(guides[:, 3:])], dim=1), labels)
 
     @torch.no_grad()
-    def begin_with(self, detail: Detail) -> None:
-        """Takes the weights of a ``Detail`` of the same settings that sees layouts alone.
+    def begin_with(self, detail: Detail | SketchDetail) -> None:
+        """Takes the weights of another ``SketchDetail``, or of a ``Detail`` that sees layouts alone.
 
-        It then draws what that one does, and has the lines to learn. Classes become their mean.
+        Both of the same settings. It then draws what that one does; after a ``Detail``, whose classes become
+        their mean, it has the lines to learn.
         """
+        if isinstance(detail, SketchDetail):
+            self.load_state_dict(detail.state_dict())
+            return
         state = detail.state_dict()
         entered = self.detail.enter.weight.clone()
         entered[:, 3 : -self.detail.noise.shape[0]] = 0

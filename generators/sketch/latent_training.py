@@ -1,10 +1,11 @@
 """Training of ``sketch-latent`` on any folder of photographs; doodles are made on the way, latents once.
 
->>> train_latent_sketch("photos", "runs/mine", start="clothing-128", minutes=30)  # doctest: +SKIP
+>>> train_latent_sketch("photos", "runs/mine", start="sketch-clothing-128", minutes=30)  # doctest: +SKIP
 
 Detail comes first, from the layouts of the photographs and their doodles, as in ``gan.latent``; it may
-start from a latent generator, which then has only the lines to learn. Then the regions of doodles
-(``sketch.regions``): filled with their mean colours of the photograph, they must come near its layout.
+start from a model of this family, or from a latent generator, which then has only the lines to learn. Then
+the regions of doodles (``sketch.regions``): filled with their mean colours of the photograph, they must
+come near its layout.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ from countermark.generators.training.checkpoints import FILE, Progress, refuse_u
 from countermark.generators.training.ema import Ema
 from countermark.generators.training.steps import Losses, StepLoop, set_rates
 
+#: What detail can start from.
+_Begun = LatentGenerator | LatentSketch
 #: Photographs on which the reading of colours is measured, at most about.
 _READ = 300
 
@@ -54,7 +57,8 @@ class LatentSketchSettings:
     """How it is trained.
 
     Attributes:
-        start: Name or path of a latent generator of the same size, whose detail is where detail starts.
+        start: Name or path of a latent generator or doodle-to-image model of the same size, whose detail is
+            where detail starts.
         batch, rate: Of detail; ``layout_batch`` and ``layout_rate`` of regions.
         warm: Doodles that detail is shown without its critic; none where it starts from a generator.
         layouts: Doodles that regions are learnt from, for each that detail is shown.
@@ -130,16 +134,20 @@ def train_latent_sketch(
     )
 
 
-def _start(name: str, config: LatentSketchConfig) -> tuple[LatentGenerator, LatentSketchConfig]:
-    """The latent generator ``name``, and ``config`` with its settings of detail."""
+def _start(name: str, config: LatentSketchConfig) -> tuple[_Begun, LatentSketchConfig]:
+    """The latent generator or doodle-to-image model ``name``, and ``config`` with its settings of detail."""
     network = getattr(load_generator(name), "network", None)
-    if not isinstance(network, LatentGenerator) or network.config.size != config.size:
+    if not isinstance(network, _Begun) or network.config.size != config.size:
         raise ConfigError(
             f"{name} is no latent generator of {config.size} px.",
-            hint="Start from one of the same size, as clothing-128 is for 128 px, or from nothing.",
+            hint="Start from one of the same size, as sketch-clothing-128 is for 128 px, or from nothing.",
         )
     same = {key: getattr(network.config, key) for key in ("width", "max_width", "depth", "noise")}
-    return network, config.model_copy(update={**same, "latent": network.config.texture})
+    if isinstance(network, LatentSketch):
+        same |= {"latent": network.config.latent, "lines": network.config.lines}
+    else:
+        same["latent"] = network.config.texture
+    return network, config.model_copy(update=same)
 
 
 class _Run:
@@ -151,7 +159,7 @@ class _Run:
         settings: LatentSketchSettings,
         pictures: Pictures,
         out: Path,
-        begun: LatentGenerator | None,
+        begun: _Begun | None,
     ) -> None:
         self.config, self.settings, self.pictures, self.out = config, settings, pictures, out
         self.doodles = Doodles(pictures, settings.edges, settings.seed)

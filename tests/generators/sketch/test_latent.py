@@ -120,6 +120,16 @@ def test_a_run_starts_from_latent_generators_of_its_size_only(scenes, tmp_path):
     assert read_card(made).config["width"] == 8
 
 
+def test_a_run_goes_on_from_a_model_of_its_own_family(scenes, tmp_path):
+    first = train_latent_sketch(scenes, tmp_path / "first", config=CONFIG, settings=SETTINGS, images=8)
+    wide = CONFIG.model_copy(update={"width": 16, "max_width": 32, "lines": 6})
+    settings = replace(SETTINGS, start=str(first), rate=1e-12)
+    made = train_latent_sketch(scenes, tmp_path / "next", config=wide, settings=settings, images=4)
+    assert [read_card(made).config[name] for name in ("width", "lines")] == [8, 4]
+    before, after = (load_generator(path).network.detail.state_dict() for path in (first, made))
+    assert all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
+
+
 def test_a_trained_one_samples_is_measured_and_says_what_it_is_for(scenes, page, tmp_path):
     path = train_latent_sketch(
         scenes, tmp_path / "run", config=CONFIG, settings=SETTINGS, images=8, holdout=0.5
