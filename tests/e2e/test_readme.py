@@ -42,6 +42,7 @@ LONG = (
     ("countermark.app.audit.runner", "audit_with_images"),
     ("countermark.app.evaluate.generator", "evaluate_generator"),
     ("countermark.app.evaluate.detector", "evaluate_detector"),
+    ("countermark.generators.style.training", "train_style"),
     ("countermark.detectors.export", "export_onnx"),
 )
 #: What a command ends with otherwise than 0, and why.
