@@ -39,7 +39,9 @@ BUILT_IN.place("style", "countermark.generators.style.generator:load_style")
 RETIRED = {
     "bloodcells-64": "bloodcells-128",
     "cifar-32": "flowers-128",
+    "clothing-128": "clothing-256",
     "faces-64": "flowers-128",
+    "flowers-64": "flowers-128",
     "sketch2image": "sketch-clothing-128",
     "textures-64": "materials-128",
     "textures-256": "materials-128, with --side 256",

@@ -60,9 +60,20 @@ def scribbles() -> list[tuple[str, str | None, Pixels]]:
             -1,
         )
     cv2.circle(flower, (64, 60), 13, (92, 52, 24), -1)
+    scene = np.full((SIDE, SIDE, 3), (150, 186, 222), np.uint8)
+    cv2.circle(scene, (96, 26), 20, (232, 232, 226), -1)
+    for corners, colour in (
+        ([(0, 70), (36, 50), (80, 66), (128, 56), (128, 90), (0, 90)], (96, 116, 136)),
+        ([(0, 84), (128, 74), (128, 128), (0, 128)], (122, 138, 66)),
+        ([(62, 79), (78, 78), (56, 128), (0, 128), (0, 122)], (168, 186, 204)),
+        ([(92, 30), (112, 34), (120, 62), (110, 84), (96, 84), (86, 58)], (56, 78, 38)),
+    ):
+        cv2.fillPoly(scene, [np.array(corners)], colour)
     return [
-        ("clothing-128", "t-shirt", shirt),
-        ("clothing-128", "pants", trousers),
+        ("landscapes-256", "sisley", scene),
+        ("landscapes-256", "van-gogh", scene),
+        ("clothing-256", "t-shirt", shirt),
+        ("clothing-256", "pants", trousers),
         ("flowers-128", "sunflower", flower),
     ]
 
@@ -83,7 +94,9 @@ def main(target: Path) -> None:
         loaded = load_generator(name)
         cells = to_pixels(layout_of(drawing, 16))[0]
         small = cv2.resize(cells, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
-        shown += [drawing, small, *loaded.sample(SEEDS, seed=0, condition=kind, layout=drawing)]
+        drawn = loaded.sample(SEEDS, seed=0, condition=kind, layout=drawing)
+        alike = [cv2.resize(one, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for one in drawn]
+        shown += [drawing, small, *alike]
     write_image(target, sheet(np.stack(shown), columns=2 + SEEDS), overwrite=True)
 
 

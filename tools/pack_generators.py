@@ -28,9 +28,10 @@ def pack(path: Path, into: Path) -> float:
     page = np.full((128, 128, 3), 255, np.uint8)
     page[30:34, 20:100] = page[30:100, 20:24] = page[30:100, 96:100] = 0
     condition = page if whole.card.preprocessing.get("condition") else None
-    before = whole.sample(COUNT, seed=5, condition=condition).astype(np.int16)
+    look = {"style": page[::-1]} if whole.card.family == "adain" else {}
+    before = whole.sample(COUNT, seed=5, condition=condition, **look).astype(np.int16)
     whole.network.load_state_dict(restored(tensors))  # type: ignore[attr-defined]
-    after = whole.sample(COUNT, seed=5, condition=condition)
+    after = whole.sample(COUNT, seed=5, condition=condition, **look)
     moved = float(np.abs(after - before).mean())
     note = f"in eight bits after all figures were taken; {COUNT} pictures moved by {moved:.2f} of 255"
     note += " on the mean"

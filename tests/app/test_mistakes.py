@@ -92,7 +92,7 @@ NAMES: dict[str, tuple[Callable[[str], object], str, str]] = {
     "model": (get_model, "defalt", "default"),
     "kind of model": (list_models, "detectr", "detector"),
     "detector": (load_detector, "defalt", "default"),
-    "generator": (load_generator, "flowers-46", "flowers-64"),
+    "generator": (load_generator, "flowers-182", "flowers-128"),
     "detector recipe": (read_recipe, "defalt", "default"),
     "generator recipe": (load_recipe, "dcgan-46", "dcgan-64"),
     "preset": (load_preset, "txture", "texture"),

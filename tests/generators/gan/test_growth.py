@@ -117,7 +117,7 @@ def test_what_cannot_be_grown_is_named(
         ("superres", 2),
         ("style", 2),
         (small, 3),
-        ("flowers-64", 8),
+        ("clothing-64", 8),
     ):
         with pytest.raises(ConfigError) as error:
             grow_generator(base, large, tmp_path / "a", factor=factor, settings=FAST)
