@@ -40,8 +40,8 @@ SHOWN = {
     "page-clip": ("clip", ".verdict", "[aria-labelledby=clip-title]"),
 }
 
-#: Of the flowers that are drawn: those that can be made out.
-CLEAREST = (22, 20, 9)
+#: Of the landscapes that are drawn: those that can be made out best.
+CLEAREST = (10, 13, 16)
 
 
 def samples(folder: Path) -> dict[str, Path]:
@@ -51,14 +51,14 @@ def samples(folder: Path) -> dict[str, Path]:
     from countermark.app.clips.drawing import draw_clip
     from countermark.app.generate import generate
 
-    drawn = generate("flowers-128", 24, out=folder / "drawn", seed=3, scale=4).paths
+    drawn = generate("landscapes-256", 24, out=folder / "drawn", seed=3).paths
     temple = np.ascontiguousarray(load_sample_image("china.jpg"))
     flower = np.ascontiguousarray(load_sample_image("flower.jpg"))
     pixels = [read_image(drawn[place]).pixels for place in CLEAREST]
     return {
-        "flower": _png(folder / "from-the-agency.png", pixels[0]),
+        "scene": _png(folder / "from-the-agency.png", pixels[0]),
         "other": _png(folder / "reader-photo.png", pixels[1]),
-        "made": _png(folder / "tulip.png", pixels[2]),
+        "made": _png(folder / "marsh.png", pixels[2]),
         "photo": atomic_write(folder / "temple.jpg", encode_image(temple, "jpeg", quality=92)),
         "painted": _png(folder / "temple-received.png", painted(temple)),
         "second": atomic_write(folder / "dahlia.jpg", encode_image(flower, "jpeg", quality=92)),
@@ -205,13 +205,13 @@ def walk(camera: Camera, files: dict[str, Path], docs: Path | None) -> None:
 
     camera.go("/")
     take("home")
-    camera.look(files["flower"])
+    camera.look(files["scene"])
     take("result")
     camera.look(files["painted"])
     take("part")
     camera.look(files["clip"])
     take("clip")
-    camera.look(files["flower"], files["photo"], files["second"], files["painted"])
+    camera.look(files["scene"], files["photo"], files["second"], files["painted"])
     take("batch")
     for box in camera.driver.find_elements("css selector", ".pick input")[1::2]:
         box.click()
@@ -220,7 +220,7 @@ def walk(camera: Camera, files: dict[str, Path], docs: Path | None) -> None:
     take("compare")
     camera.go("/sign")
     camera.find("#file").send_keys(str(files["made"]))
-    camera.find("#generator").send_keys("countermark/flowers-128")
+    camera.find("#generator").send_keys("countermark/landscapes-256")
     camera.find("#source_type option[value=trainedAlgorithmicMedia]").click()
     take("sign")
     camera.find("button.main").click()
@@ -229,7 +229,7 @@ def walk(camera: Camera, files: dict[str, Path], docs: Path | None) -> None:
     camera.find(".buttons form button").click()
     camera.until(lambda: camera.find("#picture").get_attribute("data-state") == "done")
     take("signed-result")
-    received = camera.downloads / "tulip-signed.png"
+    received = camera.downloads / "marsh-signed.png"
     camera.until(received.exists)
     copy = atomic_write(
         files["made"].with_name("received.jpg"),
@@ -260,7 +260,7 @@ def _audit(files: dict[str, Path], signed: Path) -> Path:
     from countermark.reports import audit_document
 
     place = files["made"].parent
-    for label, names in (("real", ("photo", "second")), ("synthetic", ("flower", "other"))):
+    for label, names in (("real", ("photo", "second")), ("synthetic", ("scene", "other"))):
         for name in names:
             atomic_write(place / "corpus" / label / files[name].name, files[name].read_bytes())
     atomic_write(place / "signed" / signed.name, signed.read_bytes())

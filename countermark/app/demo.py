@@ -34,10 +34,10 @@ STEPS = ("generate", "sign", "launder", "clip", "photographs", "edit", "scan", "
 MADE = 8
 #: Pictures, by generator and first seed, that are scanned without credential, mark, metadata and record: the
 #: detector stands alone with them. It is sure of some, and unsure of others.
-UNMARKED = (("flowers-128", 206, 2), ("clothing-256", 3, 2))
+UNMARKED = (("flowers-128", 206, 2), ("clothing-256", 3, 1))
 LAUNDERED = 2
 MAX_PHOTOS = 12
-MAX_HEATMAPS = 4
+MAX_HEATMAPS = 2
 TARGET_SIDE = 512
 #: What is scanned, below the demo's folder.
 FOLDERS = ("photographs", "signed", "laundered", "unmarked", "clips", "edited")
