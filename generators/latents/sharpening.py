@@ -1,7 +1,7 @@
 """What is painted, made as sharp as photographs are: an unsharp mask whose strength is measured.
 
-A network that was taught by its errors paints texture of a little less contrast than photographs have: two
-to three decibels between an eighth and a quarter of a cycle a pixel (docs/benchmark-latent-256.md).
+A network that was taught by its errors paints texture of a little less contrast than photographs have: up
+to two decibels between an eighth and a quarter of a cycle a pixel (docs/benchmark-latent-256.md).
 
 >>> edge = torch.cat([torch.full((1, 3, 8, 8), -0.5), torch.full((1, 3, 8, 8), 0.5)], dim=3)
 >>> float(sharpened(edge, 0.2).amax()) > 0.5
